@@ -1,0 +1,243 @@
+//! Typed events.
+//!
+//! The envelope is `type`, `version`, `timestamp` and `data`
+//! ([Google's guide](https://ai.google.dev/gemini-api/docs/webhooks)). Reading it is lenient
+//! throughout: by now the delivery is authentic, and refusing it for its shape would only have
+//! it sent again for a day and then switch the endpoint off.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+mod json;
+mod kind;
+
+pub use kind::{
+    BatchCancelled, BatchExpired, BatchFailed, BatchSucceeded, EventKind, InteractionCancelled,
+    InteractionCompleted, InteractionFailed, InteractionRequiresAction, VideoGenerated,
+};
+
+use json::{members, string};
+
+/// An event, as a handler receives it.
+///
+/// With a framework's feature on, name it in a handler's signature. It is cheap to clone.
+///
+/// `Serialize` gives back what came: through `serde_json` the very text that was signed, for a
+/// queue or a log.
+///
+/// ```
+/// use gemini_webhooks::{EventKind, GeminiEvent};
+///
+/// let event = GeminiEvent::parse(
+///     br#"{"type":"batch.succeeded","data":{"id":"batches/1","output_file_uri":"files/2"}}"#.as_slice(),
+/// );
+/// match event.kind() {
+///     EventKind::BatchSucceeded(batch) => assert_eq!(batch.id(), Some("batches/1")),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
+#[derive(Clone)]
+pub struct GeminiEvent {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    raw: Bytes,
+    kind: EventKind,
+    type_name: Option<Box<str>>,
+    version: Option<Box<str>>,
+    timestamp: Option<Box<str>>,
+}
+
+impl GeminiEvent {
+    /// Reads an event from a body. **This verifies nothing**: it is for a body that has been
+    /// verified before, by a [`Verifier`](crate::Verifier) or before it was put into a queue.
+    ///
+    /// It cannot fail: what is no JSON object with a string `type` is
+    /// [`Unknown`](EventKind::Unknown) without a [type name](Self::type_name).
+    #[must_use]
+    pub fn parse(body: impl Into<Bytes>) -> Self {
+        let raw = body.into();
+        let inner = match Envelope::read(&raw) {
+            Some(Envelope {
+                type_name,
+                version,
+                timestamp,
+                kind,
+            }) => Inner {
+                kind,
+                type_name: Some(type_name),
+                version,
+                timestamp,
+                raw,
+            },
+            None => Inner {
+                kind: EventKind::Unknown,
+                type_name: None,
+                version: None,
+                timestamp: None,
+                raw,
+            },
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn kind(&self) -> &EventKind {
+        &self.inner.kind
+    }
+
+    /// The `type`, as it came.
+    #[must_use]
+    pub fn type_name(&self) -> Option<&str> {
+        self.inner.type_name.as_deref()
+    }
+
+    /// The `version` of the envelope, `v1` so far.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.inner.version.as_deref()
+    }
+
+    /// When it happened, as it came: RFC 3339 by Google's guide.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<&str> {
+        self.inner.timestamp.as_deref()
+    }
+
+    /// The body, byte for byte.
+    #[must_use]
+    pub fn raw(&self) -> &Bytes {
+        &self.inner.raw
+    }
+
+    /// `data` as a type of your own, for fields or events that this version does not know.
+    /// `None` if it is absent or `null`.
+    ///
+    /// ```
+    /// # use gemini_webhooks::GeminiEvent;
+    /// #[derive(serde::Deserialize)]
+    /// struct Errors {
+    ///     error_count: u32,
+    /// }
+    /// let body = r#"{"type":"batch.succeeded","data":{"id":"batches/1","error_count":2}}"#;
+    /// let errors: Option<Errors> = GeminiEvent::parse(body).data_as()?;
+    /// assert_eq!(errors.unwrap().error_count, 2);
+    /// # Ok::<(), gemini_webhooks::event::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `data` is not of that type.
+    pub fn data_as<'a, T: Deserialize<'a>>(&'a self) -> Result<Option<T>, DataError> {
+        let found = self.text().and_then(|text| members(text, &["data"]));
+        found
+            .and_then(|[data]| present(data))
+            .map(read_as)
+            .transpose()
+    }
+
+    /// The `user_metadata` that you gave in `webhook_config`, as a type of your own. `None` if
+    /// it is absent or `null`. Read at the top level, else in `data`: Google does not say where
+    /// it comes.
+    ///
+    /// # Errors
+    ///
+    /// It is not of that type.
+    pub fn user_metadata_as<'a, T: Deserialize<'a>>(&'a self) -> Result<Option<T>, DataError> {
+        let found = self
+            .text()
+            .and_then(|text| members(text, &["user_metadata", "data"]));
+        let metadata = found.and_then(|[metadata, data]| {
+            present(metadata).or_else(|| {
+                let [metadata] = members(present(data)?.get(), &["user_metadata"])?;
+                present(metadata)
+            })
+        });
+        metadata.map(read_as).transpose()
+    }
+
+    fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.inner.raw).ok()
+    }
+}
+
+struct Envelope {
+    type_name: Box<str>,
+    version: Option<Box<str>>,
+    timestamp: Option<Box<str>>,
+    kind: EventKind,
+}
+
+impl Envelope {
+    fn read(body: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(body).ok()?;
+        let [type_name, version, timestamp, data] =
+            members(text, &["type", "version", "timestamp", "data"])?;
+        let type_name = string(type_name?)?;
+        Some(Self {
+            kind: EventKind::read(&type_name, data),
+            version: version.and_then(string),
+            timestamp: timestamp.and_then(string),
+            type_name,
+        })
+    }
+}
+
+fn present(value: Option<&RawValue>) -> Option<&RawValue> {
+    value.filter(|value| value.get() != "null")
+}
+
+fn read_as<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T, DataError> {
+    serde_json::from_str(value.get()).map_err(DataError)
+}
+
+/// `data` or `user_metadata` is not of the type that was asked for.
+#[derive(Debug)]
+pub struct DataError(serde_json::Error);
+
+impl fmt::Display for DataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the event does not carry what was asked for")
+    }
+}
+
+impl Error for DataError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// Without the body, which may be long and is not for every log.
+impl fmt::Debug for GeminiEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GeminiEvent")
+            .field("type_name", &self.type_name())
+            .field("kind", &self.kind())
+            .finish_non_exhaustive()
+    }
+}
+
+/// JSON comes out as it came in; a body that is no JSON as a string or, if it is no text, bytes.
+impl Serialize for GeminiEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(text) = self.text() else {
+            return serializer.serialize_bytes(self.raw());
+        };
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(json) => json.serialize(serializer),
+            Err(_) => serializer.serialize_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

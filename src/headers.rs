@@ -1,0 +1,391 @@
+//! The three headers of a delivery, as any framework can hand them over.
+
+use std::fmt;
+
+use crate::error::{Detail, VerifyError, VerifyErrorKind};
+
+/// `webhook-id`: the same over all retries of one event.
+pub const WEBHOOK_ID: &str = "webhook-id";
+/// `webhook-timestamp`: when this attempt was made, in seconds since the Unix epoch.
+pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
+/// `webhook-signature`: entries `version,base64`, separated by spaces.
+pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
+
+const MAX_ID: usize = 256;
+const MAX_SIGNATURE: usize = 4 * 1024;
+const MAX_ENTRIES: usize = 16;
+
+/// The three headers of a delivery, borrowed from whatever type a framework keeps them in.
+///
+/// They are taken as they are; [`Verifier::check`](crate::Verifier::check) judges them. A line
+/// that is repeated with the same value counts once, with another value it is refused: a proxy
+/// and this receiver could otherwise go by different ones.
+///
+/// The names and the format of the three are those of
+/// [Standard Webhooks](https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
+///
+/// ```
+/// use gemini_webhooks::DeliveryHeaders;
+///
+/// let lines = [("Webhook-Id", "msg_1"), ("webhook-timestamp", "1700000000")];
+/// let headers = DeliveryHeaders::from_lines(lines);
+/// ```
+#[derive(Clone, Copy)]
+pub struct DeliveryHeaders<'a> {
+    id: Field<'a>,
+    timestamp: Field<'a>,
+    signature: Field<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Field<'a> {
+    Absent,
+    Once(&'a [u8]),
+    Conflicting,
+}
+
+impl<'a> DeliveryHeaders<'a> {
+    /// From all header lines of a request; names are compared without regard to case.
+    pub fn from_lines<N, V>(lines: impl IntoIterator<Item = (N, &'a V)>) -> Self
+    where
+        N: AsRef<str>,
+        V: AsRef<[u8]> + ?Sized + 'a,
+    {
+        let mut headers = Self::from_values([], [], []);
+        for (name, value) in lines {
+            let name = name.as_ref();
+            for (wanted, field) in [
+                (WEBHOOK_ID, &mut headers.id),
+                (WEBHOOK_TIMESTAMP, &mut headers.timestamp),
+                (WEBHOOK_SIGNATURE, &mut headers.signature),
+            ] {
+                if name.eq_ignore_ascii_case(wanted) {
+                    field.add(value.as_ref());
+                }
+            }
+        }
+        headers
+    }
+
+    /// From the values of each of the three, for a header type that looks names up.
+    pub fn from_values(
+        id: impl IntoIterator<Item = &'a [u8]>,
+        timestamp: impl IntoIterator<Item = &'a [u8]>,
+        signature: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Self {
+        Self {
+            id: Field::from_values(id),
+            timestamp: Field::from_values(timestamp),
+            signature: Field::from_values(signature),
+        }
+    }
+
+    /// Step 2 of a delivery: each header once, and well-formed.
+    pub(crate) fn parse(&self) -> Result<Fields<'a>, VerifyError> {
+        let id = parse_id(self.id.value(WEBHOOK_ID)?)
+            .map_err(|why| VerifyError::new(VerifyErrorKind::InvalidId, Detail::Text(why)))?;
+        let timestamp = visible(self.timestamp.value(WEBHOOK_TIMESTAMP)?)
+            .ok_or(VerifyErrorKind::InvalidTimestamp)?;
+        let sent_at = parse_timestamp(timestamp).ok_or(VerifyErrorKind::InvalidTimestamp)?;
+        let signatures =
+            Signatures::parse(self.signature.value(WEBHOOK_SIGNATURE)?).map_err(|why| {
+                VerifyError::new(VerifyErrorKind::InvalidSignatureHeader, Detail::Text(why))
+            })?;
+        Ok(Fields {
+            id,
+            timestamp,
+            sent_at,
+            signatures,
+        })
+    }
+}
+
+/// Without the signature, which does not belong in a log.
+impl fmt::Debug for DeliveryHeaders<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryHeaders")
+            .field("id", &self.id)
+            .field("timestamp", &self.timestamp)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Field<'a> {
+    fn from_values(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut field = Self::Absent;
+        for value in values {
+            field.add(value);
+        }
+        field
+    }
+
+    fn add(&mut self, value: &'a [u8]) {
+        *self = match *self {
+            Self::Absent => Self::Once(value),
+            Self::Once(first) if first == value => Self::Once(first),
+            Self::Once(_) | Self::Conflicting => Self::Conflicting,
+        }
+    }
+
+    fn value(self, name: &'static str) -> Result<&'a [u8], VerifyError> {
+        let kind = match self {
+            Self::Once(value) => return Ok(value),
+            Self::Absent => VerifyErrorKind::MissingHeader,
+            Self::Conflicting => VerifyErrorKind::ConflictingHeader,
+        };
+        Err(VerifyError::new(kind, Detail::Header(name)))
+    }
+}
+
+impl fmt::Debug for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("absent"),
+            Self::Once(value) => write!(f, "\"{}\"", value.escape_ascii()),
+            Self::Conflicting => f.write_str("conflicting"),
+        }
+    }
+}
+
+/// The headers, found well-formed.
+#[derive(Clone, Copy)]
+pub(crate) struct Fields<'a> {
+    pub(crate) id: &'a str,
+    /// As received: this text was signed, not a number printed again.
+    pub(crate) timestamp: &'a str,
+    pub(crate) sent_at: u64,
+    pub(crate) signatures: Signatures<'a>,
+}
+
+/// The entries of `webhook-signature`, `version,base64` each.
+#[derive(Clone, Copy)]
+pub(crate) struct Signatures<'a>(&'a str);
+
+impl<'a> Signatures<'a> {
+    fn parse(value: &'a [u8]) -> Result<Self, &'static str> {
+        if value.len() > MAX_SIGNATURE {
+            return Err("longer than 4 KiB");
+        }
+        let list = Self(visible(value).ok_or("it has bytes that are not visible ASCII")?);
+        match list.entries().take(MAX_ENTRIES + 1).count() {
+            0 => Err("it is empty"),
+            n if n > MAX_ENTRIES => Err("more than 16 entries"),
+            _ => Ok(list),
+        }
+    }
+
+    /// From the text of a list that was parsed before.
+    pub(crate) fn reread(list: &'a str) -> Self {
+        Self(list)
+    }
+
+    pub(crate) fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    fn entries(self) -> impl Iterator<Item = &'a str> {
+        self.0.split(' ').filter(|entry| !entry.is_empty())
+    }
+
+    /// The base64 texts of one version. Others are skipped, as Standard Webhooks asks.
+    pub(crate) fn of_version(self, version: &'static str) -> impl Iterator<Item = &'a str> {
+        self.entries()
+            .filter_map(move |entry| entry.strip_prefix(version)?.strip_prefix(','))
+    }
+
+    /// What the list holds, for the log. Whoever sent it may be anyone: only short plain names
+    /// are repeated.
+    pub(crate) fn versions(self) -> String {
+        let names: Vec<&str> = self
+            .entries()
+            .map(|entry| match entry.split_once(',') {
+                Some((version, _))
+                    if (1..=8).contains(&version.len())
+                        && version.bytes().all(|b| b.is_ascii_alphanumeric()) =>
+                {
+                    version
+                }
+                None if entry.starts_with("eyJ") => "a token (JWT)",
+                _ => "something else",
+            })
+            .collect();
+        names.join(", ")
+    }
+}
+
+fn visible(value: &[u8]) -> Option<&str> {
+    value
+        .iter()
+        .all(|byte| matches!(byte, b' '..=b'~'))
+        .then(|| std::str::from_utf8(value).ok())?
+}
+
+fn parse_id(value: &[u8]) -> Result<&str, &'static str> {
+    if value.is_empty() {
+        return Err("it is empty");
+    }
+    if value.len() > MAX_ID {
+        return Err("longer than 256 bytes");
+    }
+    let id = visible(value)
+        .filter(|id| !id.contains(' '))
+        .ok_or("it has bytes that are not visible ASCII")?;
+    // `{id}.{timestamp}.{body}` is what was signed. With an id like `msg.1700000000` the same
+    // text is also id `msg`, timestamp 1700000000, and a longer body: one signature, two events.
+    let mut parts = id.split('.');
+    parts.next();
+    if parts.any(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())) {
+        return Err("a part after a dot is all digits, so it could be read as a timestamp");
+    }
+    Ok(id)
+}
+
+/// Plain decimal digits. `u64::from_str` alone would also take `+1` and `01`.
+fn parse_timestamp(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    plain.then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use VerifyErrorKind::*;
+
+    const SIG: &str = "v1,AAAA";
+
+    fn kind_of(lines: &[(&str, &[u8])]) -> Option<VerifyErrorKind> {
+        DeliveryHeaders::from_lines(lines.iter().copied())
+            .parse()
+            .err()
+            .map(|error| error.kind())
+    }
+
+    #[test]
+    fn each_header_is_there_once() {
+        let good: [(&str, &[u8]); 3] = [
+            ("Webhook-ID", b"msg_1"),
+            ("webhook-timestamp", b"1700000000"),
+            ("WEBHOOK-SIGNATURE", SIG.as_bytes()),
+        ];
+        assert_eq!(kind_of(&good), None);
+        for i in 0..3 {
+            let mut missing = good.to_vec();
+            let line = missing.remove(i);
+            assert_eq!(kind_of(&missing), Some(MissingHeader), "without {}", line.0);
+
+            let mut repeated = good.to_vec();
+            repeated.push(good[i]);
+            assert_eq!(kind_of(&repeated), None, "identical {}", line.0);
+
+            repeated.push((line.0, b"1700000001"));
+            assert_eq!(
+                kind_of(&repeated),
+                Some(ConflictingHeader),
+                "different {}",
+                line.0
+            );
+            // and a third that equals the first does not heal it
+            repeated.push(good[i]);
+            assert_eq!(kind_of(&repeated), Some(ConflictingHeader));
+        }
+    }
+
+    #[test]
+    fn ids() {
+        let long = "a".repeat(256);
+        let too_long = "a".repeat(257);
+        for (id, ok) in [
+            ("msg_2f1c", true),
+            ("a", true),
+            ("1700000000", true),
+            ("msg.a1", true),
+            ("msg.1a.b", true),
+            ("msg.", true),
+            ("~!\"#,", true),
+            (long.as_str(), true),
+            ("", false),
+            (too_long.as_str(), false),
+            ("with space", false),
+            ("tab\t", false),
+            ("é", false),
+            ("del\u{7f}", false),
+            ("msg.1700000000", false),
+            ("msg.0", false),
+            (".5", false),
+            ("msg.1.x", false),
+            ("msg.x.1", false),
+        ] {
+            assert_eq!(parse_id(id.as_bytes()).is_ok(), ok, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn timestamps() {
+        for (text, value) in [
+            ("0", Some(0)),
+            ("1", Some(1)),
+            ("1700000000", Some(1_700_000_000)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("99999999999999999999999", None),
+            ("", None),
+            ("+1", None),
+            ("-1", None),
+            ("01", None),
+            ("00", None),
+            ("1.0", None),
+            ("1e9", None),
+            (" 1", None),
+            ("1 ", None),
+            ("0x10", None),
+            ("١", None),
+        ] {
+            assert_eq!(parse_timestamp(text), value, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn signature_lists() {
+        let sixteen = vec!["v2,AAAA"; 16].join(" ");
+        let seventeen = vec!["v2,AAAA"; 17].join(" ");
+        let long = "x".repeat(4096);
+        let too_long = "x".repeat(4097);
+        for (value, ok) in [
+            (SIG, true),
+            ("v1,", true),
+            ("nonsense", true),
+            ("  v1,AAAA   v1,BBBB ", true),
+            (sixteen.as_str(), true),
+            (long.as_str(), true),
+            ("", false),
+            ("   ", false),
+            (seventeen.as_str(), false),
+            (too_long.as_str(), false),
+            ("v1,AAAA\tv1,BBBB", false),
+            ("v1,é", false),
+        ] {
+            assert_eq!(Signatures::parse(value.as_bytes()).is_ok(), ok, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn versions_are_told_apart_and_cleaned() {
+        let list = Signatures::parse(b"v1,A v1a,B v1 v1,C V1,D ,E eyJh.b.c {\"x\",1 longversion,F")
+            .unwrap();
+        assert_eq!(list.of_version("v1").collect::<Vec<_>>(), ["A", "C"]);
+        assert_eq!(list.of_version("v1a").collect::<Vec<_>>(), ["B"]);
+        assert_eq!(
+            list.versions(),
+            "v1, v1a, something else, v1, V1, something else, a token (JWT), something else, something else"
+        );
+    }
+
+    #[test]
+    fn debug_keeps_the_signature_out() {
+        let headers =
+            DeliveryHeaders::from_lines([("webhook-id", "a\nb"), ("webhook-signature", SIG)]);
+        let text = format!("{headers:?}");
+        assert!(text.contains(r#""a\nb""#), "{text}");
+        assert!(!text.contains("AAAA"), "{text}");
+    }
+}

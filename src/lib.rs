@@ -1,0 +1,31 @@
+//! Receives the webhooks of Google's Gemini API: verified, typed, bounded.
+#![cfg_attr(all(feature = "axum", feature = "testing"), doc = "")]
+#![cfg_attr(all(feature = "axum", feature = "testing"), doc = include_str!("../README.md"))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "axum")]
+pub mod axum;
+pub mod clock;
+mod error;
+pub mod event;
+mod headers;
+pub mod receiver;
+mod scheme;
+mod secret;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(feature = "tower")]
+pub mod tower;
+mod trace;
+mod verifier;
+
+pub use clock::{Clock, SystemClock};
+pub use error::{ConfigError, VerifyError, VerifyErrorKind};
+pub use event::{EventKind, GeminiEvent};
+pub use headers::{DeliveryHeaders, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
+pub use receiver::{Delivery, WebhookReceiver, WebhookReceiverBuilder};
+pub use scheme::Scheme;
+pub use secret::{Keyring, SigningSecret};
+#[cfg(feature = "tower")]
+pub use tower::VerifyLayer;
+pub use verifier::{Checked, Verified, Verifier};

@@ -1,0 +1,225 @@
+//! Configuration, with its defaults.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, SystemTime};
+
+use super::{Shared, WebhookReceiver};
+use crate::clock::{Clock, SystemClock};
+use crate::error::{ConfigError, VerifyErrorKind};
+use crate::secret::Keyring;
+use crate::verifier::{DEFAULT_TOLERANCE, Verifier};
+
+/// Payloads are thin, a few hundred bytes.
+const DEFAULT_MAX_BODY_BYTES: usize = 64 * 1024;
+const DEFAULT_MAX_BUFFERED_BYTES: usize = 256 * 1024 * 1024;
+const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Builds a [`WebhookReceiver`].
+///
+/// A mistake, such as a secret that is none, is kept and returned by [`build`](Self::build).
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct WebhookReceiverBuilder {
+    keyring: Option<Keyring>,
+    tolerance: Duration,
+    max_body_bytes: usize,
+    max_buffered_bytes: usize,
+    body_timeout: Duration,
+    handler_timeout: Duration,
+    statuses: Vec<(VerifyErrorKind, u16)>,
+    clock: Arc<dyn Clock>,
+    mistake: Option<ConfigError>,
+}
+
+impl Default for WebhookReceiverBuilder {
+    fn default() -> Self {
+        Self {
+            keyring: None,
+            tolerance: DEFAULT_TOLERANCE,
+            max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            max_buffered_bytes: DEFAULT_MAX_BUFFERED_BYTES,
+            body_timeout: DEFAULT_BODY_TIMEOUT,
+            handler_timeout: DEFAULT_HANDLER_TIMEOUT,
+            statuses: Vec::new(),
+            clock: Arc::new(SystemClock),
+            mistake: None,
+        }
+    }
+}
+
+impl WebhookReceiverBuilder {
+    /// Adds the secret of a static webhook, as text ([`SigningSecret`](crate::SigningSecret)
+    /// says in which forms). Call it again for each secret that is valid at the same time.
+    pub fn signing_secret(self, secret: impl AsRef<str>) -> Self {
+        match secret.as_ref().parse() {
+            Ok(secret) => self.keyring(Keyring::new(secret)),
+            Err(mistake) => self.mistaken(mistake),
+        }
+    }
+
+    /// Adds every secret of a [`Keyring`], where each may have an end.
+    pub fn keyring(mut self, keyring: Keyring) -> Self {
+        match &mut self.keyring {
+            Some(mine) => mine.extend(keyring),
+            None => self.keyring = Some(keyring),
+        }
+        self
+    }
+
+    /// Adds the secret of a static webhook that is no longer accepted from `end` on: the old one
+    /// after a rotation.
+    pub fn signing_secret_until(self, secret: impl AsRef<str>, end: SystemTime) -> Self {
+        match secret.as_ref().parse() {
+            Ok(secret) => self.keyring(Keyring::until(secret, end)),
+            Err(mistake) => self.mistaken(mistake),
+        }
+    }
+
+    /// How far the timestamp may be off, either way, in whole seconds. Five minutes by default,
+    /// as Google's guide asks.
+    pub fn tolerance(mut self, tolerance: Duration) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// How long a body may be, in bytes. 64 KiB by default. Beyond, 413.
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.max_body_bytes = bytes;
+        self
+    }
+
+    /// How much all deliveries in flight may hold together, in bytes of their bodies, from the
+    /// first byte until the handler is done. 256 MiB by default. Beyond, 503.
+    pub fn max_buffered_bytes(mut self, bytes: usize) -> Self {
+        self.max_buffered_bytes = bytes;
+        self
+    }
+
+    /// How long the body may take to arrive. 10 seconds by default. Beyond, 408.
+    pub fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.body_timeout = timeout;
+        self
+    }
+
+    /// How long the handler may take. 30 seconds by default. Beyond, it is dropped and 503 is
+    /// answered. Google waits a few seconds only: enqueue, answer, and do the work elsewhere.
+    pub fn handler_timeout(mut self, timeout: Duration) -> Self {
+        self.handler_timeout = timeout;
+        self
+    }
+
+    /// Answers errors of one kind with another status, 400 to 599. Of several for one kind the
+    /// last counts.
+    pub fn status(mut self, kind: VerifyErrorKind, status: u16) -> Self {
+        if (400..600).contains(&status) {
+            self.statuses.push((kind, status));
+            self
+        } else {
+            self.mistaken(ConfigError::StatusNotAnError { status })
+        }
+    }
+
+    /// Where the time comes from; for tests. The system's clock by default.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Finishes.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake that was made, see [`ConfigError`].
+    pub fn build(self) -> Result<WebhookReceiver, ConfigError> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        for (setting, zero) in [
+            ("max_body_bytes", self.max_body_bytes == 0),
+            ("max_buffered_bytes", self.max_buffered_bytes == 0),
+            ("body_timeout", self.body_timeout.is_zero()),
+            ("handler_timeout", self.handler_timeout.is_zero()),
+        ] {
+            if zero {
+                return Err(ConfigError::Zero { setting });
+            }
+        }
+        let keyring = self.keyring.ok_or(ConfigError::NoSecret)?;
+        Ok(WebhookReceiver {
+            shared: Arc::new(Shared {
+                verifier: Verifier::new(keyring).with_tolerance(self.tolerance)?,
+                max_body_bytes: self.max_body_bytes,
+                max_buffered_bytes: self.max_buffered_bytes,
+                buffered: AtomicUsize::new(0),
+                body_timeout: self.body_timeout,
+                handler_timeout: self.handler_timeout,
+                statuses: self.statuses,
+                clock: self.clock,
+            }),
+        })
+    }
+
+    /// The first mistake is the one to tell.
+    fn mistaken(mut self, mistake: ConfigError) -> Self {
+        self.mistake.get_or_insert(mistake);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    #[test]
+    fn mistakes_are_told_at_the_end_the_first_one() {
+        let zero = |setting| ConfigError::Zero { setting };
+        let good = || WebhookReceiver::builder().signing_secret(SECRET);
+        for (builder, expected) in [
+            (WebhookReceiver::builder(), ConfigError::NoSecret),
+            (good().signing_secret(""), ConfigError::SecretEmpty),
+            (
+                WebhookReceiver::builder()
+                    .signing_secret("v1,x")
+                    .signing_secret(""),
+                ConfigError::SecretIsSignature,
+            ),
+            (
+                good().signing_secret_until("''", SystemTime::UNIX_EPOCH),
+                ConfigError::SecretQuoted,
+            ),
+            (
+                good().tolerance(Duration::from_millis(999)),
+                zero("tolerance"),
+            ),
+            (good().max_body_bytes(0), zero("max_body_bytes")),
+            (good().max_buffered_bytes(0), zero("max_buffered_bytes")),
+            (good().body_timeout(Duration::ZERO), zero("body_timeout")),
+            (
+                good().handler_timeout(Duration::ZERO),
+                zero("handler_timeout"),
+            ),
+            (
+                good().status(VerifyErrorKind::SignatureMismatch, 200),
+                ConfigError::StatusNotAnError { status: 200 },
+            ),
+            (
+                good().status(VerifyErrorKind::SignatureMismatch, 600),
+                ConfigError::StatusNotAnError { status: 600 },
+            ),
+        ] {
+            assert_eq!(builder.build().map(drop), Err(expected));
+        }
+        assert!(good().build().is_ok());
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let builder = WebhookReceiver::builder().signing_secret(SECRET);
+        let shown = format!("{builder:?} {:?}", builder.clone().build().unwrap());
+        assert!(!shown.contains("MfKQ"), "{shown}");
+    }
+}

@@ -1,0 +1,120 @@
+//! [`WebhookReceiver`]: the way of a delivery, step by step, for every adapter.
+//!
+//! An adapter only converts: it hands over [headers](WebhookReceiver::admit), then the
+//! [body](Intake::push) as it arrives, gets [what the handler needs](Received), runs the handler
+//! and [says how that ended](Flight). Every rule, limit and log line is here or further down.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::error::{VerifyError, VerifyErrorKind};
+use crate::headers::DeliveryHeaders;
+use crate::trace;
+use crate::verifier::Verifier;
+
+mod builder;
+mod delivery;
+mod flight;
+mod intake;
+
+pub use builder::WebhookReceiverBuilder;
+pub use delivery::Delivery;
+pub use flight::Flight;
+pub use intake::{Intake, Received};
+
+/// Receives deliveries: which keys it trusts and what it allows. Cheap to clone; clones share
+/// the limits.
+///
+/// ```
+/// use std::time::Duration;
+/// use gemini_webhooks::{ConfigError, WebhookReceiver};
+///
+/// let receiver = WebhookReceiver::builder()
+///     .signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+///     .handler_timeout(Duration::from_secs(10))
+///     .build()?;
+/// # Ok::<(), ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct WebhookReceiver {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    verifier: Verifier,
+    max_body_bytes: usize,
+    max_buffered_bytes: usize,
+    buffered: AtomicUsize,
+    body_timeout: Duration,
+    handler_timeout: Duration,
+    statuses: Vec<(VerifyErrorKind, u16)>,
+    clock: Arc<dyn Clock>,
+}
+
+impl WebhookReceiver {
+    /// Starts with the defaults; at least one secret is to be added.
+    #[must_use]
+    pub fn builder() -> WebhookReceiverBuilder {
+        WebhookReceiverBuilder::default()
+    }
+
+    /// How long an adapter waits for the body.
+    #[must_use]
+    pub fn body_timeout(&self) -> Duration {
+        self.shared.body_timeout
+    }
+
+    /// How long an adapter waits for the handler.
+    #[must_use]
+    pub fn handler_timeout(&self) -> Duration {
+        self.shared.handler_timeout
+    }
+
+    /// The refusal of a request that is no POST.
+    #[must_use]
+    pub fn method_not_allowed(&self) -> VerifyError {
+        self.refuse(VerifyErrorKind::MethodNotAllowed.into(), None)
+    }
+
+    /// Steps 2 to 4, and what can be said of the body before it is read: the first call of an
+    /// adapter, for a POST. `content_length` is what the headers say, if they do.
+    ///
+    /// # Errors
+    ///
+    /// The delivery is refused; the body must not be read.
+    pub fn admit(
+        &self,
+        headers: &DeliveryHeaders<'_>,
+        content_length: Option<u64>,
+    ) -> Result<Intake, VerifyError> {
+        let checked = self
+            .shared
+            .verifier
+            .check(headers, self.shared.clock.now())
+            .map_err(|error| self.refuse(error, None))?;
+        Intake::new(self, checked, content_length)
+    }
+
+    /// The one place where a refusal gets its status and its line in the log.
+    fn refuse(&self, error: VerifyError, id: Option<&str>) -> VerifyError {
+        let error = self.stamp(error);
+        trace::refused(&error, id);
+        error
+    }
+
+    fn stamp(&self, error: VerifyError) -> VerifyError {
+        let mapped = self
+            .shared
+            .statuses
+            .iter()
+            .rev()
+            .find(|(kind, _)| *kind == error.kind());
+        match mapped {
+            Some((_, status)) => error.with_status(*status),
+            None => error,
+        }
+    }
+}

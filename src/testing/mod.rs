@@ -1,0 +1,67 @@
+//! For your tests: a signer, sample events, a clock that stands still.
+//!
+//! ```
+//! use gemini_webhooks::testing::{self, ManualClock};
+//! use gemini_webhooks::{DeliveryHeaders, Keyring, SigningSecret, Verifier};
+//!
+//! let secret: SigningSecret = testing::SECRET.parse()?;
+//! let clock = ManualClock::default();
+//! let body = testing::SAMPLE_EVENTS[0];
+//!
+//! let headers = testing::sign_v1(&secret, "msg_1", clock.unix_seconds(), body);
+//! let verified = Verifier::new(Keyring::new(secret)).verify(
+//!     &DeliveryHeaders::from_lines(headers.iter().map(|(name, value)| (*name, value))),
+//!     body.as_bytes(),
+//!     gemini_webhooks::Clock::now(&clock),
+//! )?;
+//! assert_eq!(verified.id(), "msg_1");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::headers::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
+use crate::scheme::Scheme;
+use crate::secret::SigningSecret;
+
+mod clock;
+
+pub use clock::ManualClock;
+
+/// A secret that everybody knows, in the form that Google issues. For tests only.
+pub const SECRET: &str = "whsec_Z2VtaW5pLXdlYmhvb2tzIHRlc3Qgc2VjcmV0IDE=";
+
+/// One event of each of the nine types, as Google's guide shows them.
+pub const SAMPLE_EVENTS: [&str; 9] = [
+    r#"{"type":"batch.succeeded","version":"v1","timestamp":"2026-01-22T12:00:00Z","data":{"id":"batches/8kq2","output_file_uri":"files/batch-8kq2-output"}}"#,
+    r#"{"type":"batch.failed","version":"v1","timestamp":"2026-01-22T12:00:01Z","data":{"id":"batches/8kq3","error_code":"INTERNAL","error_message":"The batch could not be processed."}}"#,
+    r#"{"type":"batch.expired","version":"v1","timestamp":"2026-01-22T12:00:02Z","data":{"id":"batches/8kq4"}}"#,
+    r#"{"type":"batch.cancelled","version":"v1","timestamp":"2026-01-22T12:00:03Z","data":{"id":"batches/8kq5"}}"#,
+    r#"{"type":"interaction.requires_action","version":"v1","timestamp":"2026-01-22T12:00:04Z","data":{"id":"v1_ChdQb1"}}"#,
+    r#"{"type":"interaction.completed","version":"v1","timestamp":"2026-01-22T12:00:05Z","data":{"id":"v1_ChdQb2"}}"#,
+    r#"{"type":"interaction.failed","version":"v1","timestamp":"2026-01-22T12:00:06Z","data":{"id":"v1_ChdQb3","error_code":13,"error_message":"The model stopped."}}"#,
+    r#"{"type":"interaction.cancelled","version":"v1","timestamp":"2026-01-22T12:00:07Z","data":{"id":"v1_ChdQb4"}}"#,
+    r#"{"type":"video.generated","version":"v1","timestamp":"2026-01-22T12:00:08Z","data":{"id":"models/veo/operations/77","output_file_uri":"files/video-77","file_name":"files/video-77"}}"#,
+];
+
+/// The three headers of a static delivery: names and values.
+///
+/// `timestamp` is in seconds since the Unix epoch. For the list of a rotation, join the
+/// signatures of two calls with a space.
+#[must_use]
+pub fn sign_v1(
+    secret: &SigningSecret,
+    id: &str,
+    timestamp: u64,
+    body: impl AsRef<[u8]>,
+) -> [(&'static str, String); 3] {
+    let timestamp = timestamp.to_string();
+    let digest = secret.mac().digest(id, &timestamp, body.as_ref());
+    let signature = format!("{},{}", Scheme::V1, STANDARD.encode(digest));
+    [
+        (WEBHOOK_ID, id.to_owned()),
+        (WEBHOOK_TIMESTAMP, timestamp),
+        (WEBHOOK_SIGNATURE, signature),
+    ]
+}

@@ -1,0 +1,99 @@
+//! What the log says of a delivery: one event each, under the target `gemini_webhooks`.
+//!
+//! Without the `tracing` feature nothing is said. No line carries a secret, a signature, a query
+//! string or a body; what the sender chose is escaped and bounded.
+
+use std::time::Duration;
+
+use crate::error::VerifyError;
+use crate::receiver::Delivery;
+
+/// A sender waits a few seconds only, then takes the delivery for failed and sends it again.
+const SLOW: Duration = Duration::from_secs(3);
+
+/// A delivery that did not reach the handler. `id` is not authenticated.
+pub(crate) fn refused(error: &VerifyError, id: Option<&str>) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "gemini_webhooks",
+        webhook_id = id,
+        outcome = "refused",
+        status = error.status(),
+        code = error.kind().code(),
+        reason = %error,
+        "delivery refused"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = (error, id);
+}
+
+/// How a handler's run ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outcome {
+    /// It answered.
+    Answered { status: u16 },
+    /// The inner service failed instead of answering.
+    Failed,
+    /// It took longer than it may.
+    TimedOut,
+    /// It was dropped: the sender closed the connection, the server stops, or it panicked.
+    Dropped,
+}
+
+/// A delivery that reached the handler.
+pub(crate) fn ran(delivery: &Delivery, type_name: Option<&str>, outcome: Outcome, took: Duration) {
+    #[cfg(feature = "tracing")]
+    {
+        let (name, status) = match outcome {
+            Outcome::Answered { status } if (200..300).contains(&status) => {
+                ("handled", Some(status))
+            }
+            Outcome::Answered { status } => ("failed", Some(status)),
+            Outcome::Failed => ("failed", None),
+            Outcome::TimedOut => ("timed out", None),
+            Outcome::Dropped => ("dropped", None),
+        };
+        let type_name = type_name.map(|name| name.chars().take(64).collect::<String>());
+        macro_rules! event {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(
+                    target: "gemini_webhooks",
+                    webhook_id = delivery.id(),
+                    scheme = delivery.scheme().as_str(),
+                    key_id = delivery.key_id(),
+                    r#type = ?type_name,
+                    outcome = name,
+                    status,
+                    took = ?took,
+                    $message
+                )
+            };
+        }
+        if matches!(outcome, Outcome::Dropped) {
+            event!(
+                warn,
+                "handler dropped before it was done: it panicked, the sender left or the server stops"
+            );
+        } else if name != "handled" {
+            event!(warn, "handler failed; the sender will try again");
+        } else if took > SLOW {
+            event!(
+                warn,
+                "handler slow: a sender waits a few seconds only and may send again"
+            );
+        } else {
+            event!(info, "delivery handled");
+        }
+    }
+    #[cfg(not(feature = "tracing"))]
+    let _ = (delivery, type_name, outcome, took > SLOW);
+}
+
+/// The app is put together wrongly.
+#[cfg(feature = "axum")]
+pub(crate) fn misconfigured(error: &dyn std::error::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(target: "gemini_webhooks", "{error}");
+    #[cfg(not(feature = "tracing"))]
+    let _ = error;
+}

@@ -1,0 +1,276 @@
+//! The decision: is this delivery authentic, and of now? Without I/O and without a clock.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::error::{ConfigError, Detail, VerifyError, VerifyErrorKind};
+use crate::headers::{DeliveryHeaders, Fields, Signatures};
+use crate::scheme::{Scheme, hmac};
+use crate::secret::Keyring;
+
+/// How far a timestamp may be off, either way: what Google's guide asks for.
+pub(crate) const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
+
+/// Decides whether a delivery is authentic, as a plain function of its headers, its body and the
+/// time. For apps without a framework; [`WebhookReceiver`](crate::WebhookReceiver) stands on it.
+///
+/// It does not remember ids: whoever calls it must see to it that a repeat does no harm.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use gemini_webhooks::{DeliveryHeaders, Keyring, Verifier, VerifyErrorKind};
+///
+/// // The example of the Standard Webhooks libraries.
+/// let verifier = Verifier::new(Keyring::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse()?));
+/// let headers = DeliveryHeaders::from_lines([
+///     ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
+///     ("webhook-timestamp", "1614265330"),
+///     ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+/// ]);
+/// let body = br#"{"test": 2432232314}"#;
+/// let sent = SystemTime::UNIX_EPOCH + Duration::from_secs(1_614_265_330);
+///
+/// let verified = verifier.verify(&headers, body, sent)?;
+/// assert_eq!(verified.id(), "msg_p5jXN8AQM9LWM0D4loKWxJek");
+///
+/// let late = verifier.verify(&headers, body, sent + Duration::from_secs(301)).unwrap_err();
+/// assert_eq!(late.kind(), VerifyErrorKind::TimestampTooOld);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    rules: Arc<Rules>,
+}
+
+#[derive(Clone, Debug)]
+struct Rules {
+    keyring: Keyring,
+    tolerance: Duration,
+}
+
+impl Verifier {
+    /// Accepts deliveries signed with a secret of `keyring`, within five minutes.
+    #[must_use]
+    pub fn new(keyring: Keyring) -> Self {
+        let tolerance = DEFAULT_TOLERANCE;
+        Self {
+            rules: Arc::new(Rules { keyring, tolerance }),
+        }
+    }
+
+    /// How far a timestamp may be off, into the past or the future; in whole seconds. Five
+    /// minutes by default, as Google's guide asks.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Zero`] for less than a second.
+    pub fn with_tolerance(self, tolerance: Duration) -> Result<Self, ConfigError> {
+        if tolerance.as_secs() == 0 {
+            return Err(ConfigError::Zero {
+                setting: "tolerance",
+            });
+        }
+        let keyring = self.rules.keyring.clone();
+        Ok(Self {
+            rules: Arc::new(Rules { keyring, tolerance }),
+        })
+    }
+
+    /// Verifies a whole delivery: [`check`](Self::check) and [`Checked::verify`] in one, without
+    /// an allocation.
+    ///
+    /// # Errors
+    ///
+    /// The first thing wrong with it, in the order of [`VerifyErrorKind`].
+    pub fn verify<'h>(
+        &self,
+        headers: &DeliveryHeaders<'h>,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Result<Verified<'h>, VerifyError> {
+        let fields = self.rules.check(headers, now)?;
+        self.rules.verify(&fields, body, now)
+    }
+
+    /// The first half: everything that can be said before the body is read. So an adapter can
+    /// refuse most of what is not a delivery without reading it.
+    ///
+    /// # Errors
+    ///
+    /// A header is missing, repeated or malformed, the timestamp is outside the window, nothing
+    /// is signed in a scheme that this verifier knows, or every secret has reached its end.
+    pub fn check(
+        &self,
+        headers: &DeliveryHeaders<'_>,
+        now: SystemTime,
+    ) -> Result<Checked, VerifyError> {
+        let fields = self.rules.check(headers, now)?;
+        let signatures = fields.signatures.as_str();
+        let mut text =
+            String::with_capacity(fields.id.len() + fields.timestamp.len() + signatures.len());
+        text.push_str(fields.id);
+        text.push_str(fields.timestamp);
+        text.push_str(signatures);
+        Ok(Checked {
+            text: text.into_boxed_str(),
+            id_end: fields.id.len(),
+            timestamp_end: fields.id.len() + fields.timestamp.len(),
+            sent_at: fields.sent_at,
+            now,
+            rules: Arc::clone(&self.rules),
+        })
+    }
+}
+
+impl Rules {
+    /// Steps 2 to 4: the headers, the window, a scheme that is configured.
+    fn check<'h>(
+        &self,
+        headers: &DeliveryHeaders<'h>,
+        now: SystemTime,
+    ) -> Result<Fields<'h>, VerifyError> {
+        let fields = headers.parse()?;
+        self.check_window(fields.sent_at, now)?;
+        if hmac::candidates(&fields).next().is_none() {
+            let found = Detail::Versions(fields.signatures.versions().into());
+            return Err(VerifyError::new(VerifyErrorKind::UnsupportedScheme, found));
+        }
+        if self.keyring.valid_at(now).next().is_none() {
+            let why = Detail::Text("every signing secret has reached its end");
+            return Err(VerifyError::new(VerifyErrorKind::KeysUnavailable, why));
+        }
+        Ok(fields)
+    }
+
+    fn check_window(&self, sent_at: u64, now: SystemTime) -> Result<(), VerifyError> {
+        // A clock before 1970 is a broken clock: everything is then too new, and refused.
+        let now = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let tolerance = self.tolerance.as_secs();
+        let seconds = now.abs_diff(sent_at);
+        if seconds <= tolerance {
+            return Ok(());
+        }
+        let kind = if sent_at < now {
+            VerifyErrorKind::TimestampTooOld
+        } else {
+            VerifyErrorKind::TimestampTooNew
+        };
+        Err(VerifyError::new(kind, Detail::Off { seconds, tolerance }))
+    }
+
+    /// Step 6: any secret that is valid now, each hashing the body once.
+    fn verify<'h>(
+        &self,
+        fields: &Fields<'h>,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Result<Verified<'h>, VerifyError> {
+        let signer = self
+            .keyring
+            .valid_at(now)
+            .find(|secret| secret.mac().signed(fields, body))
+            .ok_or_else(|| {
+                let found = Detail::Versions(fields.signatures.versions().into());
+                VerifyError::new(VerifyErrorKind::SignatureMismatch, found)
+            })?;
+        Ok(Verified {
+            id: fields.id,
+            sent_at: fields.sent_at,
+            scheme: Scheme::V1,
+            key_id: signer.shared_key_id(),
+        })
+    }
+}
+
+/// A delivery whose headers are in order and whose body is still to come.
+///
+/// It owns what it needs, so that it can wait for the body, and holds on to the secrets and the
+/// time that the headers were judged by.
+pub struct Checked {
+    /// Id, timestamp and signature list, in one allocation.
+    text: Box<str>,
+    id_end: usize,
+    timestamp_end: usize,
+    sent_at: u64,
+    now: SystemTime,
+    rules: Arc<Rules>,
+}
+
+impl Checked {
+    /// `webhook-id`, not yet authenticated.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.fields().id
+    }
+
+    /// The second half: whether a key of the verifier signed these headers with this body.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyErrorKind::SignatureMismatch`].
+    pub fn verify(&self, body: &[u8]) -> Result<Verified<'_>, VerifyError> {
+        self.rules.verify(&self.fields(), body, self.now)
+    }
+
+    fn fields(&self) -> Fields<'_> {
+        let (rest, signatures) = self.text.split_at(self.timestamp_end);
+        let (id, timestamp) = rest.split_at(self.id_end);
+        Fields {
+            id,
+            timestamp,
+            sent_at: self.sent_at,
+            signatures: Signatures::reread(signatures),
+        }
+    }
+}
+
+impl fmt::Debug for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checked")
+            .field("id", &self.id())
+            .field("timestamp", &self.sent_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is known of a delivery once its signature has been verified.
+#[derive(Clone, Debug)]
+pub struct Verified<'a> {
+    id: &'a str,
+    sent_at: u64,
+    scheme: Scheme,
+    key_id: Arc<str>,
+}
+
+impl<'a> Verified<'a> {
+    /// `webhook-id`: opaque, the same over all retries of one event.
+    #[must_use]
+    pub fn id(&self) -> &'a str {
+        self.id
+    }
+
+    /// When this attempt was made, in seconds since the Unix epoch.
+    #[must_use]
+    pub fn timestamp(&self) -> u64 {
+        self.sent_at
+    }
+
+    /// How it was signed.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Which key signed it: [`SigningSecret::key_id`](crate::SigningSecret::key_id).
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    pub(crate) fn into_key_id(self) -> Arc<str> {
+        self.key_id
+    }
+}
