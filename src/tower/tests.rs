@@ -1,1 +1,568 @@
+//! The wiring: what is read when, who is called, what comes back. Which headers and signatures
+//! are good is decided further down and tested there, and by the vectors.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn, ready};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt as _, Full};
+use tokio::time::advance;
+use tower::limit::ConcurrencyLimitLayer;
+use tower::{BoxError, Layer as _, Service, ServiceBuilder, ServiceExt as _, service_fn};
+
+use super::*;
+use crate::clock::{Clock, SystemClock};
+use crate::error::{VerifyError, VerifyErrorKind};
+use crate::event::{EventKind, GeminiEvent};
+use crate::receiver::{Delivery, WebhookReceiver, WebhookReceiverBuilder};
+use crate::secret::SigningSecret;
+
+const SECRET: &str = "whsec_Z2VtaW5pLXdlYmhvb2tzIHRlc3Qgc2VjcmV0IDE=";
+const EVENT: &str = r#"{"type":"batch.expired","data":{"id":"batches/1"}}"#;
+
+fn builder() -> WebhookReceiverBuilder {
+    WebhookReceiver::builder().signing_secret(SECRET)
+}
+
+fn receiver() -> WebhookReceiver {
+    builder().build().unwrap()
+}
+
+/// A POST, signed now over `signed`, carrying `body`.
+fn request<B>(signed: &[u8], body: B) -> Request<B> {
+    use base64::Engine as _;
+    let secret: SigningSecret = SECRET.parse().unwrap();
+    let now = SystemClock
+        .now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+        .to_string();
+    let digest = secret.mac().digest("msg_1", &now, signed);
+    let signature = base64::engine::general_purpose::STANDARD.encode(digest);
+    Request::post("/")
+        .header(WEBHOOK_ID, "msg_1")
+        .header(WEBHOOK_TIMESTAMP, now)
+        .header(WEBHOOK_SIGNATURE, format!("v1,{signature}"))
+        .body(body)
+        .unwrap()
+}
+
+fn event() -> Request<Full<Bytes>> {
+    request(EVENT.as_bytes(), whole(EVENT))
+}
+
+fn whole(body: &'static str) -> Full<Bytes> {
+    Full::from(body)
+}
+
+/// A service that is waited for, for requests with such a body.
+async fn ready_one<S: Service<Request<Full<Bytes>>>>(service: &mut S) -> Result<&mut S, S::Error> {
+    service.ready().await
+}
+
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
+}
+
+/// A body that plays a script: a frame, an error, or silence that nothing ever wakes from.
+struct Script(VecDeque<Step>);
+
+#[derive(Clone)]
+enum Step {
+    Data(&'static [u8]),
+    Error,
+    Silence,
+    EmptyForever,
+    /// Not to be asked at all.
+    Untouchable,
+}
+
+fn script(steps: impl IntoIterator<Item = Step>) -> Script {
+    Script(steps.into_iter().collect())
+}
+
+impl Body for Script {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = |data| Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(data)))));
+        match self.0.front().cloned() {
+            None => Poll::Ready(None),
+            Some(Step::Silence) => Poll::Pending,
+            Some(Step::EmptyForever) => frame(b""),
+            Some(Step::Untouchable) => panic!("the body was read"),
+            Some(Step::Data(data)) => {
+                self.0.pop_front();
+                frame(data)
+            }
+            Some(Step::Error) => {
+                self.0.pop_front();
+                Poll::Ready(Some(Err(std::io::Error::other("connection reset"))))
+            }
+        }
+    }
+}
+
+/// What came out: the status, the code of a refusal, how often the inner service was called.
+async fn deliver<B>(receiver: WebhookReceiver, request: Request<B>) -> (u16, Option<String>, usize)
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let calls = Arc::new(AtomicUsize::new(0));
+    let inner = Arc::clone(&calls);
+    let service = VerifyLayer::new(receiver).layer(service_fn(move |_: Request<Full<Bytes>>| {
+        inner.fetch_add(1, SeqCst);
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    }));
+    let response = service.oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let (status, code) = (status, code(response).await);
+    (status, code, calls.load(SeqCst))
+}
+
+async fn code<B>(response: Response<B>) -> Option<String>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Debug,
+{
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body: serde_json::Value = serde_json::from_slice(&body).ok()?;
+    Some(body["error"].as_str()?.to_owned())
+}
+
+fn refused(status: u16, code: &str) -> (u16, Option<String>, usize) {
+    (status, Some(code.to_owned()), 0)
+}
+
+#[tokio::test]
+async fn an_authentic_delivery_arrives_whole() {
+    let body = Bytes::from_static(EVENT.as_bytes());
+    let address = body.as_ptr();
+    let service =
+        VerifyLayer::new(receiver()).layer(service_fn(async |request: Request<Full<Bytes>>| {
+            let (head, body) = request.into_parts();
+            let event: &GeminiEvent = head.extensions.get().unwrap();
+            assert!(matches!(event.kind(), EventKind::BatchExpired(_)));
+            let delivery: &Delivery = head.extensions.get().unwrap();
+            assert_eq!((delivery.id(), delivery.scheme().as_str()), ("msg_1", "v1"));
+            let body = body.collect().await.unwrap().to_bytes();
+            Ok::<_, Infallible>(
+                Response::builder()
+                    .status(202)
+                    .body(Full::new(body))
+                    .unwrap(),
+            )
+        }));
+    let response = service
+        .oneshot(request(&body, Full::new(body.clone())))
+        .await
+        .unwrap();
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    let echoed = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(echoed, EVENT);
+    assert_eq!(
+        echoed.as_ptr(),
+        address,
+        "a body of one frame is not copied"
+    );
+}
+
+#[tokio::test]
+async fn frames_are_joined_in_order() {
+    let frames = [
+        Step::Data(b"{\"type"),
+        Step::Data(b""),
+        Step::Data(b"\":\"x\""),
+        Step::Data(b"}"),
+    ];
+    let outcome = deliver(receiver(), request(br#"{"type":"x"}"#, script(frames))).await;
+    assert_eq!(outcome, (200, None, 1));
+    assert_eq!(
+        deliver(receiver(), request(b"", script([]))).await,
+        (200, None, 1)
+    );
+}
+
+#[tokio::test]
+async fn only_post_is_a_delivery() {
+    for method in [Method::GET, Method::HEAD, Method::PUT, Method::OPTIONS] {
+        let mut request = request(b"", script([Step::Untouchable]));
+        *request.method_mut() = method;
+        assert_eq!(
+            deliver(receiver(), request).await,
+            refused(405, "method_not_allowed")
+        );
+    }
+    let get = Request::get("/").body(Full::<Bytes>::default()).unwrap();
+    let never = service_fn(async |_: Request<Full<Bytes>>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let response = VerifyLayer::new(receiver())
+        .layer(never)
+        .oneshot(get)
+        .await
+        .unwrap();
+    assert_eq!(response.headers()[header::ALLOW], "POST");
+}
+
+#[tokio::test]
+async fn what_the_headers_tell_is_said_before_the_body_is_read() {
+    for (name, value, expected) in [
+        (WEBHOOK_ID, None, "missing_header"),
+        (WEBHOOK_ID, Some("msg.1700000000"), "invalid_id"),
+        (WEBHOOK_TIMESTAMP, Some("+1700000000"), "invalid_timestamp"),
+        (WEBHOOK_TIMESTAMP, Some("1700000000"), "timestamp_too_old"),
+        (
+            WEBHOOK_TIMESTAMP,
+            Some("18446744073709551615"),
+            "timestamp_too_new",
+        ),
+        (WEBHOOK_SIGNATURE, Some(" "), "invalid_signature_header"),
+        (WEBHOOK_SIGNATURE, Some("v1a,AAAA"), "unsupported_scheme"),
+        (WEBHOOK_SIGNATURE, Some("v1,"), "unsupported_scheme"),
+    ] {
+        let mut request = request(EVENT.as_bytes(), script([Step::Untouchable]));
+        request.headers_mut().remove(name);
+        if let Some(value) = value {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        assert_eq!(deliver(receiver(), request).await, refused(400, expected));
+    }
+}
+
+#[tokio::test]
+async fn an_ended_secret_is_our_fault() {
+    let receiver = WebhookReceiver::builder()
+        .signing_secret_until(SECRET, SystemTime::UNIX_EPOCH)
+        .build()
+        .unwrap();
+    let request = request(EVENT.as_bytes(), script([Step::Untouchable]));
+    assert_eq!(
+        deliver(receiver, request).await,
+        refused(503, "keys_unavailable")
+    );
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_by_its_length_or_while_it_is_read() {
+    let limit = |bytes| builder().max_body_bytes(bytes).build().unwrap();
+    let mut declared = request(b"12345", script([Step::Untouchable]));
+    declared
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, 5.into());
+    assert_eq!(
+        deliver(limit(4), declared).await,
+        refused(413, "body_too_large")
+    );
+
+    let mut absurd = request(b"", script([Step::Untouchable]));
+    absurd
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, u64::MAX.into());
+    assert_eq!(
+        deliver(receiver(), absurd).await,
+        refused(413, "body_too_large")
+    );
+
+    // A body that knows its size, without the header.
+    let sized = request(b"12345", whole("12345"));
+    assert_eq!(
+        deliver(limit(4), sized).await,
+        refused(413, "body_too_large")
+    );
+
+    let chunked = || request(b"12345", script([Step::Data(b"123"), Step::Data(b"45")]));
+    assert_eq!(
+        deliver(limit(4), chunked()).await,
+        refused(413, "body_too_large")
+    );
+    assert_eq!(deliver(limit(5), chunked()).await, (200, None, 1));
+
+    // A length that lies does not decide: what arrives does.
+    let mut short = chunked();
+    short.headers_mut().insert(header::CONTENT_LENGTH, 1.into());
+    assert_eq!(
+        deliver(limit(4), short).await,
+        refused(413, "body_too_large")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_given_up() {
+    // Silence from the start causes no second poll by itself.
+    for steps in [vec![Step::Silence], vec![Step::Data(b"12"), Step::Silence]] {
+        let outcome = deliver(receiver(), request(b"12345", script(steps))).await;
+        assert_eq!(outcome, refused(408, "body_timeout"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_frames_without_end_are_given_up() {
+    let delivery = deliver(receiver(), request(b"", script([Step::EmptyForever])));
+    let time = async {
+        for _ in 0..11 {
+            tokio::task::yield_now().await;
+            advance(Duration::from_secs(1)).await;
+        }
+        pending::<()>().await
+    };
+    tokio::select! {
+        outcome = delivery => assert_eq!(outcome, refused(408, "body_timeout")),
+        () = time => unreachable!(),
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_refused_with_its_cause() {
+    let broken = script([Step::Data(b"12"), Step::Error]);
+    let outcome = deliver(receiver(), request(b"12", broken)).await;
+    assert_eq!(outcome, refused(400, "body_incomplete"));
+}
+
+#[tokio::test]
+async fn a_tampered_body_is_refused() {
+    let outcome = deliver(receiver(), request(EVENT.as_bytes(), whole("{}"))).await;
+    assert_eq!(outcome, refused(400, "signature_mismatch"));
+}
+
+#[tokio::test]
+async fn deliveries_in_flight_hold_so_much_together_and_no_more() {
+    let receiver = builder()
+        .max_buffered_bytes(EVENT.len() + 10)
+        .build()
+        .unwrap();
+    let (release, gate) = tokio::sync::watch::channel(false);
+    let service = VerifyLayer::new(receiver).layer(service_fn(move |_: Request<Full<Bytes>>| {
+        let mut gate = gate.clone();
+        async move {
+            gate.wait_for(|open| *open).await.unwrap();
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        }
+    }));
+    let mut first = Box::pin(service.clone().oneshot(event()));
+    assert!(
+        poll_once(&mut first).await.is_pending(),
+        "held by its handler"
+    );
+
+    let second = service.clone().oneshot(event()).await.unwrap();
+    assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(second.headers()[header::RETRY_AFTER], "5");
+    assert_eq!(code(second).await.as_deref(), Some("overloaded"));
+
+    release.send_replace(true);
+    assert_eq!(first.await.unwrap().status(), StatusCode::OK);
+    assert_eq!(
+        service.clone().oneshot(event()).await.unwrap().status(),
+        StatusCode::OK
+    );
+
+    // What is given up half-way holds nothing either.
+    let half = request(
+        EVENT.as_bytes(),
+        script([Step::Data(b"{\"type"), Step::Silence]),
+    );
+    let mut half = Box::pin(service.clone().oneshot(half));
+    assert!(poll_once(&mut half).await.is_pending());
+    drop(half);
+    assert_eq!(
+        service.oneshot(event()).await.unwrap().status(),
+        StatusCode::OK
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_has_its_time() {
+    struct OnDrop(Arc<AtomicUsize>);
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let guard = Arc::clone(&dropped);
+    let service = VerifyLayer::new(receiver()).layer(service_fn(move |_: Request<Full<Bytes>>| {
+        let guard = OnDrop(Arc::clone(&guard));
+        async move {
+            let _guard = guard;
+            pending::<Result<Response<Full<Bytes>>, Infallible>>().await
+        }
+    }));
+    let response = service.oneshot(event()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(code(response).await.as_deref(), Some("handler_timeout"));
+    assert_eq!(dropped.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn what_the_inner_service_answers_goes_out() {
+    let service = |status: u16| {
+        VerifyLayer::new(receiver()).layer(service_fn(move |_: Request<Full<Bytes>>| {
+            ready(match status {
+                0 => Err("broken"),
+                status => Ok(Response::builder()
+                    .status(status)
+                    .body(Full::<Bytes>::from("x"))
+                    .unwrap()),
+            })
+        }))
+    };
+    for status in [200, 204, 302, 404, 500] {
+        let response = service(status).oneshot(event()).await.unwrap();
+        assert_eq!(response.status(), status);
+        assert!(response.extensions().get::<VerifyError>().is_none());
+    }
+    assert_eq!(service(0).oneshot(event()).await.unwrap_err(), "broken");
+}
+
+#[tokio::test]
+async fn a_refusal_can_be_replaced_and_carries_its_error() {
+    let inner = service_fn(async |_: Request<Full<Bytes>>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let seen = Arc::new(Mutex::new(None));
+    let sink = Arc::clone(&seen);
+    let receiver = builder()
+        .status(VerifyErrorKind::SignatureMismatch, 401)
+        .build()
+        .unwrap();
+    let layer = VerifyLayer::new(receiver).with_response(move |error: &VerifyError| {
+        *sink.lock().unwrap() = Some(error.status());
+        Response::builder()
+            .status(418)
+            .body(Bytes::from_static(b"no"))
+            .unwrap()
+    });
+    let tampered = request(EVENT.as_bytes(), whole("{}"));
+    let response = layer.layer(inner).oneshot(tampered).await.unwrap();
+    assert_eq!(response.status(), StatusCode::IM_A_TEAPOT);
+    assert_eq!(*seen.lock().unwrap(), Some(401));
+    let error: &VerifyError = response.extensions().get().unwrap();
+    assert_eq!(error.kind(), VerifyErrorKind::SignatureMismatch);
+    assert_eq!(
+        response.into_body().collect().await.unwrap().to_bytes(),
+        "no"
+    );
+}
+
+#[tokio::test]
+async fn a_kind_can_be_mapped_to_another_status() {
+    let receiver = builder()
+        .status(VerifyErrorKind::SignatureMismatch, 403)
+        .status(VerifyErrorKind::SignatureMismatch, 401)
+        .status(VerifyErrorKind::HandlerTimeout, 504)
+        .build()
+        .unwrap();
+    let tampered = request(EVENT.as_bytes(), whole("{}"));
+    assert_eq!(
+        deliver(receiver.clone(), tampered).await,
+        refused(401, "signature_mismatch")
+    );
+    let unsigned = Request::post("/").body(whole("{}")).unwrap();
+    assert_eq!(
+        deliver(receiver, unsigned).await,
+        refused(400, "missing_header")
+    );
+}
+
+/// Only the very instance that was polled ready may be called.
+#[derive(Default)]
+struct Picky {
+    ready: bool,
+}
+
+impl Clone for Picky {
+    fn clone(&self) -> Self {
+        Self { ready: false }
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for Picky {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        assert!(
+            std::mem::take(&mut self.ready),
+            "called without being ready"
+        );
+        ready(Ok(Response::new(Full::default())))
+    }
+}
+
+#[tokio::test]
+async fn the_service_that_was_ready_is_the_one_called() {
+    let mut service = VerifyLayer::new(receiver()).layer(Picky::default());
+    for _ in 0..3 {
+        let response = ready_one(&mut service)
+            .await
+            .unwrap()
+            .call(event())
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_concurrency_limit_inside_is_kept() {
+    let mut service = ServiceBuilder::new()
+        .layer(VerifyLayer::new(receiver()))
+        .layer(ConcurrencyLimitLayer::new(1))
+        .service_fn(async |_: Request<Full<Bytes>>| {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        });
+    let first = ready_one(&mut service).await.unwrap().call(event());
+    assert!(
+        poll_once(&mut Box::pin(ready_one(&mut service)))
+            .await
+            .is_pending()
+    );
+    assert_eq!(first.await.unwrap().status(), StatusCode::OK);
+    assert!(
+        poll_once(&mut Box::pin(ready_one(&mut service)))
+            .await
+            .is_ready()
+    );
+}
+
+#[test]
+fn what_is_shared_can_be_shared() {
+    fn shared<T: Clone + Send + Sync + 'static>() {}
+    fn sent<T: Send>(_: &T) {}
+    shared::<VerifyLayer>();
+    shared::<Verify<Picky>>();
+    shared::<WebhookReceiver>();
+    shared::<GeminiEvent>();
+    shared::<Delivery>();
+    shared::<VerifyError>();
+    let mut service = VerifyLayer::new(receiver()).layer(Picky { ready: true });
+    fn future<S: Service<Request<Full<Bytes>>>>(service: &mut S) -> S::Future {
+        service.call(event())
+    }
+    let future = future(&mut service);
+    sent(&future);
+    fn is_future<F: Future>(_: F) {}
+    is_future(future);
+}
