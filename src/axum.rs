@@ -97,3 +97,96 @@ macro_rules! extractor {
 
 extractor!(GeminiEvent);
 extractor!(Delivery);
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, Bytes, to_bytes};
+    use axum::http::Request;
+    use axum::routing::post;
+    use axum::{Json, Router};
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::receiver::WebhookReceiver;
+    use crate::testing::{self, ManualClock};
+    use crate::tower::VerifyLayer;
+
+    const EVENT: &str = r#"{ "type": "batch.expired" }"#;
+
+    async fn send(app: Router) -> (StatusCode, String) {
+        let clock = ManualClock::default();
+        let mut request = Request::post("/")
+            .header("content-type", "application/json")
+            .body(Body::from(EVENT))
+            .unwrap();
+        let secret = testing::SECRET.parse().unwrap();
+        for (name, value) in testing::sign_v1(&secret, "msg_1", clock.unix_seconds(), EVENT) {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let response = app.oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 4096).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    fn layer() -> VerifyLayer {
+        let builder = WebhookReceiver::builder().signing_secret(testing::SECRET);
+        VerifyLayer::new(builder.clock(ManualClock::default()).build().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_handler_gets_event_delivery_and_the_exact_body() {
+        async fn whole(event: GeminiEvent, delivery: Delivery, body: Bytes) -> String {
+            assert_eq!(body, EVENT);
+            format!(
+                "{} {}",
+                delivery.id(),
+                event.type_name().unwrap_or_default()
+            )
+        }
+        async fn optional(event: Option<GeminiEvent>, delivery: Option<Delivery>) -> String {
+            format!("{} {}", event.is_some(), delivery.is_some())
+        }
+        async fn json(_: GeminiEvent, Json(value): Json<serde_json::Value>) -> String {
+            value["type"].to_string()
+        }
+        let on_route = |handler| Router::new().route("/", handler);
+        let expected = (StatusCode::OK, "msg_1 batch.expired".to_owned());
+        assert_eq!(
+            send(on_route(post(whole).route_layer(layer()))).await,
+            expected
+        );
+        assert_eq!(send(on_route(post(whole).layer(layer()))).await, expected);
+        assert_eq!(
+            send(on_route(post(whole)).route_layer(layer())).await,
+            expected
+        );
+        assert_eq!(send(on_route(post(whole)).layer(layer())).await, expected);
+        let app = on_route(post(optional).route_layer(layer()));
+        assert_eq!(send(app).await, (StatusCode::OK, "true true".to_owned()));
+        let app = on_route(post(json).route_layer(layer()));
+        assert_eq!(
+            send(app).await,
+            (StatusCode::OK, "\"batch.expired\"".to_owned())
+        );
+    }
+
+    #[tokio::test]
+    async fn without_the_layer_it_is_our_mistake() {
+        async fn event(_: GeminiEvent) {}
+        async fn delivery(_: Delivery) {}
+        async fn optional(event: Option<GeminiEvent>, delivery: Option<Delivery>) -> String {
+            format!("{} {}", event.is_some(), delivery.is_some())
+        }
+        for app in [
+            Router::new().route("/", post(event)),
+            Router::new().route("/", post(delivery)),
+        ] {
+            let (status, text) = send(app).await;
+            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(text.contains("VerifyLayer"), "{text}");
+        }
+        let app = Router::new().route("/", post(optional));
+        assert_eq!(send(app).await, (StatusCode::OK, "false false".to_owned()));
+    }
+}

@@ -12,7 +12,8 @@ mod headers;
 pub mod receiver;
 mod scheme;
 mod secret;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;

@@ -40,53 +40,66 @@ pub(crate) enum Outcome {
     Dropped,
 }
 
+impl Outcome {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Answered { .. } if self.is_success() => "handled",
+            Self::Answered { .. } | Self::Failed => "failed",
+            Self::TimedOut => "timed out",
+            Self::Dropped => "dropped",
+        }
+    }
+
+    fn status(self) -> Option<u16> {
+        match self {
+            Self::Answered { status } => Some(status),
+            Self::Failed | Self::TimedOut | Self::Dropped => None,
+        }
+    }
+
+    fn is_success(self) -> bool {
+        self.status()
+            .is_some_and(|status| (200..300).contains(&status))
+    }
+}
+
 /// A delivery that reached the handler.
 pub(crate) fn ran(delivery: &Delivery, type_name: Option<&str>, outcome: Outcome, took: Duration) {
+    let message = match outcome {
+        Outcome::Dropped => {
+            "handler dropped before it was done: it panicked, the sender left or the server stops"
+        }
+        _ if !outcome.is_success() => "handler failed; the sender will try again",
+        _ if took > SLOW => "handler slow: a sender waits a few seconds only and may send again",
+        _ => "delivery handled",
+    };
     #[cfg(feature = "tracing")]
     {
-        let (name, status) = match outcome {
-            Outcome::Answered { status } if (200..300).contains(&status) => {
-                ("handled", Some(status))
-            }
-            Outcome::Answered { status } => ("failed", Some(status)),
-            Outcome::Failed => ("failed", None),
-            Outcome::TimedOut => ("timed out", None),
-            Outcome::Dropped => ("dropped", None),
-        };
-        let type_name = type_name.map(|name| name.chars().take(64).collect::<String>());
+        // The set of types is open, and so is their length.
+        let bounded = |name: &str| name.chars().take(64).collect::<String>();
         macro_rules! event {
-            ($level:ident, $message:literal) => {
+            ($level:ident) => {
                 tracing::$level!(
                     target: "gemini_webhooks",
                     webhook_id = delivery.id(),
                     scheme = delivery.scheme().as_str(),
                     key_id = delivery.key_id(),
-                    r#type = ?type_name,
-                    outcome = name,
-                    status,
+                    r#type = type_name.map(bounded).map(tracing::field::debug),
+                    outcome = outcome.name(),
+                    status = outcome.status(),
                     took = ?took,
-                    $message
+                    "{message}"
                 )
             };
         }
-        if matches!(outcome, Outcome::Dropped) {
-            event!(
-                warn,
-                "handler dropped before it was done: it panicked, the sender left or the server stops"
-            );
-        } else if name != "handled" {
-            event!(warn, "handler failed; the sender will try again");
-        } else if took > SLOW {
-            event!(
-                warn,
-                "handler slow: a sender waits a few seconds only and may send again"
-            );
+        if outcome.is_success() && took <= SLOW {
+            event!(info);
         } else {
-            event!(info, "delivery handled");
+            event!(warn);
         }
     }
     #[cfg(not(feature = "tracing"))]
-    let _ = (delivery, type_name, outcome, took > SLOW);
+    let _ = (delivery, type_name, outcome.name(), message);
 }
 
 /// The app is put together wrongly.

@@ -56,7 +56,6 @@ struct Shared {
 
 impl WebhookReceiver {
     /// Starts with the defaults; at least one secret is to be added.
-    #[must_use]
     pub fn builder() -> WebhookReceiverBuilder {
         WebhookReceiverBuilder::default()
     }

@@ -19,17 +19,17 @@ use tower::limit::ConcurrencyLimitLayer;
 use tower::{BoxError, Layer as _, Service, ServiceBuilder, ServiceExt as _, service_fn};
 
 use super::*;
-use crate::clock::{Clock, SystemClock};
 use crate::error::{VerifyError, VerifyErrorKind};
 use crate::event::{EventKind, GeminiEvent};
 use crate::receiver::{Delivery, WebhookReceiver, WebhookReceiverBuilder};
-use crate::secret::SigningSecret;
+use crate::testing::{self, ManualClock};
 
-const SECRET: &str = "whsec_Z2VtaW5pLXdlYmhvb2tzIHRlc3Qgc2VjcmV0IDE=";
 const EVENT: &str = r#"{"type":"batch.expired","data":{"id":"batches/1"}}"#;
 
 fn builder() -> WebhookReceiverBuilder {
-    WebhookReceiver::builder().signing_secret(SECRET)
+    WebhookReceiver::builder()
+        .signing_secret(testing::SECRET)
+        .clock(ManualClock::default())
 }
 
 fn receiver() -> WebhookReceiver {
@@ -38,22 +38,13 @@ fn receiver() -> WebhookReceiver {
 
 /// A POST, signed now over `signed`, carrying `body`.
 fn request<B>(signed: &[u8], body: B) -> Request<B> {
-    use base64::Engine as _;
-    let secret: SigningSecret = SECRET.parse().unwrap();
-    let now = SystemClock
-        .now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
-        .to_string();
-    let digest = secret.mac().digest("msg_1", &now, signed);
-    let signature = base64::engine::general_purpose::STANDARD.encode(digest);
-    Request::post("/")
-        .header(WEBHOOK_ID, "msg_1")
-        .header(WEBHOOK_TIMESTAMP, now)
-        .header(WEBHOOK_SIGNATURE, format!("v1,{signature}"))
-        .body(body)
-        .unwrap()
+    let mut request = Request::post("/").body(body).unwrap();
+    let secret = testing::SECRET.parse().unwrap();
+    let now = ManualClock::default().unix_seconds();
+    for (name, value) in testing::sign_v1(&secret, "msg_1", now, signed) {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    request
 }
 
 fn event() -> Request<Full<Bytes>> {
@@ -247,7 +238,8 @@ async fn what_the_headers_tell_is_said_before_the_body_is_read() {
 #[tokio::test]
 async fn an_ended_secret_is_our_fault() {
     let receiver = WebhookReceiver::builder()
-        .signing_secret_until(SECRET, SystemTime::UNIX_EPOCH)
+        .signing_secret_until(testing::SECRET, SystemTime::UNIX_EPOCH)
+        .clock(ManualClock::default())
         .build()
         .unwrap();
     let request = request(EVENT.as_bytes(), script([Step::Untouchable]));
@@ -318,7 +310,7 @@ async fn empty_frames_without_end_are_given_up() {
             tokio::task::yield_now().await;
             advance(Duration::from_secs(1)).await;
         }
-        pending::<()>().await
+        pending::<()>().await;
     };
     tokio::select! {
         outcome = delivery => assert_eq!(outcome, refused(408, "body_timeout")),

@@ -1,0 +1,151 @@
+//! What holds for every delivery, not only for those somebody thought of.
+#![cfg(feature = "testing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
+use std::time::{Duration, SystemTime};
+
+use gemini_webhooks::{
+    DeliveryHeaders, GeminiEvent, Keyring, SigningSecret, Verifier, VerifyErrorKind, testing,
+};
+use proptest::prelude::*;
+
+type Lines = Vec<(String, Vec<u8>)>;
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn sign(key: &[u8], id: &str, timestamp: u64, body: &[u8]) -> (Verifier, Lines) {
+    let secret = SigningSecret::from_bytes(key).unwrap();
+    let lines = testing::sign_v1(&secret, id, timestamp, body)
+        .map(|(name, value)| (name.to_owned(), value.into_bytes()));
+    (Verifier::new(Keyring::new(secret)), lines.to_vec())
+}
+
+/// Both ways to verify; they must agree.
+fn verify(
+    verifier: &Verifier,
+    lines: &Lines,
+    body: &[u8],
+    now: u64,
+) -> Result<(), VerifyErrorKind> {
+    let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (name, value)));
+    let whole = verifier.verify(&headers, body, at(now)).map(drop);
+    let halves = verifier
+        .check(&headers, at(now))
+        .and_then(|checked| checked.verify(body).map(drop));
+    let kind =
+        |result: Result<(), gemini_webhooks::VerifyError>| result.map_err(|error| error.kind());
+    let (whole, halves) = (kind(whole), kind(halves));
+    assert_eq!(whole, halves);
+    whole
+}
+
+prop_compose! {
+    fn an_id()(id in "[!-~]{1,256}".prop_filter("could be read as id and timestamp", |id| {
+        !id.split('.').skip(1).any(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    })) -> String { id }
+}
+
+proptest! {
+    #[test]
+    fn what_was_signed_is_accepted(
+        key in prop::collection::vec(any::<u8>(), 16..80),
+        id in an_id(),
+        timestamp in any::<u64>(),
+        body in prop::collection::vec(any::<u8>(), 0..2048),
+        off in -300_i64..=300,
+    ) {
+        let now = timestamp.saturating_add_signed(off).min(i64::MAX as u64);
+        let timestamp = timestamp.min(now + 300);
+        let (verifier, lines) = sign(&key, &id, timestamp, &body);
+        prop_assert_eq!(verify(&verifier, &lines, &body, now), Ok(()));
+    }
+
+    #[test]
+    fn one_flipped_bit_is_refused(
+        id in an_id(),
+        body in prop::collection::vec(any::<u8>(), 0..256),
+        place in any::<prop::sample::Index>(),
+    ) {
+        let timestamp = 1_700_000_000;
+        let (verifier, lines) = sign(&[7; 32], &id, timestamp, &body);
+        // All four are one long row of bits.
+        let lengths = [lines[0].1.len(), lines[1].1.len(), lines[2].1.len(), body.len()];
+        let mut bit = place.index(lengths.iter().sum::<usize>() * 8);
+        let (mut lines, mut body) = (lines, body);
+        for (i, length) in lengths.into_iter().enumerate() {
+            if bit < length * 8 {
+                let target = if i < 3 { &mut lines[i].1 } else { &mut body };
+                target[bit / 8] ^= 1 << (bit % 8);
+                break;
+            }
+            bit -= length * 8;
+        }
+        prop_assert!(verify(&verifier, &lines, &body, timestamp).is_err());
+    }
+
+    #[test]
+    fn nothing_that_comes_panics(
+        lines in prop::collection::vec(
+            (
+                prop::sample::select(vec!["webhook-id", "webhook-timestamp", "webhook-signature", "other"]),
+                prop_oneof![
+                    prop::collection::vec(any::<u8>(), 0..64),
+                    "[0-9]{0,24}".prop_map(String::into_bytes),
+                    "(v1,[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=[ ,.]?){0,20}".prop_map(String::into_bytes),
+                ],
+            ),
+            0..6,
+        ),
+        body in prop::collection::vec(any::<u8>(), 0..64),
+        now in 0..=i64::MAX as u64,
+    ) {
+        let lines: Lines = lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let verifier = Verifier::new(Keyring::new(SigningSecret::from_bytes(&[7; 32]).unwrap()));
+        prop_assert!(verify(&verifier, &lines, &body, now).is_err());
+    }
+
+    #[test]
+    fn no_body_panics(
+        body in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..128),
+            r#"[\[\]{}":,a-z0-9\\. ]{0,128}"#.prop_map(String::into_bytes),
+            r#"\{"type":"(batch|video)\.[a-z]{0,9}","data":[\[\]{}":,a-z0-9\\]{0,64}\}"#.prop_map(String::into_bytes),
+        ],
+    ) {
+        let event = GeminiEvent::parse(body.clone());
+        prop_assert_eq!(event.raw(), &body);
+        prop_assert!(serde_json::to_string(&event).is_ok());
+        let _ = event.data_as::<serde_json::Value>();
+        let _ = event.user_metadata_as::<serde_json::Value>();
+    }
+}
+
+#[test]
+fn every_single_bit_of_one_delivery() {
+    let (id, timestamp, body) = (
+        "msg_2f1c",
+        1_700_000_000,
+        br#"{"type":"batch.expired"}"#.to_vec(),
+    );
+    let (verifier, lines) = sign(&[7; 32], id, timestamp, &body);
+    assert_eq!(verify(&verifier, &lines, &body, timestamp), Ok(()));
+    for i in 0..4 {
+        let length = lines.get(i).map_or(body.len(), |line| line.1.len());
+        for bit in 0..length * 8 {
+            let (mut lines, mut body) = (lines.clone(), body.clone());
+            let target = lines.get_mut(i).map_or(&mut body, |line| &mut line.1);
+            target[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                verify(&verifier, &lines, &body, timestamp).is_err(),
+                "part {i}, bit {bit}"
+            );
+        }
+    }
+}

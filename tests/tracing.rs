@@ -1,0 +1,235 @@
+//! What the log says, and what it never says.
+#![cfg(all(feature = "axum", feature = "testing", feature = "tracing"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::routing::post;
+use axum::{Router, response::IntoResponse};
+use gemini_webhooks::testing::{self, ManualClock};
+use gemini_webhooks::{GeminiEvent, SigningSecret, VerifyLayer, WebhookReceiver};
+use tower::ServiceExt as _;
+use tracing_subscriber::fmt::MakeWriter;
+
+const SECRETS_OF_THE_BODY: &str = "a body nobody should log";
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Handler {
+    Ok,
+    Slow,
+    Fails,
+    Panics,
+}
+
+/// Sends one request and returns the log's lines.
+fn log_of(handler: Handler, request: impl FnOnce(&ManualClock) -> Request<Body>) -> Vec<String> {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(log.clone())
+        .with_ansi(false)
+        .without_time()
+        .finish();
+    let clock = ManualClock::default();
+    let receiver = WebhookReceiver::builder()
+        .signing_secret(testing::SECRET)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let request = request(&clock);
+    let on_event = async move |_: GeminiEvent| match handler {
+        Handler::Ok => StatusCode::OK.into_response(),
+        Handler::Slow => {
+            clock.advance(Duration::from_millis(3001));
+            StatusCode::OK.into_response()
+        }
+        Handler::Fails => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Handler::Panics => panic!("the handler's own"),
+    };
+    let app: Router = Router::new()
+        .route(
+            "/hook",
+            post(on_event).route_layer(VerifyLayer::new(receiver)),
+        )
+        .route("/bare", post(async |_: GeminiEvent| StatusCode::OK));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        runtime.block_on(async {
+            // In a task of its own, as a server does, so that a panic ends there.
+            drop(tokio::spawn(app.oneshot(request)).await);
+        });
+    });
+    log.lines()
+}
+
+fn signed(clock: &ManualClock, type_name: &str, path: &str) -> Request<Body> {
+    let secret: SigningSecret = testing::SECRET.parse().unwrap();
+    let body =
+        serde_json::json!({"type": type_name, "data": {"note": SECRETS_OF_THE_BODY}}).to_string();
+    let mut request = Request::post(path).body(Body::from(body.clone())).unwrap();
+    for (name, value) in testing::sign_v1(&secret, "msg_7", clock.unix_seconds(), body) {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    request
+}
+
+/// One line, at this level, with all of these.
+fn assert_one(lines: &[String], level: &str, parts: &[&str]) {
+    let [line] = lines else {
+        panic!("not one line: {lines:#?}")
+    };
+    assert!(line.trim_start().starts_with(level), "{line}");
+    assert!(line.contains("gemini_webhooks"), "{line}");
+    for part in parts {
+        assert!(line.contains(part), "{part} is not in: {line}");
+    }
+    for never in [
+        SECRETS_OF_THE_BODY,
+        "token=hidden",
+        "v1,",
+        "Z2VtaW5p",
+        "\u{1b}",
+    ] {
+        assert!(!line.contains(never), "{never} is in: {line}");
+    }
+}
+
+#[test]
+fn a_run_of_the_handler_is_one_line() {
+    let send = |handler, type_name: &str| {
+        log_of(handler, |clock| {
+            signed(clock, type_name, "/hook?token=hidden")
+        })
+    };
+    let who = [
+        r#"webhook_id="msg_7""#,
+        r#"scheme="v1""#,
+        r#"type="batch.expired""#,
+        "key_id=\"sha256:",
+    ];
+    let with = |more: &[&'static str]| [&who[..], more].concat();
+    assert_one(
+        &send(Handler::Ok, "batch.expired"),
+        "INFO",
+        &with(&[r#"outcome="handled""#, "status=200"]),
+    );
+    assert_one(
+        &send(Handler::Slow, "batch.expired"),
+        "WARN",
+        &with(&["slow", r#"outcome="handled""#, "took=3.001s"]),
+    );
+    assert_one(
+        &send(Handler::Fails, "batch.expired"),
+        "WARN",
+        &with(&[r#"outcome="failed""#, "status=500"]),
+    );
+    assert_one(
+        &send(Handler::Panics, "batch.expired"),
+        "WARN",
+        &with(&[r#"outcome="dropped""#]),
+    );
+
+    // What the sender chose neither breaks the line nor fills the disk.
+    let long = format!("\u{1b}[2J\nERROR forged{}", "x".repeat(10_000));
+    let lines = send(Handler::Ok, &long);
+    assert_one(&lines, "INFO", &[r"\u{1b}[2J\nERROR forged"]);
+    assert!(lines[0].len() < 500, "{}", lines[0].len());
+}
+
+#[test]
+fn a_refusal_is_one_line_with_its_reason() {
+    let with_header = |name: &'static str, value: &'static [u8]| {
+        log_of(Handler::Ok, |clock| {
+            let mut request = signed(clock, "batch.expired", "/hook?token=hidden");
+            let value = axum::http::HeaderValue::from_bytes(value).unwrap();
+            request.headers_mut().insert(name, value);
+            request
+        })
+    };
+    assert_one(
+        &with_header("webhook-timestamp", b"1769082899"),
+        "WARN",
+        &[
+            r#"outcome="refused""#,
+            "status=400",
+            r#"code="timestamp_too_old""#,
+            "301 s off, 300 s allowed",
+        ],
+    );
+    assert_one(
+        &with_header("webhook-timestamp", b"1769083201"),
+        "WARN",
+        &[
+            r#"webhook_id="msg_7""#,
+            r#"code="signature_mismatch""#,
+            "found v1",
+        ],
+    );
+    assert_one(
+        &with_header("webhook-signature", b"v1a,AAAA \tx,1 v9,AAAA"),
+        "WARN",
+        &[r#"code="invalid_signature_header""#],
+    );
+    assert_one(
+        &with_header("webhook-signature", b"v1a,AAAA {forged},1 eyJhbGciOi.x.y"),
+        "WARN",
+        &[
+            r#"code="unsupported_scheme""#,
+            "found v1a, something else, a token (JWT)",
+        ],
+    );
+    assert_one(
+        &log_of(Handler::Ok, |_| {
+            Request::post("/hook").body(Body::empty()).unwrap()
+        }),
+        "WARN",
+        &[r#"code="missing_header""#, "webhook-id"],
+    );
+}
+
+#[test]
+fn a_missing_layer_is_said() {
+    let lines = log_of(Handler::Ok, |clock| signed(clock, "batch.expired", "/bare"));
+    assert_one(&lines, "ERROR", &["VerifyLayer"]);
+}
