@@ -7,7 +7,7 @@ use crate::scheme::Scheme;
 use crate::verifier::Verified;
 
 /// How an event came: id, time and signature of the delivery. A handler names it beside
-/// [`GeminiEvent`]. Cheap to clone.
+/// [`GeminiEvent`](crate::GeminiEvent). Cheap to clone.
 #[derive(Clone)]
 pub struct Delivery {
     inner: Arc<DeliveryInner>,

@@ -41,7 +41,7 @@ impl Flight {
         self.end(Outcome::Failed);
     }
 
-    /// The handler took longer than [`handler_timeout`](WebhookReceiver::handler_timeout): the
+    /// The handler took longer than [`handler_timeout`](super::WebhookReceiver::handler_timeout): the
     /// refusal to answer instead.
     #[must_use]
     pub fn timed_out(&mut self) -> VerifyError {
