@@ -21,7 +21,10 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
 /// The clock of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a name to write where a clock is wanted"
+)]
 pub struct SystemClock;
 
 #[expect(

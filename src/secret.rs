@@ -75,8 +75,8 @@ impl SigningSecret {
         &self.id
     }
 
-    pub(crate) fn shared_key_id(&self) -> Arc<str> {
-        Arc::clone(&self.id)
+    pub(crate) fn shared_key_id(&self) -> &Arc<str> {
+        &self.id
     }
 
     pub(crate) fn mac(&self) -> &KeyedMac {

@@ -83,12 +83,12 @@ impl Verifier {
     /// # Errors
     ///
     /// The first thing wrong with it, in the order of [`VerifyErrorKind`].
-    pub fn verify<'h>(
-        &self,
-        headers: &DeliveryHeaders<'h>,
+    pub fn verify<'a>(
+        &'a self,
+        headers: &DeliveryHeaders<'a>,
         body: &[u8],
         now: SystemTime,
-    ) -> Result<Verified<'h>, VerifyError> {
+    ) -> Result<Verified<'a>, VerifyError> {
         let fields = self.rules.check(headers, now)?;
         self.rules.verify(&fields, body, now)
     }
@@ -106,16 +106,11 @@ impl Verifier {
         now: SystemTime,
     ) -> Result<Checked, VerifyError> {
         let fields = self.rules.check(headers, now)?;
-        let signatures = fields.signatures.as_str();
-        let mut text =
-            String::with_capacity(fields.id.len() + fields.timestamp.len() + signatures.len());
-        text.push_str(fields.id);
-        text.push_str(fields.timestamp);
-        text.push_str(signatures);
+        let values = [fields.timestamp, fields.signatures.as_bytes()];
         Ok(Checked {
-            text: text.into_boxed_str(),
-            id_end: fields.id.len(),
-            timestamp_end: fields.id.len() + fields.timestamp.len(),
+            id: fields.id.into(),
+            values: values.concat().into_boxed_slice(),
+            timestamp_length: fields.timestamp.len(),
             sent_at: fields.sent_at,
             now,
             rules: Arc::clone(&self.rules),
@@ -162,12 +157,12 @@ impl Rules {
     }
 
     /// Step 6: any secret that is valid now, each hashing the body once.
-    fn verify<'h>(
-        &self,
-        fields: &Fields<'h>,
+    fn verify<'a>(
+        &'a self,
+        fields: &Fields<'a>,
         body: &[u8],
         now: SystemTime,
-    ) -> Result<Verified<'h>, VerifyError> {
+    ) -> Result<Verified<'a>, VerifyError> {
         let signer = self
             .keyring
             .valid_at(now)
@@ -190,10 +185,10 @@ impl Rules {
 /// It owns what it needs, so that it can wait for the body, and holds on to the secrets and the
 /// time that the headers were judged by.
 pub struct Checked {
-    /// Id, timestamp and signature list, in one allocation.
-    text: Box<str>,
-    id_end: usize,
-    timestamp_end: usize,
+    id: Arc<str>,
+    /// Timestamp and signature list.
+    values: Box<[u8]>,
+    timestamp_length: usize,
     sent_at: u64,
     now: SystemTime,
     rules: Arc<Rules>,
@@ -203,7 +198,11 @@ impl Checked {
     /// `webhook-id`, not yet authenticated.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.fields().id
+        &self.id
+    }
+
+    pub(crate) fn shared_id(&self) -> Arc<str> {
+        Arc::clone(&self.id)
     }
 
     /// The second half: whether a key of the verifier signed these headers with this body.
@@ -216,10 +215,9 @@ impl Checked {
     }
 
     fn fields(&self) -> Fields<'_> {
-        let (rest, signatures) = self.text.split_at(self.timestamp_end);
-        let (id, timestamp) = rest.split_at(self.id_end);
+        let (timestamp, signatures) = self.values.split_at(self.timestamp_length);
         Fields {
-            id,
+            id: &self.id,
             timestamp,
             sent_at: self.sent_at,
             signatures: Signatures::reread(signatures),
@@ -242,7 +240,7 @@ pub struct Verified<'a> {
     id: &'a str,
     sent_at: u64,
     scheme: Scheme,
-    key_id: Arc<str>,
+    key_id: &'a Arc<str>,
 }
 
 impl<'a> Verified<'a> {
@@ -267,11 +265,11 @@ impl<'a> Verified<'a> {
     /// Which key signed it: [`SigningSecret::key_id`](crate::SigningSecret::key_id).
     #[must_use]
     pub fn key_id(&self) -> &str {
-        &self.key_id
+        self.key_id
     }
 
-    pub(crate) fn into_key_id(self) -> Arc<str> {
-        self.key_id
+    pub(crate) fn shared_key_id(&self) -> Arc<str> {
+        Arc::clone(self.key_id)
     }
 }
 

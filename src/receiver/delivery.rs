@@ -14,20 +14,20 @@ pub struct Delivery {
 }
 
 struct DeliveryInner {
-    id: Box<str>,
+    id: Arc<str>,
     timestamp: u64,
     scheme: Scheme,
     key_id: Arc<str>,
 }
 
 impl Delivery {
-    pub(super) fn new(verified: Verified<'_>) -> Self {
+    pub(super) fn new(id: Arc<str>, verified: &Verified<'_>) -> Self {
         Self {
             inner: Arc::new(DeliveryInner {
-                id: verified.id().into(),
+                id,
                 timestamp: verified.timestamp(),
                 scheme: verified.scheme(),
-                key_id: verified.into_key_id(),
+                key_id: verified.shared_key_id(),
             }),
         }
     }

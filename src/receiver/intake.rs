@@ -96,7 +96,7 @@ impl Intake {
             Body::Many(bytes) => bytes.freeze(),
         };
         let delivery = match checked.verify(&body) {
-            Ok(verified) => Delivery::new(verified),
+            Ok(verified) => Delivery::new(checked.shared_id(), &verified),
             Err(error) => return Err(held.receiver.refuse(error, Some(checked.id()))),
         };
         let event = GeminiEvent::parse(body.clone());

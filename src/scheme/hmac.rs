@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq as _;
 use crate::headers::Fields;
 
 pub(crate) const VERSION: &str = "v1";
+const PREFIX: &[u8] = b"v1,";
 
 /// 32 bytes in canonical, padded base64.
 const SIGNATURE_CHARS: usize = 44;
@@ -29,14 +30,12 @@ impl KeyedMac {
         Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
     }
 
-    /// Fed in parts, so that nothing is put together first. The body need not be text.
-    pub(crate) fn digest(&self, id: &str, timestamp: &str, body: &[u8]) -> Digest {
+    /// Fed in parts, so that the body is not copied. It need not be text.
+    pub(crate) fn digest(&self, id: &str, timestamp: &[u8], body: &[u8]) -> Digest {
         let mut mac = self.0.clone();
-        mac.update(id.as_bytes());
-        mac.update(b".");
-        mac.update(timestamp.as_bytes());
-        mac.update(b".");
-        mac.update(body);
+        for part in [id.as_bytes(), b".", timestamp, b".", body] {
+            mac.update(part);
+        }
         mac.finalize().into_bytes().into()
     }
 
@@ -51,15 +50,15 @@ impl KeyedMac {
 }
 
 /// The `v1` entries that have the length of a digest: the only ones worth a hash.
-pub(crate) fn candidates<'a>(fields: &Fields<'a>) -> impl Iterator<Item = &'a str> {
+pub(crate) fn candidates<'a>(fields: &Fields<'a>) -> impl Iterator<Item = &'a [u8]> {
     fields
         .signatures
-        .of_version(VERSION)
+        .after(PREFIX)
         .filter(|text| text.len() == SIGNATURE_CHARS)
 }
 
 /// Standard base64, canonical and padded: one text for each digest.
-fn decode(text: &str) -> Option<Digest> {
+fn decode(text: &[u8]) -> Option<Digest> {
     let mut digest = [0; 32];
     let length = STANDARD.decode_slice(text, &mut digest).ok()?;
     (length == digest.len()).then_some(digest)
@@ -93,7 +92,7 @@ mod tests {
         whole.update(b"msg_1.1700000000.{}");
         let whole: Digest = whole.finalize().into_bytes().into();
         assert_eq!(
-            KeyedMac::new(&[7; 32]).digest("msg_1", "1700000000", b"{}"),
+            KeyedMac::new(&[7; 32]).digest("msg_1", b"1700000000", b"{}"),
             whole
         );
     }
@@ -101,7 +100,7 @@ mod tests {
     #[test]
     fn only_canonical_padded_base64_of_32_bytes() {
         let good = STANDARD.encode([0xab; 32]);
-        assert_eq!(decode(&good), Some([0xab; 32]));
+        assert_eq!(decode(good.as_bytes()), Some([0xab; 32]));
         for bad in [
             good.trim_end_matches('=').to_owned(),
             format!("{good}="),
@@ -113,7 +112,7 @@ mod tests {
             String::new(),
         ] {
             assert_ne!(bad, good);
-            assert_eq!(decode(&bad), None, "{bad}");
+            assert_eq!(decode(bad.as_bytes()), None, "{bad}");
         }
     }
 }

@@ -57,7 +57,7 @@ pub fn sign_v1(
     body: impl AsRef<[u8]>,
 ) -> [(&'static str, String); 3] {
     let timestamp = timestamp.to_string();
-    let digest = secret.mac().digest(id, &timestamp, body.as_ref());
+    let digest = secret.mac().digest(id, timestamp.as_bytes(), body.as_ref());
     let signature = format!("{},{}", Scheme::V1, STANDARD.encode(digest));
     [
         (WEBHOOK_ID, id.to_owned()),

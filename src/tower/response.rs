@@ -25,7 +25,10 @@ where
 /// The default: `{"error":"<code>"}` with the [code](VerifyErrorKind::code) of the error's kind,
 /// `Retry-After` where the sender should wait, and `Allow` with a 405.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a name, so that a replacement can fall back on it"
+)]
 pub struct JsonRefusal;
 
 impl RefusalResponse for JsonRefusal {

@@ -1,0 +1,101 @@
+//! Measuring side by side: every contender has its turn in every round, so that a machine that
+//! slows down slows all of them.
+
+use std::fmt::Display;
+use std::hint::black_box;
+use std::time::Duration;
+
+use gemini_webhooks::{Clock as _, SystemClock};
+
+const ROUNDS: usize = 101;
+const TURN: Duration = Duration::from_micros(500);
+
+/// One contender: a name and what it does.
+pub struct Contender<'a> {
+    name: &'a str,
+    run: Box<dyn FnMut() + 'a>,
+    /// Nanoseconds a call, one for each round.
+    times: Vec<f64>,
+}
+
+impl<'a> Contender<'a> {
+    /// Its result is kept from the optimiser.
+    pub fn new<T>(name: &'a str, mut run: impl FnMut() -> T + 'a) -> Self {
+        Self {
+            name,
+            run: Box::new(move || {
+                black_box(run());
+            }),
+            times: Vec::new(),
+        }
+    }
+
+    fn turn(&mut self, calls: u32) -> Duration {
+        let start = SystemClock.monotonic();
+        for _ in 0..calls {
+            (self.run)();
+        }
+        SystemClock.monotonic() - start
+    }
+
+    fn calls_a_turn(&mut self) -> u32 {
+        let mut calls = 1;
+        while self.turn(calls) < TURN {
+            calls *= 2;
+        }
+        calls
+    }
+}
+
+impl std::fmt::Debug for Contender<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Contender").field(&self.name).finish()
+    }
+}
+
+/// Runs all in turn and prints a row for each: the median, the middle half of the rounds, and
+/// the ratio to the first, which is the median of the ratios within each round.
+pub fn compare(title: impl Display, mut contenders: Vec<Contender<'_>>) {
+    let calls: Vec<u32> = contenders.iter_mut().map(Contender::calls_a_turn).collect();
+    for _ in 0..ROUNDS {
+        for (contender, calls) in contenders.iter_mut().zip(&calls) {
+            let time = contender.turn(*calls).as_nanos() as f64 / f64::from(*calls);
+            contender.times.push(time);
+        }
+    }
+    println!("\n{title}");
+    println!(
+        "  {:<34} {:>11} {:>23} {:>7}",
+        "", "median", "middle half", "ratio"
+    );
+    let Some((first, _)) = contenders.split_first() else {
+        return;
+    };
+    for contender in &contenders {
+        let ratios = contender
+            .times
+            .iter()
+            .zip(&first.times)
+            .map(|(time, base)| time / base);
+        println!(
+            "  {:<34} {:>8.1} ns {:>8.1} to {:>8.1} ns {:>7.2}",
+            contender.name,
+            quantile(contender.times.iter().copied(), 0.5),
+            quantile(contender.times.iter().copied(), 0.25),
+            quantile(contender.times.iter().copied(), 0.75),
+            quantile(ratios, 0.5),
+        );
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an index"
+)]
+fn quantile(values: impl Iterator<Item = f64>, q: f64) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let index = (values.len().saturating_sub(1) as f64 * q).round() as usize;
+    values.get(index).copied().unwrap_or(f64::NAN)
+}

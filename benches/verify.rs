@@ -1,0 +1,110 @@
+//! What verification and parsing cost, beside the bare cryptography and beside peers.
+//!
+//! `cargo bench --bench verify`
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use gemini_webhooks::{
+    Clock as _, DeliveryHeaders, GeminiEvent, Keyring, SystemClock, Verifier, testing,
+};
+use gemini_webhooks_benches::{Contender, compare};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::HeaderMap;
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+type Error = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Error> {
+    for size in [256, 1024, 16 * 1024, 64 * 1024] {
+        verification(size)?;
+    }
+    parsing();
+    Ok(())
+}
+
+fn verification(size: usize) -> Result<(), Error> {
+    let body = event_of(size);
+    let now = SystemClock.now();
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let id = "msg_0a8f2c4e-7b1d-4c3e-9f60-1d2e3f405162";
+    let secret = testing::SECRET.parse()?;
+    let lines = testing::sign_v1(&secret, id, seconds, &body);
+    let [.., (_, signature)] = &lines;
+
+    // The floor: one message in one piece, the key set up before.
+    let key = STANDARD.decode(testing::SECRET.trim_start_matches("whsec_"))?;
+    let keyed = Hmac::<Sha256>::new_from_slice(&key)?;
+    let message = [format!("{id}.{seconds}.").as_bytes(), body.as_bytes()].concat();
+    let claimed = signature.trim_start_matches("v1,");
+    let floor = || {
+        let mut mac = keyed.clone();
+        mac.update(&message);
+        let digest: [u8; 32] = mac.finalize().into_bytes().into();
+        let mut decoded = [0; 32];
+        let length = STANDARD.decode_slice(claimed, &mut decoded);
+        length.is_ok_and(|length| length == 32) && bool::from(digest.ct_eq(&decoded))
+    };
+
+    let verifier = Verifier::new(Keyring::new(secret));
+    let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (*name, value)));
+    let ours = || verifier.verify(&headers, body.as_bytes(), now).is_ok();
+
+    let mut map = HeaderMap::new();
+    for (name, value) in &lines {
+        map.insert(*name, value.parse()?);
+    }
+    let official = standardwebhooks::Webhook::new(testing::SECRET)?;
+    let official = || official.verify(body.as_bytes(), &map).is_ok();
+    let svix = svix::webhooks::Webhook::new(testing::SECRET)?;
+    let svix = || svix.verify(body.as_bytes(), &map).is_ok();
+
+    // Nobody is fast by refusing.
+    assert!(floor() && ours() && official() && svix());
+    compare(
+        format_args!("v1, a body of {size} bytes"),
+        vec![
+            Contender::new("hmac, sha2, base64, subtle", floor),
+            Contender::new("gemini-webhooks", ours),
+            Contender::new("standardwebhooks", official),
+            Contender::new("svix", svix),
+        ],
+    );
+    Ok(())
+}
+
+fn parsing() {
+    for (title, body) in [
+        (
+            "an event of 150 bytes",
+            testing::SAMPLE_EVENTS[0].to_owned(),
+        ),
+        ("an event of 512 bytes", event_of(512)),
+        ("an event of 16 KiB", event_of(16 * 1024)),
+        ("no event, 512 bytes of brackets", "[".repeat(512)),
+    ] {
+        let body = bytes::Bytes::from(body);
+        compare(
+            format_args!("parsing {title}"),
+            vec![
+                Contender::new("serde_json::Value", || {
+                    serde_json::from_slice::<serde_json::Value>(&body).ok()
+                }),
+                Contender::new("GeminiEvent", || GeminiEvent::parse(body.clone())),
+            ],
+        );
+    }
+}
+
+/// A `batch.succeeded` of exactly this many bytes.
+fn event_of(size: usize) -> String {
+    let event = |padding: &str| {
+        format!(
+            r#"{{"type":"batch.succeeded","version":"v1","timestamp":"2026-01-22T12:00:00Z","data":{{"id":"batches/8kq2","output_file_uri":"files/batch-8kq2-output"}},"user_metadata":{{"job":"{padding}"}}}}"#
+        )
+    };
+    let padding = size.saturating_sub(event("").len());
+    event(&"x".repeat(padding))
+}
