@@ -58,7 +58,7 @@ pub fn sign_v1(
 ) -> [(&'static str, String); 3] {
     let timestamp = timestamp.to_string();
     let digest = secret.mac().digest(id, timestamp.as_bytes(), body.as_ref());
-    let signature = format!("{},{}", Scheme::V1, STANDARD.encode(digest));
+    let signature = format!("{},{}", Scheme::V1, STANDARD.encode(digest.into_bytes()));
     [
         (WEBHOOK_ID, id.to_owned()),
         (WEBHOOK_TIMESTAMP, timestamp),
