@@ -2,18 +2,16 @@
 //!
 //! ```
 //! use gemini_webhooks::testing::{self, ManualClock};
-//! use gemini_webhooks::{DeliveryHeaders, Keyring, SigningSecret, Verifier};
+//! use gemini_webhooks::{Clock as _, DeliveryHeaders, Keyring, SigningSecret, Verifier};
 //!
 //! let secret: SigningSecret = testing::SECRET.parse()?;
 //! let clock = ManualClock::default();
 //! let body = testing::SAMPLE_EVENTS[0];
 //!
 //! let headers = testing::sign_v1(&secret, "msg_1", clock.unix_seconds(), body);
-//! let verified = Verifier::new(Keyring::new(secret)).verify(
-//!     &DeliveryHeaders::from_lines(headers.iter().map(|(name, value)| (*name, value))),
-//!     body.as_bytes(),
-//!     gemini_webhooks::Clock::now(&clock),
-//! )?;
+//! let headers = DeliveryHeaders::from_lines(headers.iter().map(|(name, value)| (*name, value)));
+//! let verifier = Verifier::new(Keyring::new(secret));
+//! let verified = verifier.verify(&headers, body.as_bytes(), clock.now())?;
 //! assert_eq!(verified.id(), "msg_1");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
