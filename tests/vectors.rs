@@ -1,0 +1,332 @@
+//! Deliveries that others signed, good and bad, through every way into a handler. All ways must
+//! give the same verdict. `tests/vectors/README.md` says where they come from.
+#![cfg(all(feature = "axum", feature = "testing"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderName, HeaderValue, Request, Response};
+use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use gemini_webhooks::testing::ManualClock;
+use gemini_webhooks::{
+    Delivery, DeliveryHeaders, GeminiEvent, Keyring, Verifier, VerifyError, VerifyLayer,
+    WebhookReceiver,
+};
+use http_body_util::{BodyExt as _, Full};
+use serde::Deserialize;
+use tower::{Layer as _, ServiceExt as _, service_fn};
+
+#[derive(Deserialize)]
+struct File {
+    vectors: Vec<Vector>,
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    name: String,
+    signer: String,
+    now: u64,
+    secrets: Vec<String>,
+    /// A character of a value stands for a byte.
+    headers: Vec<(String, String)>,
+    body_base64: String,
+    expect: String,
+    status: u16,
+}
+
+impl Vector {
+    fn headers(&self) -> Vec<(&str, Vec<u8>)> {
+        let byte = |character| u8::try_from(u32::from(character)).unwrap();
+        self.headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.chars().map(byte).collect()))
+            .collect()
+    }
+
+    fn body(&self) -> Bytes {
+        STANDARD.decode(&self.body_base64).unwrap().into()
+    }
+
+    fn id(&self) -> &str {
+        let is_id = |name: &str| name.eq_ignore_ascii_case("webhook-id");
+        let line = self.headers.iter().find(|(name, _)| is_id(name));
+        line.map_or("", |(_, id)| id)
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.now)
+    }
+
+    fn receiver(&self) -> WebhookReceiver {
+        let builder = WebhookReceiver::builder().clock(ManualClock::new(self.now()));
+        let add = |builder: gemini_webhooks::WebhookReceiverBuilder, secret| {
+            builder.signing_secret(secret)
+        };
+        self.secrets.iter().fold(builder, add).build().unwrap()
+    }
+
+    fn request(&self) -> Request<Body> {
+        let mut request = Request::post("/hook")
+            .body(Body::from(self.body()))
+            .unwrap();
+        for (name, value) in self.headers() {
+            let name: HeaderName = name.parse().unwrap();
+            request
+                .headers_mut()
+                .append(name, HeaderValue::from_bytes(&value).unwrap());
+        }
+        request
+    }
+
+    fn expected(&self) -> Verdict {
+        match self.expect.as_str() {
+            "ok" => Verdict::Handled {
+                id: self.id().to_owned(),
+                body: self.body(),
+            },
+            code => Verdict::Refused {
+                status: self.status,
+                code: code.to_owned(),
+            },
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    /// It reached the handler, once, with this body.
+    Handled { id: String, body: Bytes },
+    /// It did not.
+    Refused { status: u16, code: String },
+}
+
+/// One way into a handler.
+trait Rig {
+    async fn deliver(&self, vector: &Vector) -> Verdict;
+}
+
+/// The plain function, and its two halves.
+struct Core;
+
+impl Rig for Core {
+    async fn deliver(&self, vector: &Vector) -> Verdict {
+        let mut secrets = vector.secrets.iter().map(|secret| secret.parse().unwrap());
+        let first = Keyring::new(secrets.next().unwrap());
+        let verifier = Verifier::new(secrets.fold(first, Keyring::add));
+        let (lines, body, now) = (vector.headers(), vector.body(), vector.now());
+        let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (name, value)));
+
+        let whole = verifier
+            .verify(&headers, &body, now)
+            .map(|verified| verified.id().to_owned());
+        let halves = verifier.check(&headers, now).and_then(|checked| {
+            checked
+                .verify(&body)
+                .map(|verified| verified.id().to_owned())
+        });
+        let verdict = |result: Result<String, VerifyError>| match result {
+            Ok(id) => Verdict::Handled {
+                id,
+                body: body.clone(),
+            },
+            Err(error) => Verdict::Refused {
+                status: error.status(),
+                code: error.kind().code().to_owned(),
+            },
+        };
+        let (whole, halves) = (verdict(whole), verdict(halves));
+        assert_eq!(whole, halves, "{}", vector.name);
+        whole
+    }
+}
+
+/// What handlers were called with.
+#[derive(Clone, Default)]
+struct Calls(Arc<Mutex<Vec<(String, Bytes)>>>);
+
+impl Calls {
+    fn add(&self, delivery: &Delivery, event: &GeminiEvent, body: Bytes) {
+        assert_eq!(event.raw(), &body);
+        self.0
+            .lock()
+            .unwrap()
+            .push((delivery.id().to_owned(), body));
+    }
+
+    /// The response and the calls must tell the same story.
+    fn verdict(self, status: u16, body: &[u8]) -> Verdict {
+        let calls = std::mem::take(&mut *self.0.lock().unwrap());
+        match (status, calls.as_slice()) {
+            (200, [(id, body)]) => Verdict::Handled {
+                id: id.clone(),
+                body: body.clone(),
+            },
+            (400.., []) => {
+                let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+                assert_eq!(
+                    body.as_object().unwrap().len(),
+                    1,
+                    "tells the code and no more: {body}"
+                );
+                let code = body["error"].as_str().unwrap().to_owned();
+                Verdict::Refused { status, code }
+            }
+            _ => panic!("status {status} after {} calls", calls.len()),
+        }
+    }
+}
+
+/// `VerifyLayer` around a plain service.
+struct Tower;
+
+impl Rig for Tower {
+    async fn deliver(&self, vector: &Vector) -> Verdict {
+        let calls = Calls::default();
+        let sink = calls.clone();
+        let inner = service_fn(move |request: Request<Full<Bytes>>| {
+            let sink = sink.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.unwrap().to_bytes();
+                let extensions = &head.extensions;
+                sink.add(extensions.get().unwrap(), extensions.get().unwrap(), body);
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            }
+        });
+        let service = VerifyLayer::new(vector.receiver()).layer(inner);
+        let response = service.oneshot(vector.request()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        calls.verdict(status, &body)
+    }
+}
+
+/// A route of an axum app.
+struct Axum;
+
+impl Rig for Axum {
+    async fn deliver(&self, vector: &Vector) -> Verdict {
+        let calls = Calls::default();
+        let sink = calls.clone();
+        let on_event = async move |event: GeminiEvent, delivery: Delivery, body: Bytes| {
+            sink.add(&delivery, &event, body);
+        };
+        let layer = VerifyLayer::new(vector.receiver());
+        let app: Router = Router::new().route("/hook", post(on_event).route_layer(layer));
+        let response = app.oneshot(vector.request()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 4096).await.unwrap();
+        calls.verdict(status, &body)
+    }
+}
+
+fn vectors() -> Vec<Vector> {
+    let file: File = serde_json::from_str(include_str!("vectors/v1.json")).unwrap();
+    file.vectors
+}
+
+async fn all_through(rig: impl Rig) {
+    for vector in vectors() {
+        assert_eq!(
+            rig.deliver(&vector).await,
+            vector.expected(),
+            "{}",
+            vector.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn through_the_verifier() {
+    all_through(Core).await;
+}
+
+#[tokio::test]
+async fn through_a_tower_service() {
+    all_through(Tower).await;
+}
+
+#[tokio::test]
+async fn through_an_axum_router() {
+    all_through(Axum).await;
+}
+
+#[test]
+fn the_set_is_what_it_should_be() {
+    let vectors = vectors();
+    let official: BTreeSet<&str> = vectors
+        .iter()
+        .filter(|vector| vector.expect == "ok")
+        .map(|vector| vector.signer.as_str())
+        .collect();
+    for signer in [
+        "PyPI standardwebhooks",
+        "PyPI svix",
+        "npm standardwebhooks",
+        "npm svix",
+    ] {
+        assert!(official.contains(signer), "{signer}");
+    }
+    let codes: BTreeSet<&str> = vectors
+        .iter()
+        .map(|vector| vector.expect.as_str())
+        .collect();
+    let expected = [
+        "conflicting_header",
+        "invalid_id",
+        "invalid_signature_header",
+        "invalid_timestamp",
+        "missing_header",
+        "ok",
+        "signature_mismatch",
+        "timestamp_too_new",
+        "timestamp_too_old",
+        "unsupported_scheme",
+    ];
+    assert_eq!(codes, BTreeSet::from(expected));
+}
+
+/// The official Rust crate, with this machine's clock, both ways.
+#[test]
+fn with_the_official_crate() {
+    use gemini_webhooks::{Clock as _, SigningSecret, SystemClock, testing};
+
+    let now = SystemClock.now();
+    let seconds = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let official = standardwebhooks::Webhook::new(testing::SECRET).unwrap();
+    let secret: SigningSecret = testing::SECRET.parse().unwrap();
+    let verifier = Verifier::new(Keyring::new(secret.clone()));
+    for body in testing::SAMPLE_EVENTS {
+        let timestamp = seconds.to_string();
+        let signature = official
+            .sign("msg_1", i64::try_from(seconds).unwrap(), body.as_bytes())
+            .unwrap();
+        let headers = DeliveryHeaders::from_lines([
+            ("webhook-id", "msg_1"),
+            ("webhook-timestamp", &timestamp),
+            ("webhook-signature", &signature),
+        ]);
+        assert!(verifier.verify(&headers, body.as_bytes(), now).is_ok());
+
+        let mut headers = axum::http::HeaderMap::new();
+        for (name, value) in testing::sign_v1(&secret, "msg_1", seconds, body) {
+            headers.insert(name, value.parse().unwrap());
+        }
+        official.verify(body.as_bytes(), &headers).unwrap();
+    }
+}
