@@ -3,6 +3,43 @@
 //! An adapter only converts: it hands over [headers](WebhookReceiver::admit), then the
 //! [body](Intake::push) as it arrives, gets [what the handler needs](Received), runs the handler
 //! and [says how that ended](Flight). Every rule, limit and log line is here or further down.
+//!
+//! An adapter for a server of its own, without what waits:
+//!
+//! ```
+//! use gemini_webhooks::receiver::Received;
+//! use gemini_webhooks::{DeliveryHeaders, GeminiEvent, VerifyError, WebhookReceiver};
+//!
+//! /// The status to answer.
+//! fn deliver(
+//!     receiver: &WebhookReceiver,
+//!     method: &str,
+//!     headers: &[(String, String)],
+//!     body: impl Iterator<Item = Vec<u8>>,
+//!     handler: fn(GeminiEvent) -> u16,
+//! ) -> Result<u16, VerifyError> {
+//!     if method != "POST" {
+//!         return Err(receiver.method_not_allowed());
+//!     }
+//!     let headers = DeliveryHeaders::from_lines(headers.iter().map(|(name, value)| (name, value)));
+//!     let mut intake = receiver.admit(&headers, None)?;
+//!     for part in body {
+//!         intake.push(part.as_slice())?;
+//!     }
+//!     let Received { event, mut flight, .. } = intake.finish()?;
+//!     let status = handler(event);
+//!     flight.answered(status);
+//!     Ok(status)
+//! }
+//! # let receiver = WebhookReceiver::builder().signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").build()?;
+//! # let refused = deliver(&receiver, "POST", &[], std::iter::empty(), |_| 200);
+//! # assert_eq!(refused.unwrap_err().status(), 400);
+//! # Ok::<(), gemini_webhooks::ConfigError>(())
+//! ```
+//!
+//! One that waits gives the body [`body_timeout`](WebhookReceiver::body_timeout) and the handler
+//! [`handler_timeout`](WebhookReceiver::handler_timeout); `integrations/README.md` in the
+//! repository has the whole contract.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
