@@ -162,31 +162,40 @@ pub(crate) struct Fields<'a> {
 /// The entries of `webhook-signature`, `version,base64` each. What is no such entry is skipped:
 /// it does not spoil the others.
 #[derive(Clone, Copy)]
-pub(crate) struct Signatures<'a>(&'a [u8]);
+pub(crate) struct Signatures<'a> {
+    list: &'a [u8],
+    /// Outside a rotation there is one entry; it is then looked for once, not at every reading.
+    several: bool,
+}
 
 impl<'a> Signatures<'a> {
     fn parse(list: &'a [u8]) -> Result<Self, &'static str> {
         if list.len() > MAX_SIGNATURE {
             return Err("longer than 4 KiB");
         }
-        match Self(list).entries().take(MAX_ENTRIES + 1).count() {
+        let signatures = Self::reread(list);
+        match signatures.entries().take(MAX_ENTRIES + 1).count() {
             0 => Err("it is empty"),
             n if n > MAX_ENTRIES => Err("more than 16 entries"),
-            _ => Ok(Self(list)),
+            _ => Ok(signatures),
         }
     }
 
     /// From the bytes of a list that was parsed before.
     pub(crate) fn reread(list: &'a [u8]) -> Self {
-        Self(list)
+        let several = memchr(b' ', list).is_some();
+        Self { list, several }
     }
 
     pub(crate) fn as_bytes(self) -> &'a [u8] {
-        self.0
+        self.list
     }
 
     fn entries(self) -> Entries<'a> {
-        Entries(self.0)
+        Entries {
+            rest: self.list,
+            several: self.several,
+        }
     }
 
     /// What follows `prefix`, a version and its comma, in each entry of that version. Others are
@@ -220,17 +229,20 @@ impl<'a> Signatures<'a> {
 }
 
 /// What stands between spaces.
-struct Entries<'a>(&'a [u8]);
+struct Entries<'a> {
+    rest: &'a [u8],
+    several: bool,
+}
 
 impl<'a> Iterator for Entries<'a> {
     type Item = &'a [u8];
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        while !self.0.is_empty() {
-            let end = memchr(b' ', self.0).unwrap_or(self.0.len());
-            let (entry, rest) = self.0.split_at(end);
-            self.0 = rest.get(1..).unwrap_or_default();
+        while !self.rest.is_empty() {
+            let space = self.several.then(|| memchr(b' ', self.rest)).flatten();
+            let (entry, rest) = self.rest.split_at(space.unwrap_or(self.rest.len()));
+            self.rest = rest.get(1..).unwrap_or_default();
             if !entry.is_empty() {
                 return Some(entry);
             }
