@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use gemini_webhooks::{
     Clock as _, DeliveryHeaders, GeminiEvent, Keyring, SystemClock, Verifier, testing,
 };
-use gemini_webhooks_benches::{Contender, compare};
+use gemini_webhooks_benches::{Contender, compare, event_of};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderMap;
 use sha2::Sha256;
@@ -96,15 +96,4 @@ fn parsing() {
             ],
         );
     }
-}
-
-/// A `batch.succeeded` of exactly this many bytes.
-fn event_of(size: usize) -> String {
-    let event = |padding: &str| {
-        format!(
-            r#"{{"type":"batch.succeeded","version":"v1","timestamp":"2026-01-22T12:00:00Z","data":{{"id":"batches/8kq2","output_file_uri":"files/batch-8kq2-output"}},"user_metadata":{{"job":"{padding}"}}}}"#
-        )
-    };
-    let padding = size.saturating_sub(event("").len());
-    event(&"x".repeat(padding))
 }

@@ -99,3 +99,20 @@ fn quantile(values: impl Iterator<Item = f64>, q: f64) -> f64 {
     let index = (values.len().saturating_sub(1) as f64 * q).round() as usize;
     values.get(index).copied().unwrap_or(f64::NAN)
 }
+
+/// The value in the middle.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// A `batch.succeeded` of exactly this many bytes, from 198 on.
+#[must_use]
+pub fn event_of(size: usize) -> String {
+    let event = |padding: &str| {
+        format!(
+            r#"{{"type":"batch.succeeded","version":"v1","timestamp":"2026-01-22T12:00:00Z","data":{{"id":"batches/8kq2","output_file_uri":"files/batch-8kq2-output"}},"user_metadata":{{"job":"{padding}"}}}}"#
+        )
+    };
+    let padding = size.saturating_sub(event("").len());
+    event(&"x".repeat(padding))
+}

@@ -1,7 +1,9 @@
 //! Reading a few members of a JSON object and judging none of the others.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use memchr::memchr;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -21,14 +23,19 @@ pub(super) fn members<'a, const N: usize>(
 }
 
 /// The text of a JSON string.
-pub(super) fn string(value: &RawValue) -> Option<Box<str>> {
-    serde_json::from_str(value.get()).ok()
+pub(super) fn string(value: &RawValue) -> Option<Cow<'_, str>> {
+    let quoted = value.get();
+    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    match memchr(b'\\', inner.as_bytes()) {
+        None => Some(Cow::Borrowed(inner)),
+        Some(_) => serde_json::from_str(quoted).ok().map(Cow::Owned),
+    }
 }
 
 /// The text of a JSON string, or the digits of a JSON number.
-pub(super) fn string_or_number(value: &RawValue) -> Option<Box<str>> {
+pub(super) fn string_or_number(value: &RawValue) -> Option<Cow<'_, str>> {
     match value.get().as_bytes().first()? {
-        b'-' | b'0'..=b'9' => Some(value.get().into()),
+        b'-' | b'0'..=b'9' => Some(Cow::Borrowed(value.get())),
         _ => string(value),
     }
 }

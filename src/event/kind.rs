@@ -3,9 +3,11 @@
 //! The payloads are thin: a status and pointers. Fields are optional, and one that is missing or
 //! of another type than expected is `None`: an authentic event is never refused for its shape.
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::json::{members, string, string_or_number};
+use super::text::Text;
 
 /// What happened, by the type of the event
 /// ([Google's guide](https://ai.google.dev/gemini-api/docs/webhooks)).
@@ -40,7 +42,7 @@ pub enum EventKind {
 impl EventKind {
     /// Fields are told apart by name only: the types share their names, and where one has two
     /// the newer goes first.
-    pub(super) fn read(type_name: &str, data: Option<&RawValue>) -> Self {
+    pub(super) fn read(body: &Bytes, type_name: &str, data: Option<&RawValue>) -> Self {
         let [id, uri, video_uri, name, file_id, code, message] = data
             .and_then(|data| {
                 let names = [
@@ -55,10 +57,11 @@ impl EventKind {
                 members(data.get(), &names)
             })
             .unwrap_or_default();
-        let id = || id.and_then(string);
-        let uri = || uri.and_then(string);
-        let error_code = || code.and_then(string_or_number);
-        let error_message = || message.and_then(string);
+        let text = |value: Option<&RawValue>| Some(Text::new(body, string(value?)?));
+        let id = || text(id);
+        let uri = || text(uri);
+        let error_code = || Some(Text::new(body, string_or_number(code?)?));
+        let error_message = || text(message);
         match type_name {
             "batch.succeeded" | "batch.completed" => Self::BatchSucceeded(BatchSucceeded {
                 id: id(),
@@ -87,8 +90,8 @@ impl EventKind {
             }
             "video.generated" => Self::VideoGenerated(VideoGenerated {
                 id: id(),
-                output_file_uri: uri().or_else(|| video_uri.and_then(string)),
-                file_name: name.and_then(string).or_else(|| file_id.and_then(string)),
+                output_file_uri: uri().or_else(|| text(video_uri)),
+                file_name: text(name).or_else(|| text(file_id)),
             }),
             _ => Self::Unknown,
         }
@@ -101,7 +104,7 @@ macro_rules! payload {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct $name {
-            $( $field: Option<Box<str>>, )+
+            $( $field: Option<Text>, )+
         }
 
         impl $name {
@@ -109,7 +112,7 @@ macro_rules! payload {
                 $(#[$field_doc])*
                 #[must_use]
                 pub fn $field(&self) -> Option<&str> {
-                    self.$field.as_deref()
+                    self.$field.as_ref().map(Text::as_str)
                 }
             )+
         }

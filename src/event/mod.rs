@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 mod json;
 mod kind;
+mod text;
 
 pub use kind::{
     BatchCancelled, BatchExpired, BatchFailed, BatchSucceeded, EventKind, InteractionCancelled,
@@ -22,6 +23,7 @@ pub use kind::{
 };
 
 use json::{members, string};
+use text::Text;
 
 /// An event, as a handler receives it.
 ///
@@ -49,9 +51,9 @@ pub struct GeminiEvent {
 struct Inner {
     raw: Bytes,
     kind: EventKind,
-    type_name: Option<Box<str>>,
-    version: Option<Box<str>>,
-    timestamp: Option<Box<str>>,
+    type_name: Option<Text>,
+    version: Option<Text>,
+    timestamp: Option<Text>,
 }
 
 impl GeminiEvent {
@@ -98,19 +100,19 @@ impl GeminiEvent {
     /// The `type`, as it came.
     #[must_use]
     pub fn type_name(&self) -> Option<&str> {
-        self.inner.type_name.as_deref()
+        self.inner.type_name.as_ref().map(Text::as_str)
     }
 
     /// The `version` of the envelope, `v1` so far.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
-        self.inner.version.as_deref()
+        self.inner.version.as_ref().map(Text::as_str)
     }
 
     /// When it happened, as it came: RFC 3339 by Google's guide.
     #[must_use]
     pub fn timestamp(&self) -> Option<&str> {
-        self.inner.timestamp.as_deref()
+        self.inner.timestamp.as_ref().map(Text::as_str)
     }
 
     /// The body, byte for byte.
@@ -171,22 +173,23 @@ impl GeminiEvent {
 }
 
 struct Envelope {
-    type_name: Box<str>,
-    version: Option<Box<str>>,
-    timestamp: Option<Box<str>>,
+    type_name: Text,
+    version: Option<Text>,
+    timestamp: Option<Text>,
     kind: EventKind,
 }
 
 impl Envelope {
-    fn read(body: &[u8]) -> Option<Self> {
+    fn read(body: &Bytes) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?;
         let [type_name, version, timestamp, data] =
             members(text, &["type", "version", "timestamp", "data"])?;
-        let type_name = string(type_name?)?;
+        let text = |value: Option<&RawValue>| Some(Text::new(body, string(value?)?));
+        let type_name = text(type_name)?;
         Some(Self {
-            kind: EventKind::read(&type_name, data),
-            version: version.and_then(string),
-            timestamp: timestamp.and_then(string),
+            kind: EventKind::read(body, type_name.as_str(), data),
+            version: text(version),
+            timestamp: text(timestamp),
             type_name,
         })
     }

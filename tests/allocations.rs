@@ -1,0 +1,106 @@
+//! How often a delivery asks for memory.
+#![cfg(all(feature = "tower", feature = "testing"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
+
+use std::convert::Infallible;
+use std::future::{Future, ready};
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use gemini_webhooks::testing::{self, ManualClock};
+use gemini_webhooks::{
+    Clock as _, DeliveryHeaders, Keyring, SigningSecret, Verifier, VerifyLayer, WebhookReceiver,
+};
+use http::{Request, Response};
+use http_body_util::Full;
+use tower::{Layer as _, Service};
+
+const PREVIOUS: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+/// The lines of a rotation: an entry by each of two secrets.
+fn lines(clock: &ManualClock, body: &str) -> [(&'static str, String); 3] {
+    let sign = |secret: &str| {
+        let secret: SigningSecret = secret.parse().unwrap();
+        testing::sign_v1(
+            &secret,
+            "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W",
+            clock.unix_seconds(),
+            body,
+        )
+    };
+    let [id, timestamp, (name, current)] = sign(testing::SECRET);
+    let [.., (_, previous)] = sign(PREVIOUS);
+    [id, timestamp, (name, format!("{current} {previous}"))]
+}
+
+#[test]
+fn verifying_v1_asks_for_none() {
+    let clock = ManualClock::default();
+    for body in ["", testing::SAMPLE_EVENTS[0], &"x".repeat(64 * 1024)] {
+        let lines = lines(&clock, body);
+        let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (*name, value)));
+        let keyring = Keyring::new(testing::SECRET.parse().unwrap()).add(PREVIOUS.parse().unwrap());
+        let verifier = Verifier::new(keyring);
+        let counted = measure(|| {
+            let verified = verifier.verify(black_box(&headers), body.as_bytes(), clock.now());
+            assert!(verified.is_ok());
+        });
+        assert_eq!(counted.count_total, 0);
+    }
+}
+
+/// Sends a delivery through a service that is ready at once.
+fn poll_once<S, F>(mut service: S, request: Request<Full<Bytes>>) -> F::Output
+where
+    S: Service<Request<Full<Bytes>>, Future = F>,
+    F: Future,
+{
+    let future = pin!(service.call(request));
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+#[test]
+fn a_delivery_through_the_layer_asks_for_a_few() {
+    let clock = ManualClock::default();
+    let body = testing::SAMPLE_EVENTS[0];
+    let request = || {
+        let mut request = Request::post("/").body(Full::from(body)).unwrap();
+        for (name, value) in lines(&clock, body) {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        request
+    };
+    let receiver = WebhookReceiver::builder()
+        .signing_secret(testing::SECRET)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let inner = tower::service_fn(|_: Request<Full<Bytes>>| {
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    });
+    let count = |request, layered: bool| {
+        let service = VerifyLayer::new(receiver.clone()).layer(inner);
+        let counted = measure(|| {
+            let status = if layered {
+                poll_once(service, request).unwrap().status()
+            } else {
+                poll_once(inner, request).unwrap().status()
+            };
+            assert_eq!(status, 200);
+        });
+        counted.count_total
+    };
+    assert_eq!(count(request(), false), 0);
+    // Two for the wait: the id, and the timestamp with the signatures. The event. The delivery.
+    // Four for the extensions: their table, its slots, two values.
+    let known = 2 + 1 + 1 + 4;
+    let counted = count(request(), true);
+    println!("{counted} allocations");
+    assert!(counted <= known, "{counted} allocations, {known} are known");
+}
