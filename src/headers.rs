@@ -242,7 +242,9 @@ impl<'a> Iterator for Entries<'a> {
         while !self.rest.is_empty() {
             let space = self.several.then(|| memchr(b' ', self.rest)).flatten();
             let (entry, rest) = self.rest.split_at(space.unwrap_or(self.rest.len()));
-            self.rest = rest.get(1..).unwrap_or_default();
+            // A search from each of many spaces would let a list of nothing else cost more than
+            // its hash.
+            self.rest = rest.trim_ascii_start();
             if !entry.is_empty() {
                 return Some(entry);
             }

@@ -53,8 +53,8 @@ impl std::fmt::Debug for Contender<'_> {
     }
 }
 
-/// Runs all in turn and prints a row for each: the median, the middle half of the rounds, and
-/// the ratio to the first, which is the median of the ratios within each round.
+/// Runs all in turn and prints a row for each: the median and the middle half of the rounds; and,
+/// beside the first one, the ratio and the difference, medians of those within each round.
 pub fn compare(title: impl Display, mut contenders: Vec<Contender<'_>>) {
     let calls: Vec<u32> = contenders.iter_mut().map(Contender::calls_a_turn).collect();
     for _ in 0..ROUNDS {
@@ -65,25 +65,24 @@ pub fn compare(title: impl Display, mut contenders: Vec<Contender<'_>>) {
     }
     println!("\n{title}");
     println!(
-        "  {:<34} {:>11} {:>23} {:>7}",
-        "", "median", "middle half", "ratio"
+        "  {:<34} {:>12} {:>25} {:>7} {:>13}",
+        "", "median", "middle half", "ratio", "more"
     );
     let Some((first, _)) = contenders.split_first() else {
         return;
     };
     for contender in &contenders {
-        let ratios = contender
-            .times
-            .iter()
-            .zip(&first.times)
-            .map(|(time, base)| time / base);
+        let beside =
+            |of: fn((&f64, &f64)) -> f64| median(contender.times.iter().zip(&first.times).map(of));
+        let quantile = |q| quantile(contender.times.iter().copied(), q);
         println!(
-            "  {:<34} {:>8.1} ns {:>8.1} to {:>8.1} ns {:>7.2}",
+            "  {:<34} {:>9.1} ns {:>9.1} to {:>9.1} ns {:>7.2} {:>10.1} ns",
             contender.name,
-            quantile(contender.times.iter().copied(), 0.5),
-            quantile(contender.times.iter().copied(), 0.25),
-            quantile(contender.times.iter().copied(), 0.75),
-            quantile(ratios, 0.5),
+            quantile(0.5),
+            quantile(0.25),
+            quantile(0.75),
+            beside(|(time, first)| time / first),
+            beside(|(time, first)| time - first),
         );
     }
 }
