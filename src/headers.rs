@@ -244,7 +244,8 @@ impl<'a> Iterator for Entries<'a> {
             let (entry, rest) = self.rest.split_at(space.unwrap_or(self.rest.len()));
             // A search from each of many spaces would let a list of nothing else cost more than
             // its hash.
-            self.rest = rest.trim_ascii_start();
+            let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+            self.rest = rest.split_at(spaces).1;
             if !entry.is_empty() {
                 return Some(entry);
             }
