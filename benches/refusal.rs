@@ -13,7 +13,7 @@ use gemini_webhooks::{Clock as _, SystemClock, VerifyLayer, WebhookReceiver, tes
 use gemini_webhooks_benches::{Contender, compare};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Collected, Full};
 use tower::{Layer as _, Service as _, service_fn};
 
 type Error = Box<dyn std::error::Error>;
@@ -103,7 +103,7 @@ fn measure(title: &str, secrets: usize, headers: &HeaderMap, body: Frames) -> Re
         title,
         vec![
             Contender::new("reading it", || {
-                finish(request().into_body().collect()).map(|body| body.to_bytes())
+                finish(request().into_body().collect()).map(Collected::to_bytes)
             }),
             Contender::new("refusing it", || {
                 let refused = finish(layer.layer(inner).call(request()));
