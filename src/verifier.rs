@@ -330,7 +330,7 @@ mod tests {
                 SystemTime::UNIX_EPOCH - Duration::from_secs(9),
                 Some(TimestampTooNew),
             ),
-            (at(i64::MAX as u64), Some(TimestampTooOld)),
+            (at(1 << 39), Some(TimestampTooOld)),
         ] {
             let error = verify(&verifier, &signature, b"{}", now).err();
             assert_eq!(error.map(|error| error.kind()), expected, "{now:?}");

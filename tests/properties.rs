@@ -16,6 +16,9 @@ use proptest::prelude::*;
 
 type Lines = Vec<(String, Vec<u8>)>;
 
+/// Some systems cannot tell later times; this one is in the year 19391.
+const LAST: u64 = 1 << 39;
+
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
@@ -61,8 +64,8 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..2048),
         off in -300_i64..=300,
     ) {
-        let now = timestamp.saturating_add_signed(off).min(i64::MAX as u64);
-        let timestamp = timestamp.min(now + 300);
+        let timestamp = timestamp % LAST;
+        let now = timestamp.saturating_add_signed(off);
         let (verifier, lines) = sign(&key, &id, timestamp, &body);
         prop_assert_eq!(verify(&verifier, &lines, &body, now), Ok(()));
     }
@@ -104,7 +107,7 @@ proptest! {
             0..6,
         ),
         body in prop::collection::vec(any::<u8>(), 0..64),
-        now in 0..=i64::MAX as u64,
+        now in 0..=LAST,
     ) {
         let lines: Lines = lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let verifier = Verifier::new(Keyring::new(SigningSecret::from_bytes(&[7; 32]).unwrap()));
