@@ -12,8 +12,20 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// No secret was given, so nothing could ever be verified.
-    NoSecret,
+    /// Neither a secret nor public keys were given, so nothing could ever be verified.
+    NoKeys,
+    /// Public keys are trusted that all of Google's customers share, and nothing ties a delivery to
+    /// this project: set an [`EndpointToken`](crate::EndpointToken), or say
+    /// `allow_any_google_project`.
+    AnyGoogleProject,
+    /// The endpoint token is shorter than 22 characters, which hold 128 bits.
+    EndpointTokenTooShort,
+    /// The endpoint token has other characters than letters, digits, `-` and `_`.
+    EndpointTokenAlphabet,
+    /// The environment variable for the endpoint token is not set.
+    EndpointTokenUnset,
+    /// The operating system gave no random bytes.
+    NoRandomness,
     /// The secret is empty.
     SecretEmpty,
     /// The secret decodes to fewer than 16 bytes, which could be guessed. Standard Webhooks asks
@@ -50,7 +62,20 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSecret => f.write_str("no signing secret was given"),
+            Self::NoKeys => f.write_str("neither a signing secret nor public keys were given"),
+            Self::AnyGoogleProject => f.write_str(
+                "public keys prove that Google sent a delivery, not that it is yours: set an endpoint token, or call `allow_any_google_project`",
+            ),
+            Self::EndpointTokenTooShort => {
+                f.write_str("the endpoint token has fewer than 22 characters, so less than 128 bits")
+            }
+            Self::EndpointTokenAlphabet => f.write_str(
+                "the endpoint token may have letters, digits, `-` and `_` only",
+            ),
+            Self::EndpointTokenUnset => {
+                f.write_str("the environment variable for the endpoint token is not set")
+            }
+            Self::NoRandomness => f.write_str("the operating system gave no random bytes"),
             Self::SecretEmpty => f.write_str("the signing secret is empty"),
             Self::SecretTooShort { bytes } => write!(
                 f,
@@ -91,6 +116,8 @@ impl Error for ConfigError {}
 pub enum VerifyErrorKind {
     /// The request is no POST. 405.
     MethodNotAllowed,
+    /// The URL does not carry an endpoint token that this receiver accepts. 400.
+    WrongEndpoint,
     /// One of the three headers is absent. 400.
     MissingHeader,
     /// One of the three headers is there twice, with different values: a proxy and this receiver
@@ -133,6 +160,7 @@ impl VerifyErrorKind {
     pub fn code(self) -> &'static str {
         match self {
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::WrongEndpoint => "wrong_endpoint",
             Self::MissingHeader => "missing_header",
             Self::ConflictingHeader => "conflicting_header",
             Self::InvalidId => "invalid_id",
@@ -158,7 +186,8 @@ impl VerifyErrorKind {
             Self::BodyTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::KeysUnavailable | Self::Overloaded | Self::HandlerTimeout => 503,
-            Self::MissingHeader
+            Self::WrongEndpoint
+            | Self::MissingHeader
             | Self::ConflictingHeader
             | Self::InvalidId
             | Self::InvalidTimestamp
@@ -255,6 +284,7 @@ impl fmt::Display for VerifyError {
         use VerifyErrorKind as Kind;
         f.write_str(match self.kind {
             Kind::MethodNotAllowed => "only POST is a delivery",
+            Kind::WrongEndpoint => "the URL carries no endpoint token of this receiver",
             Kind::MissingHeader => "a header is missing",
             Kind::ConflictingHeader => "a header is repeated with different values",
             Kind::InvalidId => "webhook-id is malformed",

@@ -6,9 +6,13 @@
 #[cfg(feature = "axum")]
 pub mod axum;
 pub mod clock;
+mod endpoint;
 mod error;
 pub mod event;
 mod headers;
+mod json;
+#[cfg(feature = "jwks")]
+pub mod jwks;
 pub mod receiver;
 mod scheme;
 mod secret;
@@ -21,6 +25,7 @@ mod trace;
 mod verifier;
 
 pub use clock::{Clock, SystemClock};
+pub use endpoint::EndpointToken;
 pub use error::{ConfigError, VerifyError, VerifyErrorKind};
 pub use event::{EventKind, GeminiEvent};
 pub use headers::{DeliveryHeaders, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};

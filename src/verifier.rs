@@ -6,6 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{ConfigError, Detail, VerifyError, VerifyErrorKind};
 use crate::headers::{DeliveryHeaders, Fields, Signatures};
+#[cfg(feature = "jwks")]
+use crate::jwks::KeySet;
+#[cfg(feature = "jwks")]
+use crate::scheme::ed25519;
 use crate::scheme::{Scheme, hmac};
 use crate::secret::Keyring;
 
@@ -45,18 +49,37 @@ pub struct Verifier {
 
 #[derive(Clone, Debug)]
 struct Rules {
-    keyring: Keyring,
+    /// For `v1`.
+    keyring: Option<Keyring>,
+    /// For `v1a`.
+    #[cfg(feature = "jwks")]
+    keys: Option<KeySet>,
     tolerance: Duration,
 }
 
 impl Verifier {
-    /// Accepts deliveries signed with a secret of `keyring`, within five minutes.
+    /// Accepts deliveries signed with a secret of `keyring` (`v1`), within five minutes.
     #[must_use]
     pub fn new(keyring: Keyring) -> Self {
-        let tolerance = DEFAULT_TOLERANCE;
-        Self {
-            rules: Arc::new(Rules { keyring, tolerance }),
-        }
+        Self::empty().with(|rules| rules.keyring = Some(keyring))
+    }
+
+    /// Accepts deliveries signed with one of `keys` (`v1a`), within five minutes.
+    ///
+    /// Such a signature proves who sent a delivery, not whom it is for: see
+    /// [`EndpointToken`](crate::EndpointToken).
+    #[cfg(feature = "jwks")]
+    #[must_use]
+    pub fn for_keys(keys: KeySet) -> Self {
+        Self::empty().with_keys(keys)
+    }
+
+    /// Accepts deliveries signed with one of `keys` (`v1a`) as well. Either scheme stands for
+    /// itself: none is a fallback for a signature of the other that is wrong.
+    #[cfg(feature = "jwks")]
+    #[must_use]
+    pub fn with_keys(self, keys: KeySet) -> Self {
+        self.with(|rules| rules.keys = Some(keys))
     }
 
     /// How far a timestamp may be off, into the past or the future; in whole seconds. Five
@@ -71,10 +94,23 @@ impl Verifier {
                 setting: "tolerance",
             });
         }
-        let keyring = self.rules.keyring.clone();
-        Ok(Self {
-            rules: Arc::new(Rules { keyring, tolerance }),
-        })
+        Ok(self.with(|rules| rules.tolerance = tolerance))
+    }
+
+    fn empty() -> Self {
+        Self {
+            rules: Arc::new(Rules {
+                keyring: None,
+                #[cfg(feature = "jwks")]
+                keys: None,
+                tolerance: DEFAULT_TOLERANCE,
+            }),
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Rules)) -> Self {
+        change(Arc::make_mut(&mut self.rules));
+        self
     }
 
     /// Verifies a whole delivery: [`check`](Self::check) and [`Checked::verify`] in one, without
@@ -127,15 +163,25 @@ impl Rules {
     ) -> Result<Fields<'h>, VerifyError> {
         let fields = headers.parse()?;
         self.check_window(fields.sent_at, now)?;
-        if hmac::candidates(&fields).next().is_none() {
-            let found = Detail::Versions(fields.signatures.versions().into());
-            return Err(VerifyError::new(VerifyErrorKind::UnsupportedScheme, found));
+        let keyring = self.keyring.as_ref();
+        let v1 = keyring.filter(|_| hmac::candidates(&fields).next().is_some());
+        if v1.is_some_and(|keyring| keyring.valid_at(now).next().is_some()) {
+            return Ok(fields);
         }
-        if self.keyring.valid_at(now).next().is_none() {
-            let why = Detail::Text("every signing secret has reached its end");
-            return Err(VerifyError::new(VerifyErrorKind::KeysUnavailable, why));
+        #[cfg(feature = "jwks")]
+        if self.keys.is_some() && ed25519::candidates(&fields).next().is_some() {
+            return Ok(fields);
         }
-        Ok(fields)
+        Err(match v1 {
+            Some(_) => {
+                let why = Detail::Text("every signing secret has reached its end");
+                VerifyError::new(VerifyErrorKind::KeysUnavailable, why)
+            }
+            None => {
+                let found = Detail::Versions(fields.signatures.versions().into());
+                VerifyError::new(VerifyErrorKind::UnsupportedScheme, found)
+            }
+        })
     }
 
     fn check_window(&self, sent_at: u64, now: SystemTime) -> Result<(), VerifyError> {
@@ -156,27 +202,49 @@ impl Rules {
         Err(VerifyError::new(kind, Detail::Off { seconds, tolerance }))
     }
 
-    /// Step 6: any secret that is valid now, each hashing the body once.
+    /// Step 6: any key that is valid now, of any scheme that is configured.
     fn verify<'a>(
         &'a self,
         fields: &Fields<'a>,
         body: &[u8],
         now: SystemTime,
     ) -> Result<Verified<'a>, VerifyError> {
-        let signer = self
-            .keyring
-            .valid_at(now)
-            .find(|secret| secret.mac().signed(fields, body))
-            .ok_or_else(|| {
-                let found = Detail::Versions(fields.signatures.versions().into());
-                VerifyError::new(VerifyErrorKind::SignatureMismatch, found)
-            })?;
+        let (scheme, key_id) = self.signer(fields, body, now).ok_or_else(|| {
+            let found = Detail::Versions(fields.signatures.versions().into());
+            VerifyError::new(VerifyErrorKind::SignatureMismatch, found)
+        })?;
         Ok(Verified {
             id: fields.id,
             sent_at: fields.sent_at,
-            scheme: Scheme::V1,
-            key_id: signer.shared_key_id(),
+            scheme,
+            key_id,
         })
+    }
+
+    fn signer(
+        &self,
+        fields: &Fields<'_>,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Option<(Scheme, &Arc<str>)> {
+        let has_v1 = hmac::candidates(fields).next().is_some();
+        let mut secrets = self
+            .keyring
+            .iter()
+            .filter(|_| has_v1)
+            .flat_map(|keyring| keyring.valid_at(now));
+        if let Some(secret) = secrets.find(|secret| secret.mac().signed(fields, body)) {
+            return Some((Scheme::V1, secret.shared_key_id()));
+        }
+        #[cfg(feature = "jwks")]
+        if let Some(key_id) = self
+            .keys
+            .as_ref()
+            .and_then(|keys| keys.signer(fields, body))
+        {
+            return Some((Scheme::V1a, key_id));
+        }
+        None
     }
 }
 

@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::json::{members, string, string_or_number};
 use super::text::Text;
+use crate::json::{members, string, string_or_number};
 
 /// What happened, by the type of the event
 /// ([Google's guide](https://ai.google.dev/gemini-api/docs/webhooks)).

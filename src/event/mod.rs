@@ -13,7 +13,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-mod json;
 mod kind;
 mod text;
 
@@ -22,7 +21,7 @@ pub use kind::{
     InteractionCompleted, InteractionFailed, InteractionRequiresAction, VideoGenerated,
 };
 
-use json::{members, string};
+use crate::json::{members, string};
 use text::Text;
 
 /// An event, as a handler receives it.

@@ -6,7 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use super::{Shared, WebhookReceiver};
 use crate::clock::{Clock, SystemClock};
+use crate::endpoint::{EndpointToken, EndpointTokens};
 use crate::error::{ConfigError, VerifyErrorKind};
+#[cfg(feature = "jwks")]
+use crate::jwks::KeySet;
 use crate::secret::Keyring;
 use crate::verifier::{DEFAULT_TOLERANCE, Verifier};
 
@@ -23,6 +26,11 @@ const DEFAULT_HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 #[must_use]
 pub struct WebhookReceiverBuilder {
     keyring: Option<Keyring>,
+    #[cfg(feature = "jwks")]
+    keys: Option<KeySet>,
+    #[cfg(feature = "jwks")]
+    any_google_project: bool,
+    endpoint_tokens: EndpointTokens,
     tolerance: Duration,
     max_body_bytes: usize,
     max_buffered_bytes: usize,
@@ -37,6 +45,11 @@ impl Default for WebhookReceiverBuilder {
     fn default() -> Self {
         Self {
             keyring: None,
+            #[cfg(feature = "jwks")]
+            keys: None,
+            #[cfg(feature = "jwks")]
+            any_google_project: false,
+            endpoint_tokens: EndpointTokens::default(),
             tolerance: DEFAULT_TOLERANCE,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
             max_buffered_bytes: DEFAULT_MAX_BUFFERED_BYTES,
@@ -75,6 +88,30 @@ impl WebhookReceiverBuilder {
             Ok(secret) => self.keyring(Keyring::until(secret, end)),
             Err(mistake) => self.mistaken(mistake),
         }
+    }
+
+    /// Accepts `v1a` signatures under these public keys. Something must tie deliveries to this
+    /// project then: an [`endpoint_token`](Self::endpoint_token), else `build` fails.
+    #[cfg(feature = "jwks")]
+    pub fn jwks(mut self, keys: KeySet) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// Accepts deliveries under public keys from whatever Google project sends them, without an
+    /// [`endpoint_token`](Self::endpoint_token). Anyone with an API key can then have events of
+    /// theirs delivered to this receiver: the handler must check that it knows the job.
+    #[cfg(feature = "jwks")]
+    pub fn allow_any_google_project(mut self) -> Self {
+        self.any_google_project = true;
+        self
+    }
+
+    /// Requires this token in the URL of each delivery, of whatever scheme. Call it again for each
+    /// token that is valid at the same time.
+    pub fn endpoint_token(mut self, token: EndpointToken) -> Self {
+        self.endpoint_tokens.add(&token);
+        self
     }
 
     /// How far the timestamp may be off, either way, in whole seconds. Five minutes by default,
@@ -146,10 +183,22 @@ impl WebhookReceiverBuilder {
                 return Err(ConfigError::Zero { setting });
             }
         }
-        let keyring = self.keyring.ok_or(ConfigError::NoSecret)?;
+        #[cfg(feature = "jwks")]
+        if self.keys.is_some() && self.endpoint_tokens.is_empty() && !self.any_google_project {
+            return Err(ConfigError::AnyGoogleProject);
+        }
+        let verifier = self.keyring.map(Verifier::new);
+        #[cfg(feature = "jwks")]
+        let verifier = match (verifier, self.keys) {
+            (Some(verifier), Some(keys)) => Some(verifier.with_keys(keys)),
+            (None, Some(keys)) => Some(Verifier::for_keys(keys)),
+            (verifier, None) => verifier,
+        };
+        let verifier = verifier.ok_or(ConfigError::NoKeys)?;
         Ok(WebhookReceiver {
             shared: Arc::new(Shared {
-                verifier: Verifier::new(keyring).with_tolerance(self.tolerance)?,
+                endpoint_tokens: self.endpoint_tokens,
+                verifier: verifier.with_tolerance(self.tolerance)?,
                 max_body_bytes: self.max_body_bytes,
                 max_buffered_bytes: self.max_buffered_bytes,
                 buffered: AtomicUsize::new(0),
@@ -179,7 +228,7 @@ mod tests {
         let zero = |setting| ConfigError::Zero { setting };
         let good = || WebhookReceiver::builder().signing_secret(SECRET);
         for (builder, expected) in [
-            (WebhookReceiver::builder(), ConfigError::NoSecret),
+            (WebhookReceiver::builder(), ConfigError::NoKeys),
             (good().signing_secret(""), ConfigError::SecretEmpty),
             (
                 WebhookReceiver::builder()

@@ -14,6 +14,7 @@
 //! fn deliver(
 //!     receiver: &WebhookReceiver,
 //!     method: &str,
+//!     target: &str,
 //!     headers: &[(String, String)],
 //!     body: impl Iterator<Item = Vec<u8>>,
 //!     handler: fn(GeminiEvent) -> u16,
@@ -22,7 +23,7 @@
 //!         return Err(receiver.method_not_allowed());
 //!     }
 //!     let headers = DeliveryHeaders::from_lines(headers.iter().map(|(name, value)| (name, value)));
-//!     let mut intake = receiver.admit(&headers, None)?;
+//!     let mut intake = receiver.admit(target, &headers, None)?;
 //!     for part in body {
 //!         intake.push(part.as_slice())?;
 //!     }
@@ -32,7 +33,7 @@
 //!     Ok(status)
 //! }
 //! # let receiver = WebhookReceiver::builder().signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").build()?;
-//! # let refused = deliver(&receiver, "POST", &[], std::iter::empty(), |_| 200);
+//! # let refused = deliver(&receiver, "POST", "/", &[], std::iter::empty(), |_| 200);
 //! # assert_eq!(refused.unwrap_err().status(), 400);
 //! # Ok::<(), gemini_webhooks::ConfigError>(())
 //! ```
@@ -46,6 +47,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::endpoint::EndpointTokens;
 use crate::error::{VerifyError, VerifyErrorKind};
 use crate::headers::DeliveryHeaders;
 use crate::trace;
@@ -81,6 +83,7 @@ pub struct WebhookReceiver {
 
 #[derive(Debug)]
 struct Shared {
+    endpoint_tokens: EndpointTokens,
     verifier: Verifier,
     max_body_bytes: usize,
     max_buffered_bytes: usize,
@@ -115,17 +118,23 @@ impl WebhookReceiver {
         self.refuse(VerifyErrorKind::MethodNotAllowed.into(), None)
     }
 
-    /// Steps 2 to 4, and what can be said of the body before it is read: the first call of an
-    /// adapter, for a POST. `content_length` is what the headers say, if they do.
+    /// Steps 1 to 4, and what can be said of the body before it is read: the first call of an
+    /// adapter, for a POST. `target` is the path and query of the URL as they came, `content_length`
+    /// what the headers say, if they do.
     ///
     /// # Errors
     ///
     /// The delivery is refused; the body must not be read.
     pub fn admit(
         &self,
+        target: &str,
         headers: &DeliveryHeaders<'_>,
         content_length: Option<u64>,
     ) -> Result<Intake, VerifyError> {
+        let tokens = &self.shared.endpoint_tokens;
+        if !tokens.is_empty() && !tokens.accept(target) {
+            return Err(self.refuse(VerifyErrorKind::WrongEndpoint.into(), None));
+        }
         let checked = self
             .shared
             .verifier

@@ -9,7 +9,6 @@ use sha2::Sha256;
 
 use crate::headers::Fields;
 
-pub(crate) const VERSION: &str = "v1";
 const PREFIX: &[u8] = b"v1,";
 
 /// 32 bytes in canonical, padded base64.

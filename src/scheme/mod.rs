@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(feature = "jwks")]
+pub(crate) mod ed25519;
 pub(crate) mod hmac;
 
 /// How a delivery was signed.
@@ -10,14 +12,17 @@ pub(crate) mod hmac;
 pub enum Scheme {
     /// HMAC-SHA256 under a shared secret: static webhooks. `v1` of Standard Webhooks.
     V1,
+    /// Ed25519 under a key that Google publishes: dynamic webhooks. `v1a` of Standard Webhooks.
+    V1a,
 }
 
 impl Scheme {
-    /// As it stands in `webhook-signature`: `v1`.
+    /// As it stands in `webhook-signature`: `v1`, `v1a`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::V1 => hmac::VERSION,
+            Self::V1 => "v1",
+            Self::V1a => "v1a",
         }
     }
 }

@@ -62,8 +62,12 @@ impl<S> Verify<S> {
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let length = declared.max(Some(request.body().size_hint().lower()));
+        let target = request
+            .uri()
+            .path_and_query()
+            .map_or("", |target| target.as_str());
         self.receiver
-            .admit(&DeliveryHeaders::from(request.headers()), length)
+            .admit(target, &DeliveryHeaders::from(request.headers()), length)
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 ///
 /// Of a repeated name the last one counts, as in most parsers. Values are not looked into, so
 /// none can be of a type, a size or a depth that spoils the rest.
-pub(super) fn members<'a, const N: usize>(
+pub(crate) fn members<'a, const N: usize>(
     json: &'a str,
     names: &[&str; N],
 ) -> Option<[Option<&'a RawValue>; N]> {
@@ -23,7 +23,7 @@ pub(super) fn members<'a, const N: usize>(
 }
 
 /// The text of a JSON string.
-pub(super) fn string(value: &RawValue) -> Option<Cow<'_, str>> {
+pub(crate) fn string(value: &RawValue) -> Option<Cow<'_, str>> {
     let quoted = value.get();
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
     match memchr(b'\\', inner.as_bytes()) {
@@ -33,7 +33,7 @@ pub(super) fn string(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// The text of a JSON string, or the digits of a JSON number.
-pub(super) fn string_or_number(value: &RawValue) -> Option<Cow<'_, str>> {
+pub(crate) fn string_or_number(value: &RawValue) -> Option<Cow<'_, str>> {
     match value.get().as_bytes().first()? {
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(value.get())),
         _ => string(value),
