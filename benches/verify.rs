@@ -5,7 +5,9 @@
 use std::time::SystemTime;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ed25519_dalek::{Signer as _, SigningKey};
+use gemini_webhooks::jwks::KeySet;
 use gemini_webhooks::{
     Clock as _, DeliveryHeaders, GeminiEvent, Keyring, SystemClock, Verifier, testing,
 };
@@ -20,6 +22,9 @@ type Error = Box<dyn std::error::Error>;
 fn main() -> Result<(), Error> {
     for size in [256, 1024, 16 * 1024, 64 * 1024] {
         verification(size)?;
+    }
+    for size in [256, 1024, 16 * 1024] {
+        public_key(size)?;
     }
     parsing();
     Ok(())
@@ -70,6 +75,42 @@ fn verification(size: usize) -> Result<(), Error> {
             Contender::new("gemini-webhooks", ours),
             Contender::new("standardwebhooks", official),
             Contender::new("svix", svix),
+        ],
+    );
+    Ok(())
+}
+
+fn public_key(size: usize) -> Result<(), Error> {
+    let body = event_of(size);
+    let now = SystemClock.now();
+    let seconds = now
+        .duration_since(SystemTime::UNIX_EPOCH)?
+        .as_secs()
+        .to_string();
+    let key = SigningKey::from_bytes(&[1; 32]);
+    let message = format!("msg_1.{seconds}.{body}");
+    let signed = key.sign(message.as_bytes());
+
+    let public = key.verifying_key();
+    let strict = || public.verify_strict(message.as_bytes(), &signed).is_ok();
+
+    let x = URL_SAFE_NO_PAD.encode(public);
+    let keys = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}]}}"#);
+    let verifier = Verifier::for_keys(KeySet::from_json(keys.as_bytes())?);
+    let signature = format!("v1a,{}", STANDARD.encode(signed.to_bytes()));
+    let headers = DeliveryHeaders::from_lines([
+        ("webhook-id", "msg_1"),
+        ("webhook-timestamp", &seconds),
+        ("webhook-signature", &signature),
+    ]);
+    let ours = || verifier.verify(&headers, body.as_bytes(), now).is_ok();
+
+    assert!(strict() && ours());
+    compare(
+        format_args!("v1a, a body of {size} bytes"),
+        vec![
+            Contender::new("ed25519-dalek, verify_strict", strict),
+            Contender::new("gemini-webhooks", ours),
         ],
     );
     Ok(())

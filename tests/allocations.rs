@@ -52,6 +52,36 @@ fn verifying_v1_asks_for_none() {
     }
 }
 
+#[cfg(feature = "jwks")]
+#[test]
+fn verifying_v1a_asks_for_none_either() {
+    use base64::Engine as _;
+    use ed25519_dalek::{Signer as _, SigningKey};
+
+    let clock = ManualClock::default();
+    let (key, body) = (SigningKey::from_bytes(&[1; 32]), testing::SAMPLE_EVENTS[0]);
+    let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(key.verifying_key());
+    let keys = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}]}}"#);
+    let keys = gemini_webhooks::jwks::KeySet::from_json(keys.as_bytes()).unwrap();
+    let timestamp = clock.unix_seconds().to_string();
+    let signature = key
+        .sign(format!("msg_1.{timestamp}.{body}").as_bytes())
+        .to_bytes();
+    let signature = base64::engine::general_purpose::STANDARD.encode(signature);
+    let signature = format!("v1a,{signature}");
+    let headers = DeliveryHeaders::from_lines([
+        ("webhook-id", "msg_1"),
+        ("webhook-timestamp", &timestamp),
+        ("webhook-signature", &signature),
+    ]);
+    let verifier = Verifier::for_keys(keys);
+    let counted = measure(|| {
+        let verified = verifier.verify(black_box(&headers), body.as_bytes(), clock.now());
+        assert!(verified.is_ok());
+    });
+    assert_eq!(counted.count_total, 0);
+}
+
 /// Sends a delivery through a service that is ready at once.
 fn poll_once<S, F>(mut service: S, request: Request<Full<Bytes>>) -> F::Output
 where

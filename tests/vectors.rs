@@ -1,6 +1,6 @@
 //! Deliveries that others signed, good and bad, through every way into a handler. All ways must
 //! give the same verdict. `tests/vectors/README.md` says where they come from.
-#![cfg(all(feature = "axum", feature = "testing"))]
+#![cfg(all(feature = "axum", feature = "jwks", feature = "testing"))]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,6 +19,7 @@ use axum::http::{HeaderName, HeaderValue, Request, Response};
 use axum::routing::post;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gemini_webhooks::jwks::KeySet;
 use gemini_webhooks::testing::ManualClock;
 use gemini_webhooks::{
     Delivery, DeliveryHeaders, GeminiEvent, Keyring, Verifier, VerifyError, VerifyLayer,
@@ -39,6 +40,8 @@ struct Vector {
     signer: String,
     now: u64,
     secrets: Vec<String>,
+    /// The public keys of the receiver, in dynamic vectors.
+    jwks: Option<serde_json::Value>,
     /// A character of a value stands for a byte.
     headers: Vec<(String, String)>,
     body_base64: String,
@@ -69,12 +72,36 @@ impl Vector {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.now)
     }
 
+    fn keys(&self) -> Option<KeySet> {
+        let json = self.jwks.as_ref()?.to_string();
+        Some(KeySet::from_json(json.as_bytes()).unwrap())
+    }
+
+    fn verifier(&self) -> Verifier {
+        let mut secrets = self.secrets.iter().map(|secret| secret.parse().unwrap());
+        let keyring = secrets
+            .next()
+            .map(|first| secrets.fold(Keyring::new(first), Keyring::add));
+        match (keyring, self.keys()) {
+            (Some(keyring), None) => Verifier::new(keyring),
+            (None, Some(keys)) => Verifier::for_keys(keys),
+            (Some(keyring), Some(keys)) => Verifier::new(keyring).with_keys(keys),
+            (None, None) => panic!("no keys"),
+        }
+    }
+
     fn receiver(&self) -> WebhookReceiver {
-        let builder = WebhookReceiver::builder().clock(ManualClock::new(self.now()));
-        let add = |builder: gemini_webhooks::WebhookReceiverBuilder, secret| {
-            builder.signing_secret(secret)
-        };
-        self.secrets.iter().fold(builder, add).build().unwrap()
+        let clock = ManualClock::new(self.now());
+        let mut builder = WebhookReceiver::builder()
+            .clock(clock)
+            .allow_any_google_project();
+        for secret in &self.secrets {
+            builder = builder.signing_secret(secret);
+        }
+        if let Some(keys) = self.keys() {
+            builder = builder.jwks(keys);
+        }
+        builder.build().unwrap()
     }
 
     fn request(&self) -> Request<Body> {
@@ -122,9 +149,7 @@ struct Core;
 
 impl Rig for Core {
     async fn deliver(&self, vector: &Vector) -> Verdict {
-        let mut secrets = vector.secrets.iter().map(|secret| secret.parse().unwrap());
-        let first = Keyring::new(secrets.next().unwrap());
-        let verifier = Verifier::new(secrets.fold(first, Keyring::add));
+        let verifier = vector.verifier();
         let (lines, body, now) = (vector.headers(), vector.body(), vector.now());
         let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (name, value)));
 
@@ -232,13 +257,20 @@ impl Rig for Axum {
     }
 }
 
-fn vectors() -> Vec<Vector> {
-    let file: File = serde_json::from_str(include_str!("vectors/v1.json")).unwrap();
-    file.vectors
+fn read(json: &str) -> Vec<Vector> {
+    serde_json::from_str::<File>(json).unwrap().vectors
+}
+
+fn static_vectors() -> Vec<Vector> {
+    read(include_str!("vectors/v1.json"))
+}
+
+fn dynamic_vectors() -> Vec<Vector> {
+    read(include_str!("vectors/v1a.json"))
 }
 
 async fn all_through(rig: impl Rig) {
-    for vector in vectors() {
+    for vector in static_vectors().into_iter().chain(dynamic_vectors()) {
         assert_eq!(
             rig.deliver(&vector).await,
             vector.expected(),
@@ -265,7 +297,7 @@ async fn through_an_axum_router() {
 
 #[test]
 fn the_set_is_what_it_should_be() {
-    let vectors = vectors();
+    let vectors = static_vectors();
     let official: BTreeSet<&str> = vectors
         .iter()
         .filter(|vector| vector.expect == "ok")
@@ -296,6 +328,7 @@ fn the_set_is_what_it_should_be() {
         "unsupported_scheme",
     ];
     assert_eq!(codes, BTreeSet::from(expected));
+    assert!(dynamic_vectors().iter().any(|vector| vector.expect == "ok"));
 }
 
 /// The official Rust crate, with this machine's clock, both ways.

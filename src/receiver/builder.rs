@@ -265,6 +265,29 @@ mod tests {
         assert!(good().build().is_ok());
     }
 
+    #[cfg(feature = "jwks")]
+    #[test]
+    fn public_keys_want_something_that_ties_deliveries_to_this_project() {
+        let json = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+        let keys = KeySet::from_json(json).unwrap();
+        let with_keys = || WebhookReceiver::builder().jwks(keys.clone());
+        let token = EndpointToken::generate().unwrap();
+        for builder in [with_keys(), with_keys().signing_secret(SECRET)] {
+            assert_eq!(
+                builder.clone().build().map(drop),
+                Err(ConfigError::AnyGoogleProject)
+            );
+            assert!(
+                builder
+                    .clone()
+                    .endpoint_token(token.clone())
+                    .build()
+                    .is_ok()
+            );
+            assert!(builder.allow_any_google_project().build().is_ok());
+        }
+    }
+
     #[test]
     fn debug_shows_no_secret() {
         let builder = WebhookReceiver::builder().signing_secret(SECRET);

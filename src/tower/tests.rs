@@ -19,6 +19,7 @@ use tower::limit::ConcurrencyLimitLayer;
 use tower::{BoxError, Layer as _, Service, ServiceBuilder, ServiceExt as _, service_fn};
 
 use super::*;
+use crate::endpoint::EndpointToken;
 use crate::error::{VerifyError, VerifyErrorKind};
 use crate::event::{EventKind, GeminiEvent};
 use crate::receiver::{Delivery, WebhookReceiver, WebhookReceiverBuilder};
@@ -233,6 +234,42 @@ async fn what_the_headers_tell_is_said_before_the_body_is_read() {
         }
         assert_eq!(deliver(receiver(), request).await, refused(400, expected));
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_token_is_asked_for_before_anything_else() {
+    let token = EndpointToken::generate().unwrap();
+    let another = EndpointToken::generate().unwrap();
+    let receiver = builder()
+        .endpoint_token(token.clone())
+        .endpoint_token(another.clone())
+        .build()
+        .unwrap();
+    let to = |uri: String, body| {
+        let mut request = request(EVENT.as_bytes(), body);
+        *request.uri_mut() = uri.parse().unwrap();
+        request
+    };
+    for token in [&token, &another] {
+        let good = to(
+            token.url("http://localhost/hook?a=b"),
+            script([Step::Data(EVENT.as_bytes())]),
+        );
+        assert_eq!(deliver(receiver.clone(), good).await, (200, None, 1));
+    }
+    let mut without = to("/hook".to_owned(), script([Step::Untouchable]));
+    without.headers_mut().clear();
+    assert_eq!(
+        deliver(receiver.clone(), without).await,
+        refused(400, "wrong_endpoint")
+    );
+    // It never replaces a signature.
+    let mut unsigned = to(token.url("/hook"), script([Step::Untouchable]));
+    unsigned.headers_mut().clear();
+    assert_eq!(
+        deliver(receiver, unsigned).await,
+        refused(400, "missing_header")
+    );
 }
 
 #[tokio::test]

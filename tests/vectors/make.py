@@ -1,4 +1,4 @@
-"""Makes v1.json: deliveries signed by the official libraries, good ones and bad ones.
+"""Makes v1.json and v1a.json: deliveries signed by others' libraries, good ones and bad ones.
 
     scripts/foreign-env && target/foreign/venv/bin/python tests/vectors/make.py
 
@@ -18,6 +18,7 @@ from datetime import datetime, timezone
 
 import standardwebhooks
 import svix
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from freezegun import freeze_time
 
 HERE = pathlib.Path(__file__).parent
@@ -231,6 +232,77 @@ for what, timestamp in [
 add("a timestamp in milliseconds", "timestamp_too_new", timestamp=NOW * 1000,
     signature=by_hand(SECRET, ID, NOW * 1000, BODY), signer="Python hmac")
 
+# Dynamic deliveries: Ed25519 (`v1a`), signed by the `cryptography` package. No key id travels with
+# such a signature, so the receiver holds a set of keys.
+static = vectors
+vectors = []
+L = 2**252 + 27742317777372353535851937790883648493
+GOOGLE, SECOND, STRANGER = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2, 3))
+
+
+def jwk(key, **more):
+    x = base64.urlsafe_b64encode(key.public_key().public_bytes_raw()).decode().rstrip("=")
+    return dict(kty="OKP", crv="Ed25519", x=x, **more)
+
+
+KEYS = {"keys": [
+    {"kty": "RSA", "kid": "not-for-us", "n": "AQAB", "e": "AQAB"},
+    jwk(GOOGLE, kid="first", use="sig", alg="EdDSA"),
+    jwk(SECOND, kid="second"),
+]}
+
+
+def raw_v1a(key, id=ID, timestamp=NOW, body=BODY):
+    return key.sign(f"{id}.{timestamp}.".encode() + (body if isinstance(body, bytes) else body.encode()))
+
+
+def v1a(raw):
+    return "v1a," + base64.b64encode(raw).decode()
+
+
+def add_v1a(name, expect="ok", *, signature=None, secrets=(), **more):
+    if signature is None:
+        signature = v1a(raw_v1a(GOOGLE, **{k: v for k, v in more.items() if k in ("id", "timestamp", "body")}))
+    add(f"v1a: {name}", expect, signature=signature, secrets=secrets, signer="PyPI cryptography", **more)
+    vectors[-1]["jwks"] = KEYS
+
+
+genuine = raw_v1a(GOOGLE)
+add_v1a("the first key")
+add_v1a("the second key", signature=v1a(raw_v1a(SECOND)))
+add_v1a("an empty body", body="")
+add_v1a("a body that is no text", body=RAW)
+add_v1a("16 KiB", body=json.dumps({"type": "x", "padding": "y" * 16_384}))
+add_v1a("both keys' signatures", signature=v1a(raw_v1a(STRANGER)) + " " + v1a(raw_v1a(SECOND)))
+add_v1a("malformed ones beside it", signature="v1a, v1a v1a,%% " + " ".join(["v1a," + "A" * 87 + "="] * 6) + " " + v1a(genuine))
+add_v1a("the fourth of four", signature=" ".join([v1a(raw_v1a(STRANGER))] * 3 + [v1a(genuine)]))
+add_v1a("the fifth of five", "signature_mismatch", signature=" ".join([v1a(raw_v1a(STRANGER))] * 4 + [v1a(genuine)]))
+add_v1a("a stranger's key", "signature_mismatch", signature=v1a(raw_v1a(STRANGER)))
+for what, change in [("body", dict(body=BODY + " ")), ("id", dict(id=ID + "x")), ("timestamp", dict(timestamp=NOW + 1))]:
+    add_v1a(f"tampered {what}", "signature_mismatch", signature=v1a(genuine), **change)
+add_v1a("stale", "timestamp_too_old", timestamp=NOW - 301)
+S = int.from_bytes(genuine[32:], "little")
+add_v1a("S + L", "signature_mismatch", signature=v1a(genuine[:32] + (S + L).to_bytes(32, "little")))
+add_v1a("all zero", "signature_mismatch", signature=v1a(bytes(64)))
+add_v1a("R of small order", "signature_mismatch", signature=v1a(b"\1" + bytes(31) + genuine[32:]))
+add_v1a("R and S swapped", "signature_mismatch", signature=v1a(genuine[32:] + genuine[:32]))
+add_v1a("without padding", "unsupported_scheme", signature=v1a(genuine).rstrip("="))
+add_v1a("in the url-safe alphabet", "signature_mismatch",
+        signature="v1a," + base64.urlsafe_b64encode(genuine).decode().replace("A", "-", 1))
+add_v1a("63 bytes", "unsupported_scheme", signature=v1a(genuine[:63]))
+add_v1a("65 bytes", "signature_mismatch", signature=v1a(genuine + bytes(1)))
+add_v1a("32 bytes", "unsupported_scheme", signature=v1a(genuine[:32]))
+add_v1a("as v1", "unsupported_scheme", signature=v1a(genuine).replace("v1a", "v1"))
+public = base64.b64encode(GOOGLE.public_key().public_bytes_raw()).decode()
+add_v1a("an HMAC under the public key", "unsupported_scheme", signature=by_hand(public, ID, NOW, BODY))
+add_v1a("an HMAC under the public key, called v1a", "unsupported_scheme",
+        signature=by_hand(public, ID, NOW, BODY).replace("v1,", "v1a,"))
+# A receiver of both schemes: each entry stands for itself.
+add_v1a("a good v1 beside a wrong v1a", secrets=[SECRET], signature=v1a(raw_v1a(STRANGER)) + " " + good)
+add_v1a("a wrong v1 beside a good v1a", secrets=[SECRET], signature=bad + " " + v1a(genuine))
+add_v1a("both wrong", "signature_mismatch", secrets=[SECRET], signature=bad + " " + v1a(raw_v1a(STRANGER)))
+dynamic, vectors = vectors, static
+
 # The official verifiers agree about what is valid, tampered with, stale or foreign.
 judged = 0
 for vector in vectors:
@@ -268,4 +340,6 @@ made = {
 }
 assert len({vector["name"] for vector in vectors}) == len(vectors), "names are unique"
 (HERE / "v1.json").write_text(json.dumps(made, indent=1) + "\n")
-print(f"{len(vectors)} vectors, {judged} verdicts of the official verifiers agree")
+made["libraries"] = {"PyPI cryptography": importlib.metadata.version("cryptography")}
+(HERE / "v1a.json").write_text(json.dumps({**made, "vectors": dynamic}, indent=1) + "\n")
+print(f"{len(vectors)} static and {len(dynamic)} dynamic vectors, {judged} verdicts of the official verifiers agree")
