@@ -52,7 +52,7 @@ impl KeySet {
     /// # Errors
     ///
     /// It is longer than 64 KiB, is no JSON object with a list `keys`, has more than 32 of them, or
-    /// none that can be used.
+    /// more than 16 or none that can be used.
     pub fn from_json(json: &[u8]) -> Result<Self, KeySetError> {
         if json.len() > MAX_BYTES {
             return Err(KeySetError("longer than 64 KiB"));
@@ -68,6 +68,10 @@ impl KeySet {
         let keys: Arc<[Key]> = listed.into_iter().filter_map(Key::read).collect();
         if keys.is_empty() {
             return Err(KeySetError("no key that can be used"));
+        }
+        // A key beyond these would never be tried.
+        if keys.len() > MAX_CHECKS {
+            return Err(KeySetError("more than 16 keys that can be used"));
         }
         let last = Arc::new(AtomicUsize::new(0));
         Ok(Self { keys, last })
@@ -224,7 +228,11 @@ mod tests {
                 "{what}"
             );
         }
-        assert_eq!(read(&vec![good.as_str(); 32].join(",")), Ok(32));
+        let others = vec!["7"; 16].join(",");
+        let sixteen = vec![good.as_str(); 16].join(",");
+        assert_eq!(read(&format!("{others},{sixteen}")), Ok(16));
+        let seventeen = read(&format!("{good},{sixteen}"));
+        assert_eq!(seventeen, Err("more than 16 keys that can be used"));
         assert_eq!(
             read(&vec![good.as_str(); 33].join(",")),
             Err("more than 32 keys")
