@@ -14,7 +14,11 @@ pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
 pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
 
 const MAX_ID: usize = 256;
-const MAX_SIGNATURE: usize = 4 * 1024;
+/// Sixteen signatures fit several times.
+pub(crate) const MAX_SIGNATURE: usize = 4 * 1024;
+/// A token carries its payload.
+#[cfg(feature = "jwt")]
+pub(crate) const MAX_SIGNATURE_WITH_TOKENS: usize = 16 * 1024;
 const MAX_ENTRIES: usize = 16;
 
 const INVISIBLE: &str = "it has bytes that are not visible ASCII";
@@ -85,13 +89,13 @@ impl<'a> DeliveryHeaders<'a> {
     }
 
     /// Step 2 of a delivery: each header once, and well-formed.
-    pub(crate) fn parse(&self) -> Result<Fields<'a>, VerifyError> {
+    pub(crate) fn parse(&self, max_signature: usize) -> Result<Fields<'a>, VerifyError> {
         let because = |kind| move |why| VerifyError::new(kind, Detail::Text(why));
         let id =
             parse_id(self.id.value(WEBHOOK_ID)?).map_err(because(VerifyErrorKind::InvalidId))?;
         let timestamp = self.timestamp.value(WEBHOOK_TIMESTAMP)?;
         let sent_at = parse_timestamp(timestamp).ok_or(VerifyErrorKind::InvalidTimestamp)?;
-        let signatures = Signatures::parse(self.signature.value(WEBHOOK_SIGNATURE)?)
+        let signatures = Signatures::parse(self.signature.value(WEBHOOK_SIGNATURE)?, max_signature)
             .map_err(because(VerifyErrorKind::InvalidSignatureHeader))?;
         Ok(Fields {
             id,
@@ -169,9 +173,9 @@ pub(crate) struct Signatures<'a> {
 }
 
 impl<'a> Signatures<'a> {
-    fn parse(list: &'a [u8]) -> Result<Self, &'static str> {
-        if list.len() > MAX_SIGNATURE {
-            return Err("longer than 4 KiB");
+    fn parse(list: &'a [u8], max: usize) -> Result<Self, &'static str> {
+        if list.len() > max {
+            return Err("it is too long");
         }
         let signatures = Self::reread(list);
         match signatures.entries().take(MAX_ENTRIES + 1).count() {
@@ -203,6 +207,12 @@ impl<'a> Signatures<'a> {
     pub(crate) fn after(self, prefix: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.entries()
             .filter_map(move |entry| entry.strip_prefix(prefix))
+    }
+
+    /// The entries that look like a token: no version, but base64url of `{"`.
+    pub(crate) fn tokens(self) -> impl Iterator<Item = &'a [u8]> {
+        self.entries()
+            .filter(|entry| entry.starts_with(b"eyJ") && memchr(b',', entry).is_none())
     }
 
     /// What the list holds, for the log. Whoever sent it may be anyone: only short plain names
@@ -302,7 +312,7 @@ mod tests {
 
     fn kind_of(lines: &[(&str, &[u8])]) -> Option<VerifyErrorKind> {
         DeliveryHeaders::from_lines(lines.iter().copied())
-            .parse()
+            .parse(MAX_SIGNATURE)
             .err()
             .map(|error| error.kind())
     }
@@ -411,19 +421,24 @@ mod tests {
             ("v1,AAAA\tv1,BBBB", true),
             ("v1,é v1,AAAA", true),
         ] {
-            assert_eq!(Signatures::parse(value.as_bytes()).is_ok(), ok, "{value:?}");
+            assert_eq!(
+                Signatures::parse(value.as_bytes(), MAX_SIGNATURE).is_ok(),
+                ok,
+                "{value:?}"
+            );
         }
     }
 
     #[test]
     fn versions_are_told_apart_and_cleaned() {
-        let list = Signatures::parse(b"v1,A v1a,B v1 v1,C V1,D ,E eyJh.b.c {\"x\",1 longversion,F")
-            .unwrap();
+        let list = b"v1,A v1a,B v1 v1,C V1,D ,E eyJh.b.c {\"x\",1 longversion,F eyJ,v1";
+        let list = Signatures::parse(list, MAX_SIGNATURE).unwrap();
+        assert_eq!(list.tokens().collect::<Vec<_>>(), [b"eyJh.b.c"]);
         assert_eq!(list.after(b"v1,").collect::<Vec<_>>(), [b"A", b"C"]);
         assert_eq!(list.after(b"v1a,").collect::<Vec<_>>(), [b"B"]);
         assert_eq!(
             list.versions(),
-            "v1, v1a, something else, v1, V1, something else, a token (JWT), something else, something else"
+            "v1, v1a, something else, v1, V1, something else, a token (JWT), something else, something else, eyJ"
         );
     }
 

@@ -5,6 +5,8 @@ use std::fmt;
 
 use memchr::memchr;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+#[cfg(feature = "jwt")]
+use serde::de::{Error as _, SeqAccess};
 use serde_json::value::RawValue;
 
 /// The members of these names, each as the JSON text of its value, or `None` if `json` is no
@@ -37,6 +39,81 @@ pub(crate) fn string_or_number(value: &RawValue) -> Option<Cow<'_, str>> {
     match value.get().as_bytes().first()? {
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(value.get())),
         _ => string(value),
+    }
+}
+
+/// A JSON object none of whose objects repeats a name, or `None`. For texts that are compared:
+/// readers disagree about which of a repeated name counts.
+#[cfg(feature = "jwt")]
+pub(crate) fn unambiguous(json: &[u8]) -> Option<serde_json::Map<String, serde_json::Value>> {
+    match serde_json::from_slice(json).ok()? {
+        Unambiguous(serde_json::Value::Object(members)) => Some(members),
+        Unambiguous(_) => None,
+    }
+}
+
+#[cfg(feature = "jwt")]
+struct Unambiguous(serde_json::Value);
+
+#[cfg(feature = "jwt")]
+impl<'de> serde::Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UnambiguousVisitor).map(Self)
+    }
+}
+
+#[cfg(feature = "jwt")]
+struct UnambiguousVisitor;
+
+#[cfg(feature = "jwt")]
+impl<'de> Visitor<'de> for UnambiguousVisitor {
+    type Value = serde_json::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON without repeated names")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(serde_json::Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Unambiguous(value)) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = serde_json::Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let Unambiguous(value) = map.next_value()?;
+            if members.insert(name, value).is_some() {
+                return Err(A::Error::custom("a repeated name"));
+            }
+        }
+        Ok(members.into())
     }
 }
 

@@ -6,6 +6,7 @@
 #[cfg(feature = "axum")]
 pub mod axum;
 pub mod clock;
+#[cfg(feature = "receiver")]
 mod endpoint;
 mod error;
 pub mod event;
@@ -13,6 +14,7 @@ mod headers;
 mod json;
 #[cfg(feature = "jwks")]
 pub mod jwks;
+#[cfg(feature = "receiver")]
 pub mod receiver;
 mod scheme;
 mod secret;
@@ -21,14 +23,17 @@ mod secret;
 pub mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
+#[cfg(feature = "receiver")]
 mod trace;
 mod verifier;
 
 pub use clock::{Clock, SystemClock};
+#[cfg(feature = "receiver")]
 pub use endpoint::EndpointToken;
 pub use error::{ConfigError, VerifyError, VerifyErrorKind};
 pub use event::{EventKind, GeminiEvent};
 pub use headers::{DeliveryHeaders, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
+#[cfg(feature = "receiver")]
 pub use receiver::{Delivery, WebhookReceiver, WebhookReceiverBuilder};
 pub use scheme::Scheme;
 pub use secret::{Keyring, SigningSecret};

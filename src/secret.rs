@@ -209,6 +209,7 @@ impl Keyring {
     }
 
     /// Every secret of `other` as well.
+    #[cfg(feature = "receiver")]
     pub(crate) fn extend(&mut self, other: Self) {
         self.entries.extend(other.entries);
     }

@@ -102,6 +102,24 @@ pub(crate) fn ran(delivery: &Delivery, type_name: Option<&str>, outcome: Outcome
     let _ = (delivery, type_name, outcome.name(), message);
 }
 
+/// Public keys were fetched.
+#[cfg(feature = "jwks")]
+pub(crate) fn keys_fetched(keys: usize, max_age: Duration) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(target: "gemini_webhooks", keys, ?max_age, "public keys fetched");
+    #[cfg(not(feature = "tracing"))]
+    let _ = (keys, max_age);
+}
+
+/// Public keys could not be fetched.
+#[cfg(feature = "jwks")]
+pub(crate) fn keys_not_fetched(failure: &crate::jwks::FetchError) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "gemini_webhooks", reason = %failure, "public keys not fetched");
+    #[cfg(not(feature = "tracing"))]
+    let _ = failure;
+}
+
 /// The app is put together wrongly.
 #[cfg(feature = "axum")]
 pub(crate) fn misconfigured(error: &dyn std::error::Error) {

@@ -1,6 +1,6 @@
 //! Deliveries that others signed, good and bad, through every way into a handler. All ways must
 //! give the same verdict. `tests/vectors/README.md` says where they come from.
-#![cfg(all(feature = "axum", feature = "jwks", feature = "testing"))]
+#![cfg(all(feature = "axum", feature = "jwt", feature = "testing"))]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -22,7 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 use gemini_webhooks::jwks::KeySet;
 use gemini_webhooks::testing::ManualClock;
 use gemini_webhooks::{
-    Delivery, DeliveryHeaders, GeminiEvent, Keyring, Verifier, VerifyError, VerifyLayer,
+    Delivery, DeliveryHeaders, GeminiEvent, Keyring, Verified, Verifier, VerifyError, VerifyLayer,
     WebhookReceiver,
 };
 use http_body_util::{BodyExt as _, Full};
@@ -32,6 +32,8 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 #[derive(Deserialize)]
 struct File {
     vectors: Vec<Vector>,
+    /// The public keys of all of them.
+    jwks: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +44,11 @@ struct Vector {
     secrets: Vec<String>,
     /// The public keys of the receiver, in dynamic vectors.
     jwks: Option<serde_json::Value>,
+    /// Whom tokens are for; none: the form is off.
+    #[serde(default)]
+    audiences: Vec<String>,
+    /// What the handler gets instead of the body.
+    payload_base64: Option<String>,
     /// A character of a value stands for a byte.
     headers: Vec<(String, String)>,
     body_base64: String,
@@ -60,6 +67,14 @@ impl Vector {
 
     fn body(&self) -> Bytes {
         STANDARD.decode(&self.body_base64).unwrap().into()
+    }
+
+    /// The bytes that the handler gets.
+    fn event(&self) -> Bytes {
+        match &self.payload_base64 {
+            Some(payload) => STANDARD.decode(payload).unwrap().into(),
+            None => self.body(),
+        }
     }
 
     fn id(&self) -> &str {
@@ -82,12 +97,13 @@ impl Vector {
         let keyring = secrets
             .next()
             .map(|first| secrets.fold(Keyring::new(first), Keyring::add));
-        match (keyring, self.keys()) {
+        let verifier = match (keyring, self.keys()) {
             (Some(keyring), None) => Verifier::new(keyring),
             (None, Some(keys)) => Verifier::for_keys(keys),
             (Some(keyring), Some(keys)) => Verifier::new(keyring).with_keys(keys),
             (None, None) => panic!("no keys"),
-        }
+        };
+        self.audiences.iter().fold(verifier, Verifier::accept_jwt)
     }
 
     fn receiver(&self) -> WebhookReceiver {
@@ -100,6 +116,9 @@ impl Vector {
         }
         if let Some(keys) = self.keys() {
             builder = builder.jwks(keys);
+        }
+        for audience in &self.audiences {
+            builder = builder.accept_jwt(audience);
         }
         builder.build().unwrap()
     }
@@ -121,7 +140,7 @@ impl Vector {
         match self.expect.as_str() {
             "ok" => Verdict::Handled {
                 id: self.id().to_owned(),
-                body: self.body(),
+                body: self.event(),
             },
             code => Verdict::Refused {
                 status: self.status,
@@ -153,19 +172,16 @@ impl Rig for Core {
         let (lines, body, now) = (vector.headers(), vector.body(), vector.now());
         let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (name, value)));
 
-        let whole = verifier
-            .verify(&headers, &body, now)
-            .map(|verified| verified.id().to_owned());
-        let halves = verifier.check(&headers, now).and_then(|checked| {
-            checked
-                .verify(&body)
-                .map(|verified| verified.id().to_owned())
-        });
-        let verdict = |result: Result<String, VerifyError>| match result {
-            Ok(id) => Verdict::Handled {
-                id,
-                body: body.clone(),
-            },
+        let seen = |verified: Verified<'_>| {
+            let event = verified.payload().unwrap_or(&body);
+            (verified.id().to_owned(), Bytes::copy_from_slice(event))
+        };
+        let whole = verifier.verify(&headers, &body, now).map(seen);
+        let halves = verifier
+            .check(&headers, now)
+            .and_then(|checked| checked.verify(&body).map(seen));
+        let verdict = |result: Result<_, VerifyError>| match result {
+            Ok((id, body)) => Verdict::Handled { id, body },
             Err(error) => Verdict::Refused {
                 status: error.status(),
                 code: error.kind().code().to_owned(),
@@ -258,7 +274,11 @@ impl Rig for Axum {
 }
 
 fn read(json: &str) -> Vec<Vector> {
-    serde_json::from_str::<File>(json).unwrap().vectors
+    let mut file: File = serde_json::from_str(json).unwrap();
+    for vector in &mut file.vectors {
+        vector.jwks = vector.jwks.take().or_else(|| file.jwks.clone());
+    }
+    file.vectors
 }
 
 fn static_vectors() -> Vec<Vector> {
@@ -269,8 +289,13 @@ fn dynamic_vectors() -> Vec<Vector> {
     read(include_str!("vectors/v1a.json"))
 }
 
+fn token_vectors() -> Vec<Vector> {
+    read(include_str!("vectors/jwt.json"))
+}
+
 async fn all_through(rig: impl Rig) {
-    for vector in static_vectors().into_iter().chain(dynamic_vectors()) {
+    let dynamic = dynamic_vectors().into_iter().chain(token_vectors());
+    for vector in static_vectors().into_iter().chain(dynamic) {
         assert_eq!(
             rig.deliver(&vector).await,
             vector.expected(),
@@ -329,6 +354,23 @@ fn the_set_is_what_it_should_be() {
     ];
     assert_eq!(codes, BTreeSet::from(expected));
     assert!(dynamic_vectors().iter().any(|vector| vector.expect == "ok"));
+    let codes: BTreeSet<String> = token_vectors()
+        .into_iter()
+        .map(|vector| vector.expect)
+        .collect();
+    let expected = [
+        "body_mismatch",
+        "invalid_signature_header",
+        "invalid_token",
+        "ok",
+        "signature_mismatch",
+        "timestamp_too_new",
+        "timestamp_too_old",
+        "unknown_key",
+        "unsupported_scheme",
+        "wrong_audience",
+    ];
+    assert_eq!(codes, expected.map(str::to_owned).into());
 }
 
 /// The official Rust crate, with this machine's clock, both ways.

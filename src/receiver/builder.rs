@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
-use super::{Shared, WebhookReceiver};
+#[cfg(feature = "jwks")]
+use super::keys::{Keys, KeysFrom};
+use super::{Acceptance, Delivery, Shared, WebhookReceiver};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoint::{EndpointToken, EndpointTokens};
-use crate::error::{ConfigError, VerifyErrorKind};
+use crate::error::{BoxError, ConfigError, VerifyErrorKind};
+use crate::event::GeminiEvent;
 #[cfg(feature = "jwks")]
-use crate::jwks::KeySet;
+use crate::jwks::{HttpKeySource, KeySet, KeySource};
 use crate::secret::Keyring;
 use crate::verifier::{DEFAULT_TOLERANCE, Verifier};
 
@@ -18,6 +21,9 @@ const DEFAULT_MAX_BODY_BYTES: usize = 64 * 1024;
 const DEFAULT_MAX_BUFFERED_BYTES: usize = 256 * 1024 * 1024;
 const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Google tries for a day.
+#[cfg(feature = "jwks")]
+const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Builds a [`WebhookReceiver`].
 ///
@@ -27,9 +33,16 @@ const DEFAULT_HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct WebhookReceiverBuilder {
     keyring: Option<Keyring>,
     #[cfg(feature = "jwks")]
-    keys: Option<KeySet>,
+    keys: Option<KeysFrom>,
+    #[cfg(feature = "jwks")]
+    max_stale: Duration,
     #[cfg(feature = "jwks")]
     any_google_project: bool,
+    #[cfg(feature = "jwt")]
+    audiences: Vec<String>,
+    #[cfg(feature = "jwt")]
+    issuer: Option<String>,
+    acceptance: Option<Acceptance>,
     endpoint_tokens: EndpointTokens,
     tolerance: Duration,
     max_body_bytes: usize,
@@ -48,7 +61,14 @@ impl Default for WebhookReceiverBuilder {
             #[cfg(feature = "jwks")]
             keys: None,
             #[cfg(feature = "jwks")]
+            max_stale: DEFAULT_MAX_STALE,
+            #[cfg(feature = "jwks")]
             any_google_project: false,
+            #[cfg(feature = "jwt")]
+            audiences: Vec::new(),
+            #[cfg(feature = "jwt")]
+            issuer: None,
+            acceptance: None,
             endpoint_tokens: EndpointTokens::default(),
             tolerance: DEFAULT_TOLERANCE,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
@@ -90,20 +110,117 @@ impl WebhookReceiverBuilder {
         }
     }
 
-    /// Accepts `v1a` signatures under these public keys. Something must tie deliveries to this
-    /// project then: an [`endpoint_token`](Self::endpoint_token), else `build` fails.
+    /// Accepts dynamic webhooks: `v1a` signatures under the keys that Google publishes, fetched
+    /// when they are first needed and [kept fresh](crate::jwks).
+    ///
+    /// These keys are the same for all of Google's customers, so something must tie deliveries to
+    /// this project: an [`endpoint_token`](Self::endpoint_token) or a check of your own
+    /// ([`accept_if`](Self::accept_if)), else `build` fails.
+    ///
+    /// Of this method, [`jwks_url`](Self::jwks_url), [`key_source`](Self::key_source) and
+    /// [`jwks`](Self::jwks) the last that is called counts.
     #[cfg(feature = "jwks")]
-    pub fn jwks(mut self, keys: KeySet) -> Self {
-        self.keys = Some(keys);
+    pub fn google_keys(self) -> Self {
+        match HttpKeySource::google() {
+            Ok(source) => self.key_source(source),
+            Err(mistake) => self.mistaken(mistake),
+        }
+    }
+
+    /// As [`google_keys`](Self::google_keys), with the keys of another place. `https` only, but
+    /// for this machine itself.
+    #[cfg(feature = "jwks")]
+    pub fn jwks_url(self, url: impl AsRef<str>) -> Self {
+        match HttpKeySource::new(url.as_ref()) {
+            Ok(source) => self.key_source(source),
+            Err(mistake) => self.mistaken(mistake),
+        }
+    }
+
+    /// As [`google_keys`](Self::google_keys), with keys that the app fetches itself.
+    #[cfg(feature = "jwks")]
+    pub fn key_source(mut self, source: impl KeySource) -> Self {
+        self.keys = Some(KeysFrom::Source(Arc::new(source)));
         self
     }
 
-    /// Accepts deliveries under public keys from whatever Google project sends them, without an
-    /// [`endpoint_token`](Self::endpoint_token). Anyone with an API key can then have events of
-    /// theirs delivered to this receiver: the handler must check that it knows the job.
+    /// As [`google_keys`](Self::google_keys), with keys that never change.
+    #[cfg(feature = "jwks")]
+    pub fn jwks(mut self, keys: KeySet) -> Self {
+        self.keys = Some(KeysFrom::Set(keys));
+        self
+    }
+
+    /// How long fetched keys may be used after they were last confirmed, while they cannot be
+    /// fetched again. A day by default. Beyond, deliveries under them are answered 503.
+    #[cfg(feature = "jwks")]
+    pub fn max_stale(mut self, age: Duration) -> Self {
+        self.max_stale = age;
+        self
+    }
+
+    /// Accepts dynamic webhooks in the form of Google's guide as well: a token (RS256 JWT) in place
+    /// of the signature, under one of the public keys and for this `audience`. Call it again for
+    /// each further audience.
+    ///
+    /// A token must name its key (`kid`) and its end (`exp`), and be for one of the audiences
+    /// (`aud`). `nbf` and `iat` are checked where they are there, with the
+    /// [tolerance](Self::tolerance); without `iat` it may be good for a day at most. Extensions
+    /// (`crit`) are refused. The token's payload is the event and what the inner service gets as
+    /// the body; a body that came along must say the same.
+    ///
+    /// The token alone is signed. So a copy under another id is known for a repeat by
+    /// [`Delivery::claim_id`]; but a retry that is signed anew without `jti` may be handled twice.
+    #[cfg(feature = "jwt")]
+    pub fn accept_jwt(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// Asks of tokens that this issuer (`iss`) made them. Any may, by default: the key says who did.
+    #[cfg(feature = "jwt")]
+    pub fn jwt_issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Accepts deliveries under public keys from whatever Google project sends them, with neither
+    /// an [`endpoint_token`](Self::endpoint_token) nor [`accept_if`](Self::accept_if). Anyone with
+    /// an API key can then have events of theirs delivered to this receiver: the handler must check
+    /// that it knows the job.
     #[cfg(feature = "jwks")]
     pub fn allow_any_google_project(mut self) -> Self {
         self.any_google_project = true;
+        self
+    }
+
+    /// Asks the app about each delivery that is authentic, of whatever scheme: is this a job of
+    /// ours? `Ok(false)` refuses it with 400; an error, or two seconds without an answer, is a 503,
+    /// so that the sender tries again.
+    ///
+    /// ```
+    /// # use gemini_webhooks::{Delivery, GeminiEvent, WebhookReceiver};
+    /// # #[derive(Clone)] struct Jobs;
+    /// # impl Jobs {
+    /// #     fn new() -> Self { Self }
+    /// #     async fn knows(&self, id: Option<&str>) -> Result<bool, std::io::Error> { Ok(id.is_some()) }
+    /// # }
+    /// # #[derive(serde::Deserialize)] struct Data { id: Option<String> }
+    /// let jobs = Jobs::new();
+    /// let builder = WebhookReceiver::builder().accept_if(move |event: GeminiEvent, _: Delivery| {
+    ///     let jobs = jobs.clone();
+    ///     async move {
+    ///         let data: Option<Data> = event.data_as()?;
+    ///         Ok(jobs.knows(data.and_then(|data| data.id).as_deref()).await?)
+    ///     }
+    /// });
+    /// ```
+    pub fn accept_if<F, A>(mut self, check: F) -> Self
+    where
+        F: Fn(GeminiEvent, Delivery) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<bool, BoxError>> + Send + 'static,
+    {
+        self.acceptance = Some(Acceptance::new(check));
         self
     }
 
@@ -183,22 +300,16 @@ impl WebhookReceiverBuilder {
                 return Err(ConfigError::Zero { setting });
             }
         }
+        let verifier = self.verifier()?;
         #[cfg(feature = "jwks")]
-        if self.keys.is_some() && self.endpoint_tokens.is_empty() && !self.any_google_project {
-            return Err(ConfigError::AnyGoogleProject);
-        }
-        let verifier = self.keyring.map(Verifier::new);
-        #[cfg(feature = "jwks")]
-        let verifier = match (verifier, self.keys) {
-            (Some(verifier), Some(keys)) => Some(verifier.with_keys(keys)),
-            (None, Some(keys)) => Some(Verifier::for_keys(keys)),
-            (verifier, None) => verifier,
-        };
-        let verifier = verifier.ok_or(ConfigError::NoKeys)?;
+        let keys = Keys::new(self.keys, &self.clock, self.max_stale);
         Ok(WebhookReceiver {
             shared: Arc::new(Shared {
                 endpoint_tokens: self.endpoint_tokens,
-                verifier: verifier.with_tolerance(self.tolerance)?,
+                verifier,
+                #[cfg(feature = "jwks")]
+                keys,
+                acceptance: self.acceptance,
                 max_body_bytes: self.max_body_bytes,
                 max_buffered_bytes: self.max_buffered_bytes,
                 buffered: AtomicUsize::new(0),
@@ -208,6 +319,46 @@ impl WebhookReceiverBuilder {
                 clock: self.clock,
             }),
         })
+    }
+
+    /// The rules by which deliveries are verified.
+    fn verifier(&self) -> Result<Verifier, ConfigError> {
+        let mut verifier = Verifier::empty().with_tolerance(self.tolerance)?;
+        let mut has_keys = false;
+        if let Some(keyring) = &self.keyring {
+            verifier = verifier.with_keyring(keyring.clone());
+            has_keys = true;
+        }
+        #[cfg(feature = "jwks")]
+        if self.keys.is_some() {
+            let tied = !self.endpoint_tokens.is_empty() || self.acceptance.is_some();
+            if !tied && !self.any_google_project {
+                return Err(ConfigError::AnyGoogleProject);
+            }
+            verifier = verifier.with_keys_later();
+            has_keys = true;
+        }
+        #[cfg(feature = "jwt")]
+        {
+            let mut names = self.audiences.iter().chain(&self.issuer);
+            if names.any(String::is_empty) {
+                return Err(ConfigError::JwtNameEmpty);
+            }
+            if self.keys.is_none() && !self.audiences.is_empty() {
+                return Err(ConfigError::JwtWithoutKeys);
+            }
+            for audience in &self.audiences {
+                verifier = verifier.accept_jwt(audience);
+            }
+            if let Some(issuer) = &self.issuer {
+                verifier = verifier.jwt_issuer(issuer);
+            }
+        }
+        if has_keys {
+            Ok(verifier)
+        } else {
+            Err(ConfigError::NoKeys)
+        }
     }
 
     /// The first mistake is the one to tell.

@@ -18,6 +18,8 @@ struct DeliveryInner {
     timestamp: u64,
     scheme: Scheme,
     key_id: Arc<str>,
+    /// Where it is not the id.
+    claim_id: Option<Arc<str>>,
 }
 
 impl Delivery {
@@ -27,18 +29,26 @@ impl Delivery {
                 id,
                 timestamp: verified.timestamp(),
                 scheme: verified.scheme(),
-                key_id: verified.shared_key_id(),
+                key_id: Arc::clone(verified.shared_key_id()),
+                #[cfg(feature = "jwt")]
+                claim_id: verified.token().map(|token| Arc::clone(&token.claim_id)),
+                #[cfg(not(feature = "jwt"))]
+                claim_id: None,
             }),
         }
     }
 
     /// `webhook-id`: opaque, the same over all retries of one event.
+    ///
+    /// Nobody vouches for it where [`id_is_signed`](Self::id_is_signed) is false:
+    /// [`claim_id`](Self::claim_id) is then what tells events apart.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.inner.id
     }
 
-    /// When this attempt was made, in seconds since the Unix epoch.
+    /// When this attempt was made, in seconds since the Unix epoch. Nobody vouches for it where
+    /// [`id_is_signed`](Self::id_is_signed) is false.
     #[must_use]
     pub fn timestamp(&self) -> u64 {
         self.inner.timestamp
@@ -50,7 +60,24 @@ impl Delivery {
         self.inner.scheme
     }
 
-    /// Which key signed it: [`SigningSecret::key_id`](crate::SigningSecret::key_id).
+    /// Whether id and timestamp were signed together with the event. They are, but for
+    /// [`Scheme::Jwt`], where the token alone is signed.
+    #[must_use]
+    pub fn id_is_signed(&self) -> bool {
+        self.inner.scheme != Scheme::Jwt
+    }
+
+    /// What a repeat of the event is known by: the [id](Self::id); for a token its `jti`, else a
+    /// digest of the token. Within one [scheme](Self::scheme).
+    ///
+    /// A token that is signed anew for a retry and has no `jti` cannot be known for a repeat.
+    #[must_use]
+    pub fn claim_id(&self) -> &str {
+        self.inner.claim_id.as_ref().unwrap_or(&self.inner.id)
+    }
+
+    /// Which key signed it: [`SigningSecret::key_id`](crate::SigningSecret::key_id), or the name of
+    /// a public key.
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.inner.key_id
@@ -64,6 +91,7 @@ impl fmt::Debug for Delivery {
             .field("timestamp", &self.timestamp())
             .field("scheme", &self.scheme())
             .field("key_id", &self.key_id())
+            .field("claim_id", &self.claim_id())
             .finish()
     }
 }

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 
-use super::{Delivery, Flight, WebhookReceiver};
+use super::finish::Arrived;
+use super::{Finish, WebhookReceiver};
 use crate::error::{BoxError, Detail, VerifyError, VerifyErrorKind};
-use crate::event::GeminiEvent;
 use crate::verifier::Checked;
 
 /// A delivery whose headers were accepted and whose body is arriving.
@@ -79,34 +79,25 @@ impl Intake {
         Ok(())
     }
 
-    /// Steps 6 and 7, once the body is there: verifies it and reads the event.
+    /// Steps 6 to 8, once the body is there: verifies it, reads the event, asks the app. Waits
+    /// where a public key is not known yet, 5 seconds at most, and for
+    /// [`accept_if`](super::WebhookReceiverBuilder::accept_if), 2 seconds.
     ///
     /// # Errors
     ///
-    /// [`VerifyErrorKind::SignatureMismatch`].
-    pub fn finish(self) -> Result<Received, VerifyError> {
-        let Self {
-            checked,
-            body,
-            held,
-        } = self;
-        let body = match body {
+    /// The delivery is refused.
+    pub fn finish(self) -> Finish {
+        let body = match self.body {
             Body::Empty => Bytes::new(),
             Body::One(bytes) => bytes,
             Body::Many(bytes) => bytes.freeze(),
         };
-        let delivery = match checked.verify(&body) {
-            Ok(verified) => Delivery::new(checked.shared_id(), &verified),
-            Err(error) => return Err(held.receiver.refuse(error, Some(checked.id()))),
-        };
-        let event = GeminiEvent::parse(body.clone());
-        let flight = Flight::new(delivery.clone(), event.clone(), held);
-        Ok(Received {
-            event,
-            delivery,
+        let arrived = Arrived {
+            checked: self.checked,
             body,
-            flight,
-        })
+            held: self.held,
+        };
+        arrived.finish()
     }
 
     /// The refusal when the body did not arrive within
@@ -169,18 +160,4 @@ impl Drop for Held {
             .buffered
             .fetch_sub(self.bytes, Ordering::Relaxed);
     }
-}
-
-/// A delivery that is authentic, ready for the handler.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Received {
-    /// The event.
-    pub event: GeminiEvent,
-    /// How it came.
-    pub delivery: Delivery,
-    /// The body, byte for byte, for the inner service.
-    pub body: Bytes,
-    /// To be kept while the handler runs, and told how it ended.
-    pub flight: Flight,
 }

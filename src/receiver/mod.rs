@@ -11,7 +11,7 @@
 //! use gemini_webhooks::{DeliveryHeaders, GeminiEvent, VerifyError, WebhookReceiver};
 //!
 //! /// The status to answer.
-//! fn deliver(
+//! async fn deliver(
 //!     receiver: &WebhookReceiver,
 //!     method: &str,
 //!     target: &str,
@@ -27,15 +27,18 @@
 //!     for part in body {
 //!         intake.push(part.as_slice())?;
 //!     }
-//!     let Received { event, mut flight, .. } = intake.finish()?;
+//!     let Received { event, mut flight, .. } = intake.finish().await?;
 //!     let status = handler(event);
 //!     flight.answered(status);
 //!     Ok(status)
 //! }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), gemini_webhooks::ConfigError> {
 //! # let receiver = WebhookReceiver::builder().signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").build()?;
-//! # let refused = deliver(&receiver, "POST", "/", &[], std::iter::empty(), |_| 200);
+//! # let refused = deliver(&receiver, "POST", "/", &[], std::iter::empty(), |_| 200).await;
 //! # assert_eq!(refused.unwrap_err().status(), 400);
-//! # Ok::<(), gemini_webhooks::ConfigError>(())
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! One that waits gives the body [`body_timeout`](WebhookReceiver::body_timeout) and the handler
@@ -53,15 +56,24 @@ use crate::headers::DeliveryHeaders;
 use crate::trace;
 use crate::verifier::Verifier;
 
+mod acceptance;
 mod builder;
 mod delivery;
+mod finish;
 mod flight;
 mod intake;
+#[cfg(feature = "jwks")]
+mod keys;
 
 pub use builder::WebhookReceiverBuilder;
 pub use delivery::Delivery;
+pub use finish::{Finish, Received};
 pub use flight::Flight;
-pub use intake::{Intake, Received};
+pub use intake::Intake;
+
+use acceptance::Acceptance;
+#[cfg(feature = "jwks")]
+use keys::Keys;
 
 /// Receives deliveries: which keys it trusts and what it allows. Cheap to clone; clones share
 /// the limits.
@@ -85,6 +97,9 @@ pub struct WebhookReceiver {
 struct Shared {
     endpoint_tokens: EndpointTokens,
     verifier: Verifier,
+    #[cfg(feature = "jwks")]
+    keys: Keys,
+    acceptance: Option<Acceptance>,
     max_body_bytes: usize,
     max_buffered_bytes: usize,
     buffered: AtomicUsize,

@@ -30,6 +30,10 @@ impl PublicKey {
         (canonical && !key.is_weak()).then_some(Self(key))
     }
 
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
     /// Whether this key made `signature`. Fed in parts, so that the body is not copied.
     pub(crate) fn signed(&self, signature: &Signature, fields: &Fields<'_>, body: &[u8]) -> bool {
         let message = [fields.id.as_bytes(), b".", fields.timestamp, b".", body];

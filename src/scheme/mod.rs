@@ -5,6 +5,8 @@ use std::fmt;
 #[cfg(feature = "jwks")]
 pub(crate) mod ed25519;
 pub(crate) mod hmac;
+#[cfg(feature = "jwt")]
+pub(crate) mod jwt;
 
 /// How a delivery was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,15 +16,20 @@ pub enum Scheme {
     V1,
     /// Ed25519 under a key that Google publishes: dynamic webhooks. `v1a` of Standard Webhooks.
     V1a,
+    /// A token (JWT) signed with RS256 under a key that Google publishes: dynamic webhooks as
+    /// Google's guide shows them. **It signs neither id nor timestamp of the delivery.**
+    Jwt,
 }
 
 impl Scheme {
-    /// As it stands in `webhook-signature`: `v1`, `v1a`.
+    /// As it stands in `webhook-signature`: `v1`, `v1a`; and `jwt`, which stands there without a
+    /// name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::V1 => "v1",
             Self::V1a => "v1a",
+            Self::Jwt => "jwt",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! For your tests: a signer, sample events, a clock that stands still.
+//! For your tests: signers, sample events, a clock that stands still, a server of public keys.
 //!
 //! ```
 //! use gemini_webhooks::testing::{self, ManualClock};
@@ -16,6 +16,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::fmt::Display;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -24,8 +26,20 @@ use crate::scheme::Scheme;
 use crate::secret::SigningSecret;
 
 mod clock;
+#[cfg(feature = "jwks")]
+mod key_server;
+#[cfg(feature = "jwks")]
+mod public;
+#[cfg(feature = "jwt")]
+mod tokens;
 
 pub use clock::ManualClock;
+#[cfg(feature = "jwks")]
+pub use key_server::JwksServer;
+#[cfg(feature = "jwks")]
+pub use public::{Ed25519Signer, key_set};
+#[cfg(feature = "jwt")]
+pub use tokens::{Rs256Signer, claims};
 
 /// A secret that everybody knows, in the form that Google issues. For tests only.
 pub const SECRET: &str = "whsec_Z2VtaW5pLXdlYmhvb2tzIHRlc3Qgc2VjcmV0IDE=";
@@ -56,10 +70,14 @@ pub fn sign_v1(
 ) -> [(&'static str, String); 3] {
     let timestamp = timestamp.to_string();
     let digest = secret.mac().digest(id, timestamp.as_bytes(), body.as_ref());
-    let signature = format!("{},{}", Scheme::V1, STANDARD.encode(digest.into_bytes()));
+    let signature = STANDARD.encode(digest.into_bytes());
+    headers(id, timestamp, format!("{},{signature}", Scheme::V1))
+}
+
+fn headers(id: &str, timestamp: impl Display, signature: String) -> [(&'static str, String); 3] {
     [
         (WEBHOOK_ID, id.to_owned()),
-        (WEBHOOK_TIMESTAMP, timestamp),
+        (WEBHOOK_TIMESTAMP, timestamp.to_string()),
         (WEBHOOK_SIGNATURE, signature),
     ]
 }

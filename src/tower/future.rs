@@ -16,7 +16,7 @@ use tower_service::Service;
 
 use super::{RefusalResponse, ResponseBody};
 use crate::error::{BoxError, VerifyError};
-use crate::receiver::{Flight, Intake, Received, WebhookReceiver};
+use crate::receiver::{Finish, Flight, Intake, Received, WebhookReceiver};
 
 /// Frames taken in one go before other tasks get their turn. A body of nothing but empty frames
 /// would otherwise keep a thread busy without ever meeting a limit.
@@ -49,7 +49,12 @@ pin_project! {
             deadline: Deadline,
             yielded: bool,
             // Taken once the body is there.
-            waiting: Option<Waiting<S>>,
+            waiting: Option<(Intake, Call<S>)>,
+        },
+        Verifying {
+            finish: Finish,
+            // Taken once that is done.
+            call: Option<Call<S>>,
         },
         Running {
             #[pin]
@@ -61,9 +66,8 @@ pin_project! {
     }
 }
 
-/// What waits for the body.
-struct Waiting<S> {
-    intake: Intake,
+/// What waits to be called, and what with.
+struct Call<S> {
     head: Parts,
     ready: S,
 }
@@ -93,11 +97,7 @@ where
                 body,
                 deadline: Deadline::new(receiver.body_timeout()),
                 yielded: false,
-                waiting: Some(Waiting {
-                    intake,
-                    head,
-                    ready,
-                }),
+                waiting: Some((intake, Call { head, ready })),
             },
             response,
             handler_timeout: receiver.handler_timeout(),
@@ -124,29 +124,29 @@ where
                     yielded,
                     waiting,
                 } => {
-                    #[expect(
-                        clippy::expect_used,
-                        reason = "a future is not polled once it is done"
-                    )]
-                    let intake = &mut waiting.as_mut().expect("polled after it was done").intake;
-                    let read = ready!(poll_body(body, deadline, yielded, intake, cx));
-                    let Some(Waiting {
-                        intake,
-                        head,
-                        mut ready,
-                    }) = waiting.take()
-                    else {
-                        continue;
-                    };
-                    let received = match read.and_then(|()| intake.finish()) {
+                    if let Some((intake, _)) = waiting
+                        && let Err(error) = ready!(poll_body(body, deadline, yielded, intake, cx))
+                    {
+                        break error;
+                    }
+                    let (intake, call) = take(waiting);
+                    this.state.set(State::Verifying {
+                        finish: intake.finish(),
+                        call: Some(call),
+                    });
+                }
+                StateProj::Verifying { finish, call } => {
+                    let received = match ready!(Pin::new(finish).poll(cx)) {
                         Ok(received) => received,
                         Err(error) => break error,
                     };
+                    let Call { head, mut ready } = take(call);
                     let Received {
                         event,
                         delivery,
                         body,
                         flight,
+                        ..
                     } = received;
                     let mut request = Request::from_parts(head, Full::new(body));
                     request.extensions_mut().insert(event);
@@ -184,6 +184,11 @@ where
         response.extensions_mut().insert(error);
         Poll::Ready(Ok(response))
     }
+}
+
+#[expect(clippy::expect_used, reason = "a future is not polled once it is done")]
+fn take<T>(waiting: &mut Option<T>) -> T {
+    waiting.take().expect("polled after it was done")
 }
 
 /// Hands the frames of the body to `intake`, to the last one.
@@ -264,6 +269,7 @@ where
         let state = match &self.state {
             State::Refused { .. } => "refused",
             State::Reading { .. } => "reading",
+            State::Verifying { .. } => "verifying",
             State::Running { .. } => "running",
         };
         f.debug_struct("ResponseFuture")

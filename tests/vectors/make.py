@@ -1,4 +1,4 @@
-"""Makes v1.json and v1a.json: deliveries signed by others' libraries, good ones and bad ones.
+"""Makes v1.json, v1a.json and jwt.json: deliveries signed by others' libraries, good ones and bad ones.
 
     scripts/foreign-env && target/foreign/venv/bin/python tests/vectors/make.py
 
@@ -16,8 +16,11 @@ import pathlib
 import subprocess
 from datetime import datetime, timezone
 
+import jwt
 import standardwebhooks
 import svix
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from freezegun import freeze_time
 
@@ -301,7 +304,192 @@ add_v1a("an HMAC under the public key, called v1a", "unsupported_scheme",
 add_v1a("a good v1 beside a wrong v1a", secrets=[SECRET], signature=v1a(raw_v1a(STRANGER)) + " " + good)
 add_v1a("a wrong v1 beside a good v1a", secrets=[SECRET], signature=bad + " " + v1a(genuine))
 add_v1a("both wrong", "signature_mismatch", secrets=[SECRET], signature=bad + " " + v1a(raw_v1a(STRANGER)))
-dynamic, vectors = vectors, static
+dynamic, vectors = vectors, []
+
+# Dynamic deliveries in the form of Google's guide: an RS256 JWT, signed by PyJWT. The event is the
+# token's payload, and nothing else is signed.
+
+
+def prime(name, bits):
+    """The same every time: no secret is hidden in here."""
+    counter = 0
+    while True:
+        digest = b"".join(hashlib.sha512(f"{name} {counter} {i}".encode()).digest() for i in range(bits // 512))
+        candidate = int.from_bytes(digest, "big") | 3 << bits - 2 | 1
+        counter += 1
+        if candidate % 65537 != 1 and all(pow(a, candidate - 1, candidate) == 1 for a in (2, 3, 5, 7)):
+            return candidate
+
+
+def rsa_key(name, bits=2048):
+    p, q, e = prime(name + " p", bits // 2), prime(name + " q", bits // 2), 65537
+    d = pow(e, -1, (p - 1) * (q - 1))
+    return rsa.RSAPrivateNumbers(
+        p, q, d, d % (p - 1), d % (q - 1), rsa.rsa_crt_iqmp(p, q), rsa.RSAPublicNumbers(e, p * q)
+    ).private_key()
+
+
+def number(value):
+    return base64.urlsafe_b64encode(value.to_bytes((value.bit_length() + 7) // 8, "big")).decode().rstrip("=")
+
+
+def rsa_jwk(key, kid, **more):
+    numbers = key.public_key().public_numbers()
+    return dict(kty="RSA", kid=kid, n=number(numbers.n), e=number(numbers.e), **more)
+
+
+RSA, RSA_NEXT, RSA_STRANGER = (rsa_key(name) for name in ("google", "next", "stranger"))
+WEAK = rsa_key("weak", 1024)
+# `cryptography` makes ECDSA keys of a number; its signatures are random, so this one is stored.
+EC = ec.derive_private_key(7, ec.SECP256R1())
+TOKEN_KEYS = {"keys": [
+    jwk(GOOGLE, kid="ed", use="sig", alg="EdDSA"),
+    rsa_jwk(RSA, "rsa-1", use="sig", alg="RS256"),
+    rsa_jwk(RSA_NEXT, "rsa-2"),
+    rsa_jwk(WEAK, "weak", use="sig"),
+    rsa_jwk(RSA_STRANGER, "for-encryption", use="enc"),
+    rsa_jwk(RSA_STRANGER, "rs512", alg="RS512"),
+    rsa_jwk(RSA_STRANGER, "twice"),
+    rsa_jwk(RSA, "twice"),
+    dict(kty="EC", crv="P-256", kid="ec", x=number(EC.public_key().public_numbers().x),
+         y=number(EC.public_key().public_numbers().y)),
+    dict(kty="oct", kid="oct", k=base64.urlsafe_b64encode(bytes(32)).decode().rstrip("=")),
+    dict(kty="of tomorrow", kid="tomorrow"),
+]}
+AUDIENCE = "https://example.com/gemini-webhook-dynamic"
+EVENT = json.loads(BODY)
+CLAIMS = dict(EVENT, aud=AUDIENCE, iat=NOW, exp=NOW + 3600, jti="token-1")
+
+
+def compact(value):
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def token(claims=CLAIMS, key=RSA, kid="rsa-1", alg="RS256", **headers):
+    """By PyJWT, over these very bytes."""
+    payload = claims if isinstance(claims, bytes) else compact(claims)
+    return jwt.api_jws.encode(payload, key, algorithm=alg, headers=dict(kid=kid, **headers) if kid else headers)
+
+
+def add_jwt(name, expect="ok", *, claims=CLAIMS, signature=None, body=b"", audiences=(AUDIENCE,), secrets=(), **more):
+    payload = claims if isinstance(claims, bytes) else compact(claims)
+    signature = token(claims) if signature is None else signature
+    add(f"jwt: {name}", expect, signature=signature, body=body, secrets=secrets, signer="PyPI PyJWT", **more)
+    vectors[-1] |= dict(audiences=list(audiences), payload_base64=base64.b64encode(payload).decode())
+
+
+def without(claim):
+    return {name: value for name, value in CLAIMS.items() if name != claim}
+
+
+add_jwt("an event")
+add_jwt("under the second key", signature=token(key=RSA_NEXT, kid="rsa-2"))
+add_jwt("under one of two keys of a name", signature=token(kid="twice"))
+add_jwt("the event as the body too", body=compact(EVENT))
+add_jwt("the event as the body, written otherwise", body=json.dumps(EVENT, indent=2, sort_keys=True))
+add_jwt("all claims as the body", body=compact(CLAIMS))
+add_jwt("text beyond ASCII", claims=dict(CLAIMS, data={"error_message": "Grüße, 世界 🎬"}))
+add_jwt("an event that fills 8 KiB", claims=dict(CLAIMS, padding="y" * 8192))
+add_jwt("a header that fills 16 KiB", "invalid_signature_header", claims=dict(CLAIMS, padding="y" * 12_000))
+add_jwt("several audiences", claims=dict(CLAIMS, aud=["https://elsewhere.example", AUDIENCE]))
+add_jwt("another of two audiences", audiences=["first", AUDIENCE])
+add_jwt("no jti", claims=without("jti"))
+add_jwt("no iat", claims=without("iat"))
+add_jwt("nbf", claims=dict(CLAIMS, nbf=NOW - 5))
+add_jwt("keys of its own are not looked at", signature=token(
+    jku="https://attacker.example/jwks.json", x5u="https://attacker.example/x5u", x5c=["AAAA"],
+    jwk=rsa_jwk(RSA_STRANGER, "rsa-1")))
+add_jwt("another type", signature=token(typ="secevent+jwt"))
+# The same token under another id and another time: it verifies, as neither is signed, and is known
+# for a repeat by its `jti`.
+add_jwt("another id and time", id="msg_another", timestamp=NOW - 120)
+
+add_jwt("no audience", "wrong_audience", claims=without("aud"))
+add_jwt("another audience", "wrong_audience", claims=dict(CLAIMS, aud="https://elsewhere.example"))
+add_jwt("an audience within another", "wrong_audience", claims=dict(CLAIMS, aud=AUDIENCE + "/"))
+add_jwt("no exp", "invalid_token", claims=without("exp"))
+add_jwt("exp as text", "invalid_token", claims=dict(CLAIMS, exp=str(NOW + 60)))
+add_jwt("expired", "timestamp_too_old", claims=dict(CLAIMS, exp=NOW - 301))
+add_jwt("just expired, within the tolerance", claims=dict(CLAIMS, exp=NOW - 300))
+add_jwt("issued long ago", "timestamp_too_old", claims=dict(CLAIMS, iat=NOW - 301))
+add_jwt("issued in the future", "timestamp_too_new", claims=dict(CLAIMS, iat=NOW + 301))
+add_jwt("not yet valid", "timestamp_too_new", claims=dict(CLAIMS, nbf=NOW + 301))
+add_jwt("no iat and two days", "invalid_token", claims=dict(without("iat"), exp=NOW + 2 * 86_400))
+add_jwt("a list for claims", "invalid_token", claims=b"[1]")
+add_jwt("no JSON for claims", "invalid_token", claims=b"\xff{}")
+
+good_token = token()
+head, payload, mark = good_token.split(".")
+for name, signature, expect in [
+    ("a stranger's key under a known kid", token(key=RSA_STRANGER), "signature_mismatch"),
+    ("the kid of another key", token(kid="rsa-2"), "signature_mismatch"),
+    ("an unknown kid", token(kid="rsa-9"), "unknown_key"),
+    ("no kid", token(kid=None), "invalid_token"),
+    ("a kid that is no text", b64(b'{"alg":"RS256","kid":7}') + f".{payload}.{mark}", "invalid_token"),
+    ("a key of 1024 bits", token(key=WEAK, kid="weak"), "unknown_key"),
+    ("a key for encryption", token(key=RSA_STRANGER, kid="for-encryption"), "unknown_key"),
+    ("a key for RS512", token(key=RSA_STRANGER, kid="rs512"), "unknown_key"),
+    ("the kid of an Ed25519 key", token(kid="ed"), "unknown_key"),
+    ("alg none", jwt.api_jws.encode(compact(CLAIMS), None, algorithm="none", headers=dict(kid="rsa-1")), "invalid_token"),
+    ("alg none, with a signature", b64(b'{"alg":"none","kid":"rsa-1"}') + f".{payload}.{mark}", "invalid_token"),
+    ("alg None", b64(b'{"alg":"None","kid":"rsa-1"}') + f".{payload}.", "invalid_token"),
+    ("RS512", token(alg="RS512"), "invalid_token"),
+    ("PS256", "eyJhbGciOiJQUzI1NiIsImtpZCI6InJzYS0xIn0" + f".{payload}.{mark}", "invalid_token"),
+    ("ES256 by its key", "eyJhbGciOiJFUzI1NiIsImtpZCI6ImVjIn0" + f".{payload}.{b64(bytes(range(64)))}", "invalid_token"),
+    ("EdDSA by a published key", token(key=GOOGLE, kid="ed", alg="EdDSA"), "invalid_token"),
+    ("two algs", b64(b'{"alg":"RS256","alg":"none","kid":"rsa-1"}') + f".{payload}.{mark}", "invalid_token"),
+    ("a critical extension", token(crit=["exp"]), "invalid_token"),
+    ("no critical extension, but the word", token(crit=[]), "invalid_token"),
+    ("another payload", f"{head}.{b64(compact(dict(CLAIMS, type='batch.failed')))}.{mark}", "signature_mismatch"),
+    ("another header", b64(b'{"kid":"rsa-1","alg":"RS256"}') + f".{payload}.{mark}", "signature_mismatch"),
+    ("cut in the signature", good_token[:-22], "signature_mismatch"),
+    ("cut in the payload", good_token[:200], "invalid_token"),
+    ("cut in the header", good_token[:10], "invalid_token"),
+    ("no signature", f"{head}.{payload}.", "signature_mismatch"),
+    ("a dot at the end", good_token + ".", "invalid_token"),
+    ("a dot in between", f"{head}..{payload}.{mark}", "invalid_token"),
+    ("five parts", f"{head}.{payload}.{mark}.{payload}.{mark}", "invalid_token"),
+    ("padding", good_token + "==", "invalid_token"),
+    ("the standard alphabet", f"{head}.{payload}.{mark.replace('-', '+').replace('_', '/')}", "invalid_token"),
+    ("as v1", "v1," + good_token, "unsupported_scheme"),
+    ("behind a good prefix", "v1a," + good_token, "unsupported_scheme"),
+    ("nothing but a header", head + "..", "signature_mismatch"),
+    ("deep JSON for a header", "eyJh" + b64(b"[" * 6000) + f".{payload}.{mark}", "invalid_token"),
+]:
+    add_jwt(name, expect, signature=signature)
+pem = RSA.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+modulus = RSA.public_key().public_numbers().n.to_bytes(256, "big")
+for what, key in [("PEM", pem), ("modulus", modulus)]:
+    message = b64(b'{"alg":"HS256","kid":"rsa-1"}') + "." + payload
+    forged = message + "." + b64(hmac.new(key, message.encode(), hashlib.sha256).digest())
+    add_jwt(f"HS256 under the public key's {what}", "invalid_token", signature=forged)
+    message = head + "." + payload
+    forged = message + "." + b64(hmac.new(key, message.encode(), hashlib.sha256).digest())
+    add_jwt(f"HS256 under the public key's {what}, called RS256", "signature_mismatch", signature=forged)
+
+for name, body in [
+    ("a body that differs", compact(dict(EVENT, type="batch.failed"))),
+    ("a body that differs deep inside", compact(dict(EVENT, data=dict(EVENT["data"], id="batches/2")))),
+    ("a body that has more", compact(dict(EVENT, more=None))),
+    ("a body that repeats a name", compact(EVENT)[:-1] + b',"type":"batch.succeeded"}'),
+    ("a body that repeats a name deep inside", compact(EVENT).replace(b'"id":', b'"id":"batches/1","id":')),
+    ("a body that is no object", b"[]"),
+    ("a body that is no JSON", b"hello"),
+]:
+    add_jwt(name, "body_mismatch", body=body)
+
+add_jwt("the form is off", "unsupported_scheme", audiences=[])
+add_jwt("stale headers", "timestamp_too_old", timestamp=NOW - 301)
+# Each entry stands for itself.
+add_jwt("a second token that is good", signature=token(key=RSA_STRANGER) + " " + good_token)
+add_jwt("four tokens that are not", "signature_mismatch", signature=" ".join([token(key=RSA_STRANGER)] * 4 + [good_token]))
+add_jwt("beside a wrong v1a", signature=v1a(raw_v1a(STRANGER, body="")) + " " + good_token)
+add_jwt("beside a wrong v1", secrets=[SECRET], signature=bad + " " + good_token)
+tokens, vectors = vectors, static
 
 # The official verifiers agree about what is valid, tampered with, stale or foreign.
 judged = 0
@@ -329,6 +517,29 @@ for vector in vectors:
         assert accepted == (vector["expect"] == "ok"), (vector["name"], accepted)
         judged += 1
 
+# So does PyJWT of tokens, under the key that they name, but for the rules that are ours alone.
+OURS = ("issued long ago", "no iat and two days", "no critical extension", "keys of its own")
+for vector in tokens:
+    entries = dict(map(tuple, vector["headers"]))["webhook-signature"].split(" ")
+    by_signature = vector["expect"] in ("ok", "signature_mismatch", "wrong_audience", "timestamp_too_old", "timestamp_too_new")
+    if len(entries) > 1 or not by_signature or not vector["audiences"] or vector["name"].removeprefix("jwt: ").startswith(OURS):
+        continue
+    accepted = False
+    kid = jwt.get_unverified_header(entries[0])["kid"]
+    for key in TOKEN_KEYS["keys"]:
+        if key.get("kid") == kid and vector["name"] != "jwt: stale headers":
+            with freeze_time(at(vector["now"])):
+                try:
+                    jwt.decode(entries[0], jwt.PyJWK(key, "RS256").key, algorithms=["RS256"],
+                               audience=vector["audiences"], leeway=300, options=dict(require=["exp", "aud"]))
+                    accepted = True
+                except jwt.InvalidTokenError:
+                    pass
+    # PyJWT takes `exp` and the leeway together for the first second that is too late.
+    if vector["name"] != "jwt: just expired, within the tolerance":
+        assert accepted == (vector["expect"] == "ok"), (vector["name"], accepted)
+        judged += 1
+
 lock = json.loads((HERE / "package-lock.json").read_text())["packages"]
 made = {
     "made_by": "tests/vectors/make.py",
@@ -342,4 +553,8 @@ assert len({vector["name"] for vector in vectors}) == len(vectors), "names are u
 (HERE / "v1.json").write_text(json.dumps(made, indent=1) + "\n")
 made["libraries"] = {"PyPI cryptography": importlib.metadata.version("cryptography")}
 (HERE / "v1a.json").write_text(json.dumps({**made, "vectors": dynamic}, indent=1) + "\n")
-print(f"{len(vectors)} static and {len(dynamic)} dynamic vectors, {judged} verdicts of the official verifiers agree")
+made["libraries"] = {"PyPI PyJWT": importlib.metadata.version("pyjwt")}
+made["jwks"] = TOKEN_KEYS
+(HERE / "jwt.json").write_text(json.dumps({**made, "vectors": tokens}, indent=1) + "\n")
+print(f"{len(vectors)} vectors of v1, {len(dynamic)} of v1a, {len(tokens)} of tokens; "
+      f"{judged} verdicts of the official verifiers agree")

@@ -4,14 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::error::{ConfigError, Detail, VerifyError, VerifyErrorKind};
+use crate::error::{ConfigError, VerifyError};
 use crate::headers::{DeliveryHeaders, Fields, Signatures};
-#[cfg(feature = "jwks")]
-use crate::jwks::KeySet;
-#[cfg(feature = "jwks")]
-use crate::scheme::ed25519;
-use crate::scheme::{Scheme, hmac};
+use crate::scheme::Scheme;
+#[cfg(feature = "jwt")]
+use crate::scheme::jwt::SignedToken;
 use crate::secret::Keyring;
+
+mod rules;
+
+#[cfg(feature = "jwks")]
+use rules::PublicKeys;
+use rules::Rules;
+pub(crate) use rules::{Failure, KeySet};
 
 /// How far a timestamp may be off, either way: what Google's guide asks for.
 pub(crate) const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
@@ -47,21 +52,11 @@ pub struct Verifier {
     rules: Arc<Rules>,
 }
 
-#[derive(Clone, Debug)]
-struct Rules {
-    /// For `v1`.
-    keyring: Option<Keyring>,
-    /// For `v1a`.
-    #[cfg(feature = "jwks")]
-    keys: Option<KeySet>,
-    tolerance: Duration,
-}
-
 impl Verifier {
     /// Accepts deliveries signed with a secret of `keyring` (`v1`), within five minutes.
     #[must_use]
     pub fn new(keyring: Keyring) -> Self {
-        Self::empty().with(|rules| rules.keyring = Some(keyring))
+        Self::empty().with_keyring(keyring)
     }
 
     /// Accepts deliveries signed with one of `keys` (`v1a`), within five minutes.
@@ -79,7 +74,33 @@ impl Verifier {
     #[cfg(feature = "jwks")]
     #[must_use]
     pub fn with_keys(self, keys: KeySet) -> Self {
-        self.with(|rules| rules.keys = Some(keys))
+        self.with(|rules| rules.keys = PublicKeys::Given(keys))
+    }
+
+    /// Public keys are handed over with each delivery.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn with_keys_later(self) -> Self {
+        self.with(|rules| rules.keys = PublicKeys::Later)
+    }
+
+    /// Accepts tokens (RS256 JWT) as well that one of the public keys signed and that are for
+    /// `audience`; call it again for each further audience.
+    /// [`WebhookReceiverBuilder::accept_jwt`](crate::WebhookReceiverBuilder::accept_jwt) says what
+    /// else is asked of a token.
+    ///
+    /// **In this form the event is [`Verified::payload`]**, not the body, and a repeat is known by
+    /// [`Verified::claim_id`], not by the id.
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    pub fn accept_jwt(self, audience: impl Into<String>) -> Self {
+        self.with(|rules| rules.jwt.audiences.push(audience.into()))
+    }
+
+    /// Asks of tokens that `iss` is this issuer.
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    pub fn jwt_issuer(self, issuer: impl Into<String>) -> Self {
+        self.with(|rules| rules.jwt.issuer = Some(issuer.into()))
     }
 
     /// How far a timestamp may be off, into the past or the future; in whole seconds. Five
@@ -97,15 +118,14 @@ impl Verifier {
         Ok(self.with(|rules| rules.tolerance = tolerance))
     }
 
-    fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
-            rules: Arc::new(Rules {
-                keyring: None,
-                #[cfg(feature = "jwks")]
-                keys: None,
-                tolerance: DEFAULT_TOLERANCE,
-            }),
+            rules: Arc::default(),
         }
+    }
+
+    pub(crate) fn with_keyring(self, keyring: Keyring) -> Self {
+        self.with(|rules| rules.keyring = Some(keyring))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Rules)) -> Self {
@@ -126,7 +146,9 @@ impl Verifier {
         now: SystemTime,
     ) -> Result<Verified<'a>, VerifyError> {
         let fields = self.rules.check(headers, now)?;
-        self.rules.verify(&fields, body, now)
+        self.rules
+            .verify(self.rules.given_keys(), &fields, body, now)
+            .map_err(Failure::into_error)
     }
 
     /// The first half: everything that can be said before the body is read. So an adapter can
@@ -154,100 +176,6 @@ impl Verifier {
     }
 }
 
-impl Rules {
-    /// Steps 2 to 4: the headers, the window, a scheme that is configured.
-    fn check<'h>(
-        &self,
-        headers: &DeliveryHeaders<'h>,
-        now: SystemTime,
-    ) -> Result<Fields<'h>, VerifyError> {
-        let fields = headers.parse()?;
-        self.check_window(fields.sent_at, now)?;
-        let keyring = self.keyring.as_ref();
-        let v1 = keyring.filter(|_| hmac::candidates(&fields).next().is_some());
-        if v1.is_some_and(|keyring| keyring.valid_at(now).next().is_some()) {
-            return Ok(fields);
-        }
-        #[cfg(feature = "jwks")]
-        if self.keys.is_some() && ed25519::candidates(&fields).next().is_some() {
-            return Ok(fields);
-        }
-        Err(match v1 {
-            Some(_) => {
-                let why = Detail::Text("every signing secret has reached its end");
-                VerifyError::new(VerifyErrorKind::KeysUnavailable, why)
-            }
-            None => {
-                let found = Detail::Versions(fields.signatures.versions().into());
-                VerifyError::new(VerifyErrorKind::UnsupportedScheme, found)
-            }
-        })
-    }
-
-    fn check_window(&self, sent_at: u64, now: SystemTime) -> Result<(), VerifyError> {
-        // A clock before 1970 is a broken clock: everything is then too new, and refused.
-        let now = now
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let tolerance = self.tolerance.as_secs();
-        let seconds = now.abs_diff(sent_at);
-        if seconds <= tolerance {
-            return Ok(());
-        }
-        let kind = if sent_at < now {
-            VerifyErrorKind::TimestampTooOld
-        } else {
-            VerifyErrorKind::TimestampTooNew
-        };
-        Err(VerifyError::new(kind, Detail::Off { seconds, tolerance }))
-    }
-
-    /// Step 6: any key that is valid now, of any scheme that is configured.
-    fn verify<'a>(
-        &'a self,
-        fields: &Fields<'a>,
-        body: &[u8],
-        now: SystemTime,
-    ) -> Result<Verified<'a>, VerifyError> {
-        let (scheme, key_id) = self.signer(fields, body, now).ok_or_else(|| {
-            let found = Detail::Versions(fields.signatures.versions().into());
-            VerifyError::new(VerifyErrorKind::SignatureMismatch, found)
-        })?;
-        Ok(Verified {
-            id: fields.id,
-            sent_at: fields.sent_at,
-            scheme,
-            key_id,
-        })
-    }
-
-    fn signer(
-        &self,
-        fields: &Fields<'_>,
-        body: &[u8],
-        now: SystemTime,
-    ) -> Option<(Scheme, &Arc<str>)> {
-        let has_v1 = hmac::candidates(fields).next().is_some();
-        let mut secrets = self
-            .keyring
-            .iter()
-            .filter(|_| has_v1)
-            .flat_map(|keyring| keyring.valid_at(now));
-        if let Some(secret) = secrets.find(|secret| secret.mac().signed(fields, body)) {
-            return Some((Scheme::V1, secret.shared_key_id()));
-        }
-        #[cfg(feature = "jwks")]
-        if let Some(key_id) = self
-            .keys
-            .as_ref()
-            .and_then(|keys| keys.signer(fields, body))
-        {
-            return Some((Scheme::V1a, key_id));
-        }
-        None
-    }
-}
-
 /// A delivery whose headers are in order and whose body is still to come.
 ///
 /// It owns what it needs, so that it can wait for the body, and holds on to the secrets and the
@@ -269,6 +197,7 @@ impl Checked {
         &self.id
     }
 
+    #[cfg(feature = "receiver")]
     pub(crate) fn shared_id(&self) -> Arc<str> {
         Arc::clone(&self.id)
     }
@@ -277,9 +206,19 @@ impl Checked {
     ///
     /// # Errors
     ///
-    /// [`VerifyErrorKind::SignatureMismatch`].
+    /// [`VerifyErrorKind::SignatureMismatch`], or what is wrong with a token.
     pub fn verify(&self, body: &[u8]) -> Result<Verified<'_>, VerifyError> {
-        self.rules.verify(&self.fields(), body, self.now)
+        self.verify_under(self.rules.given_keys(), body)
+            .map_err(Failure::into_error)
+    }
+
+    /// As [`verify`](Self::verify), under these public keys; `None` if none are known.
+    pub(crate) fn verify_under<'a>(
+        &'a self,
+        keys: Option<&'a KeySet>,
+        body: &[u8],
+    ) -> Result<Verified<'a>, Failure> {
+        self.rules.verify(keys, &self.fields(), body, self.now)
     }
 
     fn fields(&self) -> Fields<'_> {
@@ -307,18 +246,29 @@ impl fmt::Debug for Checked {
 pub struct Verified<'a> {
     id: &'a str,
     sent_at: u64,
-    scheme: Scheme,
-    key_id: &'a Arc<str>,
+    signed: Signed<'a>,
+}
+
+/// What was signed, and with which key.
+#[derive(Clone, Debug)]
+enum Signed<'a> {
+    /// Id, timestamp and body.
+    Delivery(Scheme, &'a Arc<str>),
+    /// The token alone.
+    #[cfg(feature = "jwt")]
+    Token(Box<SignedToken>),
 }
 
 impl<'a> Verified<'a> {
-    /// `webhook-id`: opaque, the same over all retries of one event.
+    /// `webhook-id`: opaque, the same over all retries of one event. [`Scheme::Jwt`] does not sign
+    /// it.
     #[must_use]
     pub fn id(&self) -> &'a str {
         self.id
     }
 
-    /// When this attempt was made, in seconds since the Unix epoch.
+    /// When this attempt was made, in seconds since the Unix epoch. [`Scheme::Jwt`] does not sign
+    /// it.
     #[must_use]
     pub fn timestamp(&self) -> u64 {
         self.sent_at
@@ -327,17 +277,60 @@ impl<'a> Verified<'a> {
     /// How it was signed.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
-        self.scheme
+        match &self.signed {
+            Signed::Delivery(scheme, _) => *scheme,
+            #[cfg(feature = "jwt")]
+            Signed::Token(_) => Scheme::Jwt,
+        }
     }
 
-    /// Which key signed it: [`SigningSecret::key_id`](crate::SigningSecret::key_id).
+    /// Which key signed it: [`SigningSecret::key_id`](crate::SigningSecret::key_id), or the name
+    /// of a public key.
     #[must_use]
     pub fn key_id(&self) -> &str {
-        self.key_id
+        self.shared_key_id()
     }
 
-    pub(crate) fn shared_key_id(&self) -> Arc<str> {
-        Arc::clone(self.key_id)
+    pub(crate) fn shared_key_id(&self) -> &Arc<str> {
+        match &self.signed {
+            Signed::Delivery(_, key_id) => key_id,
+            #[cfg(feature = "jwt")]
+            Signed::Token(token) => &token.key_id,
+        }
+    }
+
+    /// What a repeat of the event is known by: the [id](Self::id); for a token its `jti`, else a
+    /// digest of it.
+    #[must_use]
+    pub fn claim_id(&self) -> &str {
+        match &self.signed {
+            Signed::Delivery(..) => self.id,
+            #[cfg(feature = "jwt")]
+            Signed::Token(token) => &token.claim_id,
+        }
+    }
+
+    /// The event, if a token carried it instead of the body.
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    pub fn payload(&self) -> Option<&[u8]> {
+        Some(&self.token()?.payload)
+    }
+
+    /// Until when the token is accepted, if there is one: remember its claim id so long at least.
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    pub fn token_valid_until(&self) -> Option<SystemTime> {
+        let seconds = Duration::from_secs(self.token()?.valid_until);
+        SystemTime::UNIX_EPOCH.checked_add(seconds)
+    }
+
+    #[cfg(feature = "jwt")]
+    pub(crate) fn token(&self) -> Option<&SignedToken> {
+        match &self.signed {
+            Signed::Delivery(..) => None,
+            Signed::Token(token) => Some(token),
+        }
     }
 }
 
@@ -346,6 +339,7 @@ mod tests {
     use std::error::Error as _;
 
     use super::*;
+    use crate::error::VerifyErrorKind;
     use crate::secret::SigningSecret;
     use crate::testing;
 

@@ -1,111 +1,7 @@
-//! What can go wrong: [`ConfigError`] while building, [`VerifyError`] with a delivery.
-
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Any error, boxed.
-pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
-
-/// A mistake in the configuration, found while building.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// Neither a secret nor public keys were given, so nothing could ever be verified.
-    NoKeys,
-    /// Public keys are trusted that all of Google's customers share, and nothing ties a delivery to
-    /// this project: set an [`EndpointToken`](crate::EndpointToken), or say
-    /// `allow_any_google_project`.
-    AnyGoogleProject,
-    /// The endpoint token is shorter than 22 characters, which hold 128 bits.
-    EndpointTokenTooShort,
-    /// The endpoint token has other characters than letters, digits, `-` and `_`.
-    EndpointTokenAlphabet,
-    /// The environment variable for the endpoint token is not set.
-    EndpointTokenUnset,
-    /// The operating system gave no random bytes.
-    NoRandomness,
-    /// The secret is empty.
-    SecretEmpty,
-    /// The secret decodes to fewer than 16 bytes, which could be guessed. Standard Webhooks asks
-    /// for 24 to 64.
-    SecretTooShort {
-        /// How many bytes it decodes to.
-        bytes: usize,
-    },
-    /// The secret is wrapped in quotes, as from an `.env` file that was read verbatim.
-    SecretQuoted,
-    /// The secret starts with `v1,`: that is a signature, or a secret with a signature's prefix.
-    SecretIsSignature,
-    /// The secret starts with `whsk_` or `whpk_`: those are asymmetric keys.
-    SecretIsAsymmetric,
-    /// The secret has white space inside, as if two were pasted into one.
-    SecretHasWhitespace,
-    /// The secret is in the url-safe alphabet (`-`, `_`); Google issues standard base64.
-    SecretUrlSafe,
-    /// The secret is no base64.
-    SecretNotBase64,
-    /// A limit or a duration is zero, which would refuse every delivery.
-    Zero {
-        /// The builder's method.
-        setting: &'static str,
-    },
-    /// An error can only be answered with a status from 400 to 599: anything else would tell the
-    /// sender that the delivery was taken.
-    StatusNotAnError {
-        /// The status that was asked for.
-        status: u16,
-    },
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoKeys => f.write_str("neither a signing secret nor public keys were given"),
-            Self::AnyGoogleProject => f.write_str(
-                "public keys prove that Google sent a delivery, not that it is yours: set an endpoint token, or call `allow_any_google_project`",
-            ),
-            Self::EndpointTokenTooShort => {
-                f.write_str("the endpoint token has fewer than 22 characters, so less than 128 bits")
-            }
-            Self::EndpointTokenAlphabet => f.write_str(
-                "the endpoint token may have letters, digits, `-` and `_` only",
-            ),
-            Self::EndpointTokenUnset => {
-                f.write_str("the environment variable for the endpoint token is not set")
-            }
-            Self::NoRandomness => f.write_str("the operating system gave no random bytes"),
-            Self::SecretEmpty => f.write_str("the signing secret is empty"),
-            Self::SecretTooShort { bytes } => write!(
-                f,
-                "the signing secret decodes to {bytes} bytes; at least 16 are needed, 24 to 64 are usual"
-            ),
-            Self::SecretQuoted => {
-                f.write_str("the signing secret is wrapped in quotes; give it without them")
-            }
-            Self::SecretIsSignature => f.write_str(
-                "the signing secret starts with `v1,`, which belongs to a signature; a secret starts with `whsec_`",
-            ),
-            Self::SecretIsAsymmetric => f.write_str(
-                "the signing secret starts with `whsk_` or `whpk_`, an asymmetric key; a shared secret starts with `whsec_`",
-            ),
-            Self::SecretHasWhitespace => f.write_str(
-                "the signing secret has white space inside; give several secrets one at a time",
-            ),
-            Self::SecretUrlSafe => f.write_str(
-                "the signing secret uses the url-safe alphabet (`-`, `_`); standard base64 (`+`, `/`) is needed",
-            ),
-            Self::SecretNotBase64 => f.write_str("the signing secret is no standard base64"),
-            Self::Zero { setting } => write!(f, "`{setting}` is zero, which would refuse every delivery"),
-            Self::StatusNotAnError { status } => {
-                write!(f, "{status} is no error status; 400 to 599 are")
-            }
-        }
-    }
-}
-
-impl Error for ConfigError {}
 
 /// What was wrong with a delivery, as a plain value to match on.
 ///
@@ -139,7 +35,16 @@ pub enum VerifyErrorKind {
     UnsupportedScheme,
     /// No key made any of the signatures. 400.
     SignatureMismatch,
-    /// No key is valid now, for instance because every secret has reached its end. 503.
+    /// A token is malformed, or against the rules for tokens. 400.
+    InvalidToken,
+    /// A token is for somebody else. 400.
+    WrongAudience,
+    /// A token names a key that is not among the public keys. 400.
+    UnknownKey,
+    /// The body that came with a token says something else than the token. 400.
+    BodyMismatch,
+    /// No key is valid now: every secret has reached its end, or the public keys cannot be
+    /// fetched. 503.
     KeysUnavailable,
     /// The body is longer than the limit. 413.
     BodyTooLarge,
@@ -149,6 +54,10 @@ pub enum VerifyErrorKind {
     BodyIncomplete,
     /// The deliveries in flight hold as much memory as they may. 503.
     Overloaded,
+    /// The app's own check (`accept_if`) does not want it. 400.
+    NotAccepted,
+    /// The app's own check (`accept_if`) failed or took too long. 503.
+    AcceptanceFailed,
     /// The handler did not answer in time. 503.
     HandlerTimeout,
 }
@@ -170,11 +79,17 @@ impl VerifyErrorKind {
             Self::TimestampTooNew => "timestamp_too_new",
             Self::UnsupportedScheme => "unsupported_scheme",
             Self::SignatureMismatch => "signature_mismatch",
+            Self::InvalidToken => "invalid_token",
+            Self::WrongAudience => "wrong_audience",
+            Self::UnknownKey => "unknown_key",
+            Self::BodyMismatch => "body_mismatch",
             Self::KeysUnavailable => "keys_unavailable",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::BodyIncomplete => "body_incomplete",
             Self::Overloaded => "overloaded",
+            Self::NotAccepted => "not_accepted",
+            Self::AcceptanceFailed => "acceptance_failed",
             Self::HandlerTimeout => "handler_timeout",
         }
     }
@@ -185,7 +100,10 @@ impl VerifyErrorKind {
             Self::MethodNotAllowed => 405,
             Self::BodyTimeout => 408,
             Self::BodyTooLarge => 413,
-            Self::KeysUnavailable | Self::Overloaded | Self::HandlerTimeout => 503,
+            Self::KeysUnavailable
+            | Self::Overloaded
+            | Self::AcceptanceFailed
+            | Self::HandlerTimeout => 503,
             Self::WrongEndpoint
             | Self::MissingHeader
             | Self::ConflictingHeader
@@ -196,7 +114,12 @@ impl VerifyErrorKind {
             | Self::TimestampTooNew
             | Self::UnsupportedScheme
             | Self::SignatureMismatch
-            | Self::BodyIncomplete => 400,
+            | Self::InvalidToken
+            | Self::WrongAudience
+            | Self::UnknownKey
+            | Self::BodyMismatch
+            | Self::BodyIncomplete
+            | Self::NotAccepted => 400,
         }
     }
 }
@@ -229,11 +152,17 @@ pub(crate) enum Detail {
     },
     /// The entry versions that were present, cleaned of anything that could forge a log line.
     Versions(Arc<str>),
+    /// A name that the sender chose.
+    #[cfg(feature = "jwt")]
+    Named(Arc<str>),
     /// A limit in bytes.
+    #[cfg(feature = "receiver")]
     Limit(usize),
     /// A limit in time.
+    #[cfg(feature = "receiver")]
     After(Duration),
     /// Another error.
+    #[cfg(feature = "receiver")]
     Source(Arc<dyn Error + Send + Sync>),
 }
 
@@ -246,6 +175,7 @@ impl VerifyError {
         }
     }
 
+    #[cfg(feature = "receiver")]
     pub(crate) fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
@@ -296,11 +226,17 @@ impl fmt::Display for VerifyError {
             Kind::SignatureMismatch => {
                 "no key of this receiver made any of the signatures: another secret, or another body than was signed"
             }
+            Kind::InvalidToken => "the token is not what it should be",
+            Kind::WrongAudience => "the token is for somebody else",
+            Kind::UnknownKey => "the token names a key that is not among the public keys",
+            Kind::BodyMismatch => "the body says something else than the token",
             Kind::KeysUnavailable => "no key is valid now",
             Kind::BodyTooLarge => "the body is too large",
             Kind::BodyTimeout => "the body did not arrive in time",
             Kind::BodyIncomplete => "the body broke off",
             Kind::Overloaded => "the deliveries in flight hold as much memory as they may",
+            Kind::NotAccepted => "the app's own check does not want it",
+            Kind::AcceptanceFailed => "the app's own check gave no answer",
             Kind::HandlerTimeout => "the handler did not answer in time",
         })?;
         match &self.detail {
@@ -314,8 +250,13 @@ impl fmt::Display for VerifyError {
                 )
             }
             Detail::Versions(found) => write!(f, ": found {found}"),
+            #[cfg(feature = "jwt")]
+            Detail::Named(name) => write!(f, ": {name:?}"),
+            #[cfg(feature = "receiver")]
             Detail::Limit(bytes) => write!(f, ": more than {bytes} bytes"),
+            #[cfg(feature = "receiver")]
             Detail::After(limit) => write!(f, ": {limit:?}"),
+            #[cfg(feature = "receiver")]
             Detail::Source(source) => write!(f, ": {source}"),
         }
     }
@@ -335,6 +276,7 @@ impl fmt::Debug for VerifyError {
 impl Error for VerifyError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.detail {
+            #[cfg(feature = "receiver")]
             Detail::Source(source) => Some(source.as_ref()),
             _ => None,
         }

@@ -1,0 +1,126 @@
+use std::error::Error;
+use std::fmt;
+
+/// A mistake in the configuration, found while building.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Neither a secret nor public keys were given, so nothing could ever be verified.
+    NoKeys,
+    /// Public keys are trusted that all of Google's customers share, and nothing ties a delivery to
+    /// this project: set an [`EndpointToken`](crate::EndpointToken) or a check of your own
+    /// (`accept_if`), or say `allow_any_google_project`.
+    AnyGoogleProject,
+    /// The endpoint token is shorter than 22 characters, which hold 128 bits.
+    EndpointTokenTooShort,
+    /// The endpoint token has other characters than letters, digits, `-` and `_`.
+    EndpointTokenAlphabet,
+    /// The environment variable for the endpoint token is not set.
+    EndpointTokenUnset,
+    /// The JWT form was switched on without public keys to check tokens with.
+    JwtWithoutKeys,
+    /// The audience or the issuer that tokens are to name is empty.
+    JwtNameEmpty,
+    /// The URL to fetch keys from cannot be read.
+    KeysUrlInvalid,
+    /// The URL to fetch keys from is no `https`. Only this machine itself may be asked without.
+    KeysUrlInsecure,
+    /// The HTTP client that fetches keys cannot be made, for instance because this machine has no
+    /// certificates of authorities.
+    HttpClient {
+        /// What it says.
+        reason: String,
+    },
+    /// The operating system gave no random bytes.
+    NoRandomness,
+    /// The secret is empty.
+    SecretEmpty,
+    /// The secret decodes to fewer than 16 bytes, which could be guessed. Standard Webhooks asks
+    /// for 24 to 64.
+    SecretTooShort {
+        /// How many bytes it decodes to.
+        bytes: usize,
+    },
+    /// The secret is wrapped in quotes, as from an `.env` file that was read verbatim.
+    SecretQuoted,
+    /// The secret starts with `v1,`: that is a signature, or a secret with a signature's prefix.
+    SecretIsSignature,
+    /// The secret starts with `whsk_` or `whpk_`: those are asymmetric keys.
+    SecretIsAsymmetric,
+    /// The secret has white space inside, as if two were pasted into one.
+    SecretHasWhitespace,
+    /// The secret is in the url-safe alphabet (`-`, `_`); Google issues standard base64.
+    SecretUrlSafe,
+    /// The secret is no base64.
+    SecretNotBase64,
+    /// A limit or a duration is zero, which would refuse every delivery.
+    Zero {
+        /// The builder's method.
+        setting: &'static str,
+    },
+    /// An error can only be answered with a status from 400 to 599: anything else would tell the
+    /// sender that the delivery was taken.
+    StatusNotAnError {
+        /// The status that was asked for.
+        status: u16,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoKeys => f.write_str("neither a signing secret nor public keys were given"),
+            Self::AnyGoogleProject => f.write_str(
+                "public keys prove that Google sent a delivery, not that it is yours: set an endpoint token or `accept_if`, or call `allow_any_google_project`",
+            ),
+            Self::EndpointTokenTooShort => {
+                f.write_str("the endpoint token has fewer than 22 characters, so less than 128 bits")
+            }
+            Self::EndpointTokenAlphabet => f.write_str(
+                "the endpoint token may have letters, digits, `-` and `_` only",
+            ),
+            Self::EndpointTokenUnset => {
+                f.write_str("the environment variable for the endpoint token is not set")
+            }
+            Self::JwtWithoutKeys => f.write_str(
+                "the JWT form wants public keys: call `google_keys`, `jwks_url`, `key_source` or `jwks`",
+            ),
+            Self::JwtNameEmpty => f.write_str("the audience or the issuer of tokens is empty"),
+            Self::KeysUrlInvalid => f.write_str("the URL to fetch keys from cannot be read"),
+            Self::KeysUrlInsecure => f.write_str(
+                "the URL to fetch keys from is no `https`, and not of this machine itself",
+            ),
+            Self::HttpClient { reason } => {
+                write!(f, "the HTTP client that fetches keys cannot be made: {reason}")
+            }
+            Self::NoRandomness => f.write_str("the operating system gave no random bytes"),
+            Self::SecretEmpty => f.write_str("the signing secret is empty"),
+            Self::SecretTooShort { bytes } => write!(
+                f,
+                "the signing secret decodes to {bytes} bytes; at least 16 are needed, 24 to 64 are usual"
+            ),
+            Self::SecretQuoted => {
+                f.write_str("the signing secret is wrapped in quotes; give it without them")
+            }
+            Self::SecretIsSignature => f.write_str(
+                "the signing secret starts with `v1,`, which belongs to a signature; a secret starts with `whsec_`",
+            ),
+            Self::SecretIsAsymmetric => f.write_str(
+                "the signing secret starts with `whsk_` or `whpk_`, an asymmetric key; a shared secret starts with `whsec_`",
+            ),
+            Self::SecretHasWhitespace => f.write_str(
+                "the signing secret has white space inside; give several secrets one at a time",
+            ),
+            Self::SecretUrlSafe => f.write_str(
+                "the signing secret uses the url-safe alphabet (`-`, `_`); standard base64 (`+`, `/`) is needed",
+            ),
+            Self::SecretNotBase64 => f.write_str("the signing secret is no standard base64"),
+            Self::Zero { setting } => write!(f, "`{setting}` is zero, which would refuse every delivery"),
+            Self::StatusNotAnError { status } => {
+                write!(f, "{status} is no error status; 400 to 599 are")
+            }
+        }
+    }
+}
+
+impl Error for ConfigError {}

@@ -1,0 +1,134 @@
+//! Keys over HTTPS.
+
+use std::fmt;
+
+use reqwest::{Client, Url, header, redirect};
+
+use super::set::MAX_BYTES;
+use super::source::{FetchedKeys, KeyFuture, KeySource};
+use crate::error::{BoxError, Chain, ConfigError};
+
+/// Where Google publishes the keys of dynamic webhooks (its webhooks guide).
+pub const GOOGLE_KEYS_URL: &str = "https://generativelanguage.googleapis.com/.well-known/jwks.json";
+
+/// Fetches keys from a URL: HTTPS only, but for this machine itself; no redirects; 64 KiB at most.
+///
+/// The certificates of authorities are the operating system's. `HTTPS_PROXY` and `NO_PROXY` are
+/// honoured.
+pub struct HttpKeySource {
+    client: Client,
+    url: Url,
+}
+
+impl HttpKeySource {
+    /// From `url`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::KeysUrlInvalid`], [`ConfigError::KeysUrlInsecure`],
+    /// [`ConfigError::HttpClient`].
+    pub fn new(url: &str) -> Result<Self, ConfigError> {
+        let url = Url::parse(url).map_err(|_| ConfigError::KeysUrlInvalid)?;
+        let loopback = is_loopback(&url);
+        match url.scheme() {
+            "https" => {}
+            "http" if loopback => {}
+            _ => return Err(ConfigError::KeysUrlInsecure),
+        }
+        let mut client = Client::builder()
+            .redirect(redirect::Policy::none())
+            // Asked once an hour, and perhaps from a runtime that is gone by then.
+            .pool_max_idle_per_host(0)
+            .user_agent(concat!("gemini-webhooks/", env!("CARGO_PKG_VERSION")));
+        if loopback {
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(|error| ConfigError::HttpClient {
+            reason: Chain(&error).to_string(),
+        })?;
+        Ok(Self { client, url })
+    }
+
+    /// From [`GOOGLE_KEYS_URL`].
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::HttpClient`].
+    pub fn google() -> Result<Self, ConfigError> {
+        Self::new(GOOGLE_KEYS_URL)
+    }
+
+    async fn get(&self) -> Result<FetchedKeys, BoxError> {
+        let mut response = self.client.get(self.url.clone()).send().await?;
+        if response.status() != 200 {
+            return Err(format!("it answered {}", response.status()).into());
+        }
+        let mut json = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if chunk.len() > MAX_BYTES - json.len() {
+                return Err("it is longer than 64 KiB".into());
+            }
+            json.extend_from_slice(&chunk);
+        }
+        let cache_control: Vec<&str> = response
+            .headers()
+            .get_all(header::CACHE_CONTROL)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        Ok(FetchedKeys::new(json).cache_control(&cache_control.join(",")))
+    }
+}
+
+impl KeySource for HttpKeySource {
+    fn fetch(&self) -> KeyFuture<'_> {
+        Box::pin(self.get())
+    }
+}
+
+impl fmt::Debug for HttpKeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpKeySource")
+            .field("url", &self.url.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_urls_are_asked() {
+        use ConfigError::{KeysUrlInsecure, KeysUrlInvalid};
+        for (url, mistake) in [
+            (GOOGLE_KEYS_URL, None),
+            ("https://example.com/jwks.json", None),
+            ("http://127.0.0.1:8080/jwks.json", None),
+            ("http://127.8.8.8/", None),
+            ("http://[::1]:80/", None),
+            ("http://localhost/", None),
+            ("http://example.com/", Some(KeysUrlInsecure)),
+            ("http://localhost.example.com/", Some(KeysUrlInsecure)),
+            ("http://127.0.0.1.example.com/", Some(KeysUrlInsecure)),
+            ("http://127.0.0.1@example.com/", Some(KeysUrlInsecure)),
+            ("http://10.0.0.1/", Some(KeysUrlInsecure)),
+            ("http://0.0.0.0/", Some(KeysUrlInsecure)),
+            ("http://[::ffff:127.0.0.1]/", Some(KeysUrlInsecure)),
+            ("file:///etc/jwks.json", Some(KeysUrlInsecure)),
+            ("jwks.json", Some(KeysUrlInvalid)),
+            ("", Some(KeysUrlInvalid)),
+        ] {
+            assert_eq!(HttpKeySource::new(url).err(), mistake, "{url}");
+        }
+    }
+}

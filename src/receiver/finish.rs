@@ -1,0 +1,151 @@
+//! From the last byte of the body to the handler.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::intake::Held;
+use super::{Delivery, Flight};
+use crate::error::VerifyError;
+use crate::event::GeminiEvent;
+use crate::verifier::{Checked, Failure, KeySet};
+
+/// A delivery that is authentic, ready for the handler.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Received {
+    /// The event.
+    pub event: GeminiEvent,
+    /// How it came.
+    pub delivery: Delivery,
+    /// For the inner service: the body, byte for byte; or the payload of a token that carried the
+    /// event instead.
+    pub body: Bytes,
+    /// To be kept while the handler runs, and told how it ended.
+    pub flight: Flight,
+}
+
+type Outcome = Result<Received, VerifyError>;
+
+/// The future of [`Intake::finish`](super::Intake::finish). Nearly always it is ready when it is
+/// first polled: it waits where a public key is not known yet, and for the app's own check.
+#[must_use = "futures do nothing unless polled"]
+pub struct Finish {
+    state: State,
+}
+
+/// What need not wait costs no box.
+enum State {
+    Ready(Option<Outcome>),
+    Waiting(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+}
+
+impl Finish {
+    fn ready(outcome: Outcome) -> Self {
+        Self {
+            state: State::Ready(Some(outcome)),
+        }
+    }
+
+    fn waiting(future: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self {
+            state: State::Waiting(Box::pin(future)),
+        }
+    }
+}
+
+impl Future for Finish {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        match &mut self.state {
+            #[expect(clippy::expect_used, reason = "a future is not polled once it is done")]
+            State::Ready(outcome) => Poll::Ready(outcome.take().expect("polled after it was done")),
+            State::Waiting(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl fmt::Debug for Finish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Ready(_) => "ready",
+            State::Waiting(_) => "waiting",
+        };
+        f.debug_tuple("Finish").field(&state).finish()
+    }
+}
+
+/// A delivery whose body is there.
+pub(super) struct Arrived {
+    pub(super) checked: Checked,
+    pub(super) body: Bytes,
+    pub(super) held: Held,
+}
+
+impl Arrived {
+    /// Step 6, at once where the keys are known.
+    pub(super) fn finish(self) -> Finish {
+        #[cfg(feature = "jwks")]
+        let keys = self.held.receiver.shared.keys.current();
+        #[cfg(not(feature = "jwks"))]
+        let keys = None;
+        match self.verify(keys.as_ref()) {
+            Ok(verified) => self.accept(verified),
+            Err(Failure::Refused(error)) => Finish::ready(Err(self.refuse(error))),
+            #[cfg(feature = "jwks")]
+            Err(Failure::UnknownKey(error)) => Finish::waiting(async move {
+                let others = self.held.receiver.shared.keys.others(keys.as_ref(), error);
+                let verified = others
+                    .await
+                    .and_then(|others| self.verify(Some(&others)).map_err(Failure::into_error));
+                match verified {
+                    Ok(verified) => self.accept(verified).await,
+                    Err(error) => Err(self.refuse(error)),
+                }
+            }),
+        }
+    }
+
+    /// Who signed it, and the bytes of the event that were signed.
+    fn verify(&self, keys: Option<&KeySet>) -> Result<(Delivery, Bytes), Failure> {
+        let verified = self.checked.verify_under(keys, &self.body)?;
+        let delivery = Delivery::new(self.checked.shared_id(), &verified);
+        #[cfg(feature = "jwt")]
+        if let Some(token) = verified.token() {
+            return Ok((delivery, token.payload.clone()));
+        }
+        Ok((delivery, self.body.clone()))
+    }
+
+    /// Steps 7 and 8.
+    fn accept(self, (delivery, body): (Delivery, Bytes)) -> Finish {
+        let event = GeminiEvent::parse(body.clone());
+        let Some(acceptance) = &self.held.receiver.shared.acceptance else {
+            return Finish::ready(Ok(self.received(event, delivery, body)));
+        };
+        let acceptance = acceptance.clone();
+        Finish::waiting(async move {
+            match acceptance.ask(event.clone(), delivery.clone()).await {
+                Ok(()) => Ok(self.received(event, delivery, body)),
+                Err(error) => Err(self.refuse(error)),
+            }
+        })
+    }
+
+    fn received(self, event: GeminiEvent, delivery: Delivery, body: Bytes) -> Received {
+        let flight = Flight::new(delivery.clone(), event.clone(), self.held);
+        Received {
+            event,
+            delivery,
+            body,
+            flight,
+        }
+    }
+
+    fn refuse(&self, error: VerifyError) -> VerifyError {
+        self.held.receiver.refuse(error, Some(self.checked.id()))
+    }
+}

@@ -1,0 +1,94 @@
+//! The public keys of a receiver.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::error::{Detail, VerifyError, VerifyErrorKind};
+use crate::jwks::{FetchError, KeyCache, KeySet, KeySource};
+
+use super::WebhookReceiver;
+
+/// Where a receiver is to have its keys from.
+#[derive(Clone, Debug)]
+pub(super) enum KeysFrom {
+    Set(KeySet),
+    Source(Arc<dyn KeySource>),
+}
+
+#[derive(Debug)]
+pub(super) enum Keys {
+    None,
+    Given(KeySet),
+    Fetched(KeyCache),
+}
+
+impl Keys {
+    pub(super) fn new(
+        from: Option<KeysFrom>,
+        clock: &Arc<dyn Clock>,
+        max_stale: std::time::Duration,
+    ) -> Self {
+        match from {
+            None => Self::None,
+            Some(KeysFrom::Set(keys)) => Self::Given(keys),
+            Some(KeysFrom::Source(source)) => {
+                Self::Fetched(KeyCache::new(source, Arc::clone(clock), max_stale))
+            }
+        }
+    }
+
+    /// Those to verify with, at once.
+    pub(super) fn current(&self) -> Option<KeySet> {
+        match self {
+            Self::None => None,
+            Self::Given(keys) => Some(keys.clone()),
+            Self::Fetched(cache) => cache.current(),
+        }
+    }
+
+    /// Those to try after the ones that were `seen`, or why there are none: `error` if it is the
+    /// delivery's fault.
+    pub(super) async fn others(
+        &self,
+        seen: Option<&KeySet>,
+        error: VerifyError,
+    ) -> Result<KeySet, VerifyError> {
+        let Self::Fetched(cache) = self else {
+            return Err(error);
+        };
+        match cache.others(seen).await {
+            Ok(others) => others.ok_or(error),
+            Err(failure) => Err(VerifyError::new(
+                VerifyErrorKind::KeysUnavailable,
+                Detail::Source(Arc::new(failure)),
+            )),
+        }
+    }
+}
+
+impl WebhookReceiver {
+    /// Waits until public keys are known, fetching them if they are not: before an app takes
+    /// traffic, and in a readiness probe. At once where no keys are to be fetched.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be fetched. At once if that was found out a moment ago.
+    pub async fn ready(&self) -> Result<(), FetchError> {
+        match &self.shared.keys {
+            Keys::Fetched(cache) => cache.ready().await,
+            Keys::None | Keys::Given(_) => Ok(()),
+        }
+    }
+
+    /// Fetches the public keys now, however fresh they are: when a key is known to be withdrawn.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be fetched. Those that are known stay in use.
+    pub async fn refresh_keys(&self) -> Result<(), FetchError> {
+        match &self.shared.keys {
+            Keys::Fetched(cache) => cache.refresh().await,
+            Keys::None | Keys::Given(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The form of dynamic webhooks that Google's guide shows: a compact RS256 JWT (RFC 7515, RFC 7519)
+//! in place of the signature. Nothing but the token is signed, so the token is the event.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use jsonwebtoken::Algorithm;
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Detail, VerifyError, VerifyErrorKind};
+use crate::jwks::KeySet;
+use crate::verifier::Failure;
+
+mod claims;
+mod rs256;
+
+pub(crate) use rs256::PublicKey;
+
+/// A sender sends one, perhaps two while it changes keys.
+pub(crate) const MAX_TOKENS: usize = 4;
+
+/// What tokens are held to, beyond their signature.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JwtRules {
+    /// `aud` must be one of these.
+    pub(crate) audiences: Vec<String>,
+    /// `iss` must be this.
+    pub(crate) issuer: Option<String>,
+}
+
+/// What is known of a token that is in order.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedToken {
+    pub(crate) key_id: Arc<str>,
+    /// The claims as they were signed: the event.
+    pub(crate) payload: Bytes,
+    /// `jti`, else the digest of the token: what a repeat is known by, since `webhook-id` is not
+    /// signed.
+    pub(crate) claim_id: Arc<str>,
+    /// In seconds since the Unix epoch.
+    pub(crate) valid_until: u64,
+}
+
+impl JwtRules {
+    /// Whether a key of `keys` signed `token`, for us, for now, and `body` agrees with it.
+    pub(crate) fn verify(
+        &self,
+        keys: Option<&KeySet>,
+        token: &[u8],
+        body: &[u8],
+        (now, tolerance): (u64, u64),
+    ) -> Result<SignedToken, Failure> {
+        let token = Token::read(token)?;
+        let named = |keys: &'_ KeySet| keys.named(&token.kid).next().is_some();
+        let Some(keys) = keys.filter(|keys| named(keys)) else {
+            let kid = token.kid.chars().take(64).collect::<String>();
+            let kid = Detail::Named(kid.into());
+            return Err(Failure::UnknownKey(VerifyError::new(
+                VerifyErrorKind::UnknownKey,
+                kid,
+            )));
+        };
+        let key_id = keys
+            .named(&token.kid)
+            .find(|(_, key)| key.signed(&token.signature, token.signed))
+            .map(|(id, _)| Arc::clone(id))
+            .ok_or(VerifyError::from(VerifyErrorKind::SignatureMismatch))?;
+        // Only now: what nobody signed is not worth reading.
+        let payload = decode(token.payload).ok_or(refuse("its payload is no base64url"))?;
+        let claims = self.claims(&payload, now, tolerance)?;
+        claims::check_body(&payload, body)?;
+        Ok(SignedToken {
+            key_id,
+            claim_id: claims.jti.unwrap_or_else(|| token.digest()).into(),
+            valid_until: claims.valid_until,
+            payload: payload.into(),
+        })
+    }
+}
+
+/// A token that is well-formed, under RS256, and names a key.
+struct Token<'a> {
+    text: &'a [u8],
+    /// Header and payload as they stand in the text.
+    signed: &'a [u8],
+    kid: String,
+    payload: &'a [u8],
+    signature: Vec<u8>,
+}
+
+impl<'a> Token<'a> {
+    fn read(text: &'a [u8]) -> Result<Self, VerifyError> {
+        let mut parts = text.split(|byte| *byte == b'.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(refuse("it has not three parts"));
+        };
+        let signed = text.split_at(header.len() + 1 + payload.len()).0;
+        let signature = decode(signature).ok_or(refuse("its signature is no base64url"))?;
+        // The one of the token's header that says how to check it is not asked what it would like:
+        // no other algorithm, no key of its own (`jwk`, `jku`, `x5c`, `x5u`), no extension.
+        let header = jsonwebtoken::decode_header(text)
+            .map_err(|_| refuse("its header is no JSON object with a known `alg`"))?;
+        if header.alg != Algorithm::RS256 {
+            return Err(refuse("its `alg` is not RS256"));
+        }
+        if header.crit.is_some() {
+            return Err(refuse("it asks for extensions (`crit`)"));
+        }
+        let kid = header.kid.ok_or(refuse("it names no key (`kid`)"))?;
+        Ok(Self {
+            text,
+            signed,
+            kid,
+            payload,
+            signature,
+        })
+    }
+
+    fn digest(&self) -> String {
+        format!(
+            "sha256-{}",
+            URL_SAFE_NO_PAD.encode(Sha256::digest(self.text))
+        )
+    }
+}
+
+/// Base64url without padding, canonical (RFC 7515, 2).
+fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+fn refuse(why: &'static str) -> VerifyError {
+    VerifyError::new(VerifyErrorKind::InvalidToken, Detail::Text(why))
+}

@@ -1,0 +1,273 @@
+//! What a verifier accepts, and in which order it looks.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::{DEFAULT_TOLERANCE, Signed, Verified};
+use crate::error::{Detail, VerifyError, VerifyErrorKind};
+use crate::headers::{DeliveryHeaders, Fields, MAX_SIGNATURE};
+#[cfg(feature = "jwks")]
+pub(crate) use crate::jwks::KeySet;
+#[cfg(feature = "jwks")]
+use crate::scheme::ed25519;
+#[cfg(feature = "jwt")]
+use crate::scheme::jwt::{self, JwtRules};
+use crate::scheme::{Scheme, hmac};
+use crate::secret::{Keyring, SigningSecret};
+
+/// There are no public keys without the feature.
+#[cfg(not(feature = "jwks"))]
+pub(crate) enum KeySet {}
+
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    /// For `v1`.
+    pub(super) keyring: Option<Keyring>,
+    /// For `v1a` and tokens.
+    #[cfg(feature = "jwks")]
+    pub(super) keys: PublicKeys,
+    /// Tokens are accepted if there is an audience.
+    #[cfg(feature = "jwt")]
+    pub(super) jwt: JwtRules,
+    pub(super) tolerance: Duration,
+}
+
+/// Whether a verifier takes public keys, and which.
+#[cfg(feature = "jwks")]
+#[derive(Clone, Debug, Default)]
+pub(super) enum PublicKeys {
+    #[default]
+    None,
+    Given(KeySet),
+    /// Handed over with each delivery.
+    Later,
+}
+
+/// Why a delivery does not verify.
+pub(crate) enum Failure {
+    Refused(VerifyError),
+    /// As far as is known; a public key that is not known yet may have signed it.
+    #[cfg(feature = "jwks")]
+    UnknownKey(VerifyError),
+}
+
+impl Failure {
+    pub(crate) fn into_error(self) -> VerifyError {
+        match self {
+            Self::Refused(error) => error,
+            #[cfg(feature = "jwks")]
+            Self::UnknownKey(error) => error,
+        }
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            keyring: None,
+            #[cfg(feature = "jwks")]
+            keys: PublicKeys::None,
+            #[cfg(feature = "jwt")]
+            jwt: JwtRules::default(),
+            tolerance: DEFAULT_TOLERANCE,
+        }
+    }
+}
+
+impl Rules {
+    /// Steps 2 to 4: the headers, the window, a scheme that is configured.
+    pub(super) fn check<'h>(
+        &self,
+        headers: &DeliveryHeaders<'h>,
+        now: SystemTime,
+    ) -> Result<Fields<'h>, VerifyError> {
+        let fields = headers.parse(self.max_signature())?;
+        self.check_window(fields.sent_at, now)?;
+        let keyring = self.keyring.as_ref();
+        let v1 = keyring.filter(|_| hmac::candidates(&fields).next().is_some());
+        if v1.is_some_and(|keyring| keyring.valid_at(now).next().is_some()) {
+            return Ok(fields);
+        }
+        #[cfg(feature = "jwks")]
+        if self.has_public_candidate(&fields) {
+            return Ok(fields);
+        }
+        Err(match v1 {
+            Some(_) => {
+                let why = Detail::Text("every signing secret has reached its end");
+                VerifyError::new(VerifyErrorKind::KeysUnavailable, why)
+            }
+            None => {
+                let mut found = fields.signatures.versions();
+                if fields.signatures.tokens().next().is_some() {
+                    found += "; a token is taken where public keys and `accept_jwt` are configured (feature `jwt`)";
+                }
+                VerifyError::new(
+                    VerifyErrorKind::UnsupportedScheme,
+                    Detail::Versions(found.into()),
+                )
+            }
+        })
+    }
+
+    #[cfg(not(feature = "jwt"))]
+    fn max_signature(&self) -> usize {
+        MAX_SIGNATURE
+    }
+
+    #[cfg(feature = "jwt")]
+    fn max_signature(&self) -> usize {
+        match self.takes_tokens() {
+            true => crate::headers::MAX_SIGNATURE_WITH_TOKENS,
+            false => MAX_SIGNATURE,
+        }
+    }
+
+    #[cfg(feature = "jwt")]
+    fn takes_tokens(&self) -> bool {
+        !self.jwt.audiences.is_empty()
+    }
+
+    #[cfg(feature = "jwks")]
+    fn has_public_candidate(&self, fields: &Fields<'_>) -> bool {
+        if matches!(self.keys, PublicKeys::None) {
+            return false;
+        }
+        #[cfg(feature = "jwt")]
+        if self.takes_tokens() && fields.signatures.tokens().next().is_some() {
+            return true;
+        }
+        ed25519::candidates(fields).next().is_some()
+    }
+
+    pub(super) fn given_keys(&self) -> Option<&KeySet> {
+        #[cfg(feature = "jwks")]
+        if let PublicKeys::Given(keys) = &self.keys {
+            return Some(keys);
+        }
+        None
+    }
+
+    fn check_window(&self, sent_at: u64, now: SystemTime) -> Result<(), VerifyError> {
+        let now = unix_seconds(now);
+        let tolerance = self.tolerance.as_secs();
+        let seconds = now.abs_diff(sent_at);
+        if seconds <= tolerance {
+            return Ok(());
+        }
+        let kind = if sent_at < now {
+            VerifyErrorKind::TimestampTooOld
+        } else {
+            VerifyErrorKind::TimestampTooNew
+        };
+        Err(VerifyError::new(kind, Detail::Off { seconds, tolerance }))
+    }
+
+    /// Step 6: any key that is valid now, of any scheme that is configured. `keys` are the public
+    /// ones, if any are known.
+    pub(super) fn verify<'a>(
+        &'a self,
+        keys: Option<&'a KeySet>,
+        fields: &Fields<'a>,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Result<Verified<'a>, Failure> {
+        let verified = |signed| Verified {
+            id: fields.id,
+            sent_at: fields.sent_at,
+            signed,
+        };
+        if let Some(key_id) = self.secret(fields, body, now) {
+            return Ok(verified(Signed::Delivery(Scheme::V1, key_id)));
+        }
+        #[cfg(feature = "jwks")]
+        if self.has_public_candidate(fields) {
+            return self.verify_publicly(keys, fields, body, now).map(verified);
+        }
+        #[cfg(not(feature = "jwks"))]
+        let _ = keys;
+        Err(mismatch(fields).into())
+    }
+
+    /// The id of the secret that signed.
+    fn secret(&self, fields: &Fields<'_>, body: &[u8], now: SystemTime) -> Option<&Arc<str>> {
+        let keyring = self.keyring.as_ref()?;
+        hmac::candidates(fields).next()?;
+        keyring
+            .valid_at(now)
+            .find(|secret| secret.mac().signed(fields, body))
+            .map(SigningSecret::shared_key_id)
+    }
+
+    #[cfg(feature = "jwks")]
+    fn verify_publicly<'a>(
+        &'a self,
+        keys: Option<&'a KeySet>,
+        fields: &Fields<'a>,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Result<Signed<'a>, Failure> {
+        if let Some(key_id) = keys.and_then(|keys| keys.signer(fields, body)) {
+            return Ok(Signed::Delivery(Scheme::V1a, key_id));
+        }
+        // Entries that are no signatures under any key are not worth asking for keys.
+        let unknown = ed25519::signatures(fields).next().is_some();
+        #[cfg(feature = "jwt")]
+        if self.takes_tokens() {
+            return self.verify_tokens(keys, fields, body, now, unknown);
+        }
+        #[cfg(not(feature = "jwt"))]
+        let _ = now;
+        Err(failure(mismatch(fields), unknown))
+    }
+
+    /// `unknown`: a key that is not known may have made another signature of the list.
+    #[cfg(feature = "jwt")]
+    fn verify_tokens<'a>(
+        &self,
+        keys: Option<&KeySet>,
+        fields: &Fields<'_>,
+        body: &[u8],
+        now: SystemTime,
+        mut unknown: bool,
+    ) -> Result<Signed<'a>, Failure> {
+        let time = (unix_seconds(now), self.tolerance.as_secs());
+        let mut error = None;
+        for token in fields.signatures.tokens().take(jwt::MAX_TOKENS) {
+            match self.jwt.verify(keys, token, body, time) {
+                Ok(token) => return Ok(Signed::Token(Box::new(token))),
+                Err(why) => {
+                    unknown |= matches!(why, Failure::UnknownKey(_));
+                    error = Some(why.into_error());
+                }
+            }
+        }
+        Err(failure(error.unwrap_or_else(|| mismatch(fields)), unknown))
+    }
+}
+
+#[cfg(feature = "jwks")]
+fn failure(error: VerifyError, unknown: bool) -> Failure {
+    if unknown {
+        Failure::UnknownKey(error)
+    } else {
+        Failure::Refused(error)
+    }
+}
+
+fn mismatch(fields: &Fields<'_>) -> VerifyError {
+    let found = Detail::Versions(fields.signatures.versions().into());
+    VerifyError::new(VerifyErrorKind::SignatureMismatch, found)
+}
+
+/// A clock before 1970 is a broken clock: everything is then too new, and refused.
+fn unix_seconds(now: SystemTime) -> u64 {
+    now.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
