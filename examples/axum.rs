@@ -1,12 +1,18 @@
-//! A complete small receiver of static webhooks.
+//! A complete small receiver of static and dynamic webhooks.
 //!
 //! ```text
-//! WEBHOOK_SIGNING_SECRET=whsec_… cargo run --example axum --features axum,tracing
+//! WEBHOOK_SIGNING_SECRET=whsec_… cargo run --example axum --features axum,jwt,tracing
 //! ```
 //!
+//! | | |
+//! |---|---|
+//! | `LISTEN_ADDR` | `127.0.0.1:8000` if unset |
+//! | `WEBHOOK_SIGNING_SECRET` | one or several, separated by white space, for `POST /gemini-callback` |
+//! | `WEBHOOK_ENDPOINT_TOKEN` | what `POST /gemini-webhook-dynamic?token=…` must carry |
+//! | `GEMINI_WEBHOOK_AUDIENCE` | takes tokens (JWT) for this audience on that route, too |
+//! | `GEMINI_JWKS_URL` | where public keys are; Google's if unset |
+//!
 //! Each event that is handled is one JSON line on stdout; the log goes to stderr (`RUST_LOG`).
-//! `LISTEN_ADDR` is `127.0.0.1:8000` unless set. Several secrets, for a rotation, are separated
-//! by white space.
 
 use std::env;
 use std::error::Error;
@@ -17,7 +23,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use gemini_webhooks::{Delivery, GeminiEvent, VerifyLayer, WebhookReceiver};
+use gemini_webhooks::{Delivery, EndpointToken, GeminiEvent, VerifyLayer, WebhookReceiver};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -57,22 +63,54 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The route exists only with a secret: without one nothing could be verified.
 fn app() -> Result<Router, Box<dyn Error>> {
+    let mut app = Router::new();
+    if let Some(receiver) = static_receiver()? {
+        let on_event = post(on_event).route_layer(VerifyLayer::new(receiver));
+        app = app.route("/gemini-callback", on_event);
+    }
+    let on_event = post(on_event).route_layer(VerifyLayer::new(dynamic_receiver()?));
+    Ok(app.route("/gemini-webhook-dynamic", on_event))
+}
+
+/// For webhooks that are registered once, with a shared secret. Without one nothing could be
+/// verified, so there is no route then.
+fn static_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
     let secrets = env::var("WEBHOOK_SIGNING_SECRET").unwrap_or_default();
+    if secrets.trim().is_empty() {
+        warn!("WEBHOOK_SIGNING_SECRET is not set: /gemini-callback answers 404");
+        return Ok(None);
+    }
     let mut builder = WebhookReceiver::builder();
     for secret in secrets.split_whitespace() {
         builder = builder.signing_secret(secret);
     }
-    if secrets.trim().is_empty() {
-        warn!("WEBHOOK_SIGNING_SECRET is not set: /gemini-callback answers 404");
-        return Ok(Router::new());
-    }
     let receiver = builder
         .build()
         .map_err(|error| format!("WEBHOOK_SIGNING_SECRET: {error}"))?;
-    let on_event = post(on_event).route_layer(VerifyLayer::new(receiver));
-    Ok(Router::new().route("/gemini-callback", on_event))
+    Ok(Some(receiver))
+}
+
+/// For webhooks that are named in a job's request, under Google's keys.
+fn dynamic_receiver() -> Result<WebhookReceiver, Box<dyn Error>> {
+    let mut builder = match env::var("GEMINI_JWKS_URL") {
+        Ok(url) => WebhookReceiver::builder().jwks_url(url),
+        Err(_) => WebhookReceiver::builder().google_keys(),
+    };
+    builder = if env::var_os("WEBHOOK_ENDPOINT_TOKEN").is_some() {
+        let token = EndpointToken::from_env("WEBHOOK_ENDPOINT_TOKEN")
+            .map_err(|error| format!("WEBHOOK_ENDPOINT_TOKEN: {error}"))?;
+        builder.endpoint_token(token)
+    } else {
+        warn!(
+            "WEBHOOK_ENDPOINT_TOKEN is not set: any Google project may send to /gemini-webhook-dynamic"
+        );
+        builder.allow_any_google_project()
+    };
+    if let Ok(audience) = env::var("GEMINI_WEBHOOK_AUDIENCE") {
+        builder = builder.accept_jwt(audience);
+    }
+    Ok(builder.build()?)
 }
 
 /// Stands for what your app does: put the event where it will not get lost, then answer. An

@@ -472,6 +472,11 @@ mod tests {
                 SENT,
                 ["scheme", "found v1a, v2"],
             ),
+            (
+                "eyJhbGciOiJSUzI1NiJ9.e30.AAAA".to_owned(),
+                SENT,
+                ["found a token (JWT)", "`accept_jwt`"],
+            ),
         ] {
             let error = verify(&verifier, &signature, b"{}", at(now)).unwrap_err();
             for shown in [error.to_string(), format!("{error:?}")] {

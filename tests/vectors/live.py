@@ -1,10 +1,11 @@
-"""Drives a running example receiver over loopback, with the official libraries as signers.
+"""Drives a running example receiver over loopback, with others' libraries as signers: the official
+Standard Webhooks ones, and for dynamic webhooks `cryptography` and PyJWT.
 
     python live.py EXAMPLE
 
-EXAMPLE is the program; it keeps the contract of the examples: LISTEN_ADDR and
-WEBHOOK_SIGNING_SECRET, deliveries at /gemini-callback, a JSON line on stdout for each run of the
-handler, an orderly end at SIGTERM.
+EXAMPLE is the program; it keeps the contract of the examples: what `examples/axum.rs` says of its
+environment, deliveries at /gemini-callback and /gemini-webhook-dynamic, a JSON line on stdout for
+each run of the handler, an orderly end at SIGTERM.
 """
 
 import base64
@@ -16,12 +17,17 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import jwt
 import standardwebhooks
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 FOREIGN = pathlib.Path(__file__).parent.parent.parent / "target" / "foreign"
 NEW, OLD, OTHER = ("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(3))
@@ -41,8 +47,8 @@ def check(what, found, expected):
 class Receiver:
     """The example, with its log read until it listens."""
 
-    def __init__(self, program, secret):
-        env = {**os.environ, "LISTEN_ADDR": "127.0.0.1:0", "NO_COLOR": "1", "RUST_LOG": "info"}
+    def __init__(self, program, secret, **more):
+        env = {**os.environ, "LISTEN_ADDR": "127.0.0.1:0", "NO_COLOR": "1", "RUST_LOG": "info", **more}
         env.pop("WEBHOOK_SIGNING_SECRET", None)
         if secret is not None:
             env["WEBHOOK_SIGNING_SECRET"] = secret
@@ -52,6 +58,7 @@ class Receiver:
             self.log.append(line)
             if found := re.search(r"listening on (http://[0-9.:]+)", line):
                 self.url = found[1] + "/gemini-callback"
+                self.dynamic = found[1] + "/gemini-webhook-dynamic"
                 return
         sys.exit("the example did not start: " + "".join(self.log))
 
@@ -128,6 +135,112 @@ def jobs_of(language):
     return jobs, answers, runs
 
 
+class KeyServer:
+    """Publishes keys, in Google's place."""
+
+    def __init__(self):
+        self.keys, self.fetches = [], 0
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                server.fetches += 1
+                body = json.dumps({"keys": server.keys}).encode()
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/jwks.json"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+def b64url(data):
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def drive_dynamic(program):
+    """Deliveries under public keys; returns how many were sent."""
+    google, stranger = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    issuer, forger = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+    public = issuer.public_key().public_numbers()
+    server = KeyServer()
+    server.keys = [
+        {"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": b64url(google.public_key().public_bytes_raw())},
+        {"kty": "RSA", "kid": "rsa", "n": b64url(public.n.to_bytes(256, "big")), "e": "AQAB"},
+    ]
+    token = secrets.token_urlsafe(24)
+    receiver = Receiver(program, None, GEMINI_JWKS_URL=server.url, WEBHOOK_ENDPOINT_TOKEN=token,
+                        GEMINI_WEBHOOK_AUDIENCE="live")
+    event = {"type": "batch.succeeded", "version": "v1", "timestamp": "2026-01-22T12:00:00Z",
+             "data": {"id": "batches/1", "output_file_uri": "files/ü"}, "user_metadata": {"by": "python"}}
+    body = json.dumps(event, ensure_ascii=False)
+    received = [200, '{"status":"received"}']
+    sent, runs = 0, []
+
+    def send(name, signature, expected, body=body, target=f"?token={token}", scheme="v1a"):
+        nonlocal sent
+        sent += 1
+        now = str(int(time.time()))
+        id = f"msg_{name.replace(' ', '_')}"
+        headers = {"webhook-id": id, "webhook-timestamp": now, "webhook-signature": signature(id, now)}
+        check(f"the answer to {name}", post(receiver.dynamic + target, headers, body), expected)
+        if expected == received:
+            runs.append(dict(webhook_id=id, scheme=scheme, **event))
+
+    def ed25519(key):
+        return lambda id, now: "v1a," + base64.b64encode(key.sign(f"{id}.{now}.{body}".encode())).decode()
+
+    def rs256(key, **claims):
+        now = int(time.time())
+        claims = {**event, "aud": "live", "iat": now, "exp": now + 600, "jti": secrets.token_hex(8), **claims}
+        return lambda *_: jwt.encode(claims, key, "RS256", headers={"kid": "rsa"})
+
+    def refused(code, status=400):
+        return [status, json.dumps({"error": code}, separators=(",", ":"))]
+
+    send("no endpoint token", ed25519(google), refused("wrong_endpoint"), target="")
+    send("another endpoint token", ed25519(google), refused("wrong_endpoint"), target="?token=" + "x" * 32)
+    check("the fetches before a delivery is ours", server.fetches, 0)
+    for number in range(3):
+        send(f"v1a {number}", ed25519(google), received)
+        send(f"token {number}", rs256(issuer), received, body="", scheme="jwt")
+    send("token with its event as a body", rs256(issuer), received, scheme="jwt")
+    send("a foreign key", ed25519(stranger), refused("signature_mismatch"))
+    send("tampered with", ed25519(google), refused("signature_mismatch"), body=body.replace("batches/1", "batches/2"))
+    send("a foreign key under a known name", rs256(forger), refused("signature_mismatch"), body="")
+    send("a token for another", rs256(issuer, aud="other"), refused("wrong_audience"), body="")
+    send("an expired token", rs256(issuer, exp=int(time.time()) - 400), refused("timestamp_too_old"), body="")
+    send("another body than the token's", rs256(issuer), refused("body_mismatch"), body='{"type":"x"}')
+    check("the fetches for all of them", server.fetches, 1)
+    server.stop()
+    send("the key server gone", ed25519(google), received)
+    code, lines = receiver.stop(signal.SIGTERM)
+    check("the exit code after SIGTERM", code, 0)
+    check("the handler's runs", lines, runs)
+    log = "".join(receiver.log)
+    check("the endpoint token in the log", token in log, False)
+    check("the reason in the log", "names" in log or "no key of this receiver" in log, True)
+
+    # Keys that cannot be fetched: nothing is lost, the sender is to come again.
+    receiver = Receiver(program, None, GEMINI_JWKS_URL=server.url)
+    runs.clear()
+    send("no key server", ed25519(google), refused("keys_unavailable", 503), target="")
+    code, lines = receiver.stop(signal.SIGINT)
+    check("the handler's runs without keys", lines, [])
+    log = "".join(receiver.log)
+    check("the reason in the log", "public keys not fetched" in log and "any Google project" in log, True)
+    return sent
+
+
 def main(program):
     began = time.monotonic()
     receiver = Receiver(program, f" {NEW}\n{OLD} ")
@@ -150,9 +263,10 @@ def main(program):
     check("the reason in the log", "WEBHOOK_SIGNING_SECRET" in "".join(bare.log), True)
     check("the exit code after SIGINT", bare.stop(signal.SIGINT)[0], 0)
 
+    sent += drive_dynamic(program)
     for failure in failures:
         print(failure)
-    print(f"{sent} deliveries by the official libraries, {len(runs)} handled, "
+    print(f"{sent} deliveries signed by other libraries, "
           f"{len(failures)} surprises, {time.monotonic() - began:.1f} s")
     return 1 if failures else 0
 
