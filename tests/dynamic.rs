@@ -230,20 +230,19 @@ async fn what_a_key_server_may_do() {
     let many = |count: u8| (0..count).map(|number| signer(number + 1).jwk());
     let weak =
         r#"{"kty":"RSA","kid":"weak","e":"AQAB","n":""#.to_owned() + &"_".repeat(171) + "\"}";
-    let cases: [(&str, Box<dyn Fn()>); 10] = [
-        ("no keys", Box::new(|| server.publish([]))),
-        ("503", Box::new(|| server.fail())),
-        ("a redirect", Box::new(|| server.redirect(&elsewhere.url()))),
-        ("never answers", Box::new(|| server.stall())),
-        ("no JSON", Box::new(|| server.send("<html>"))),
-        ("nothing", Box::new(|| server.send(""))),
-        ("another shape", Box::new(|| server.send(signer(1).jwk()))),
-        (
-            "65 KiB",
-            Box::new(|| server.send(testing::key_set([signer(1).jwk()]) + &" ".repeat(65 * 1024))),
-        ),
-        ("17 keys", Box::new(|| server.publish(many(17)))),
-        ("1024 bits", Box::new(|| server.publish([weak.clone()]))),
+    let cases: [(&str, &dyn Fn()); 10] = [
+        ("no keys", &|| server.publish([])),
+        ("503", &|| server.fail()),
+        ("a redirect", &|| server.redirect(&elsewhere.url())),
+        ("never answers", &|| server.stall()),
+        ("no JSON", &|| server.send("<html>")),
+        ("nothing", &|| server.send("")),
+        ("another shape", &|| server.send(signer(1).jwk())),
+        ("65 KiB", &|| {
+            server.send(testing::key_set([signer(1).jwk()]) + &" ".repeat(65 * 1024));
+        }),
+        ("17 keys", &|| server.publish(many(17))),
+        ("1024 bits", &|| server.publish([weak.clone()])),
     ];
     for (what, prepare) in cases {
         let app = App::with_keys_of(&server);

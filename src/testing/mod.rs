@@ -26,19 +26,20 @@ use crate::scheme::Scheme;
 use crate::secret::SigningSecret;
 
 mod clock;
-#[cfg(feature = "jwks")]
+// These bring in more than the tests of this crate by itself need.
+#[cfg(all(feature = "jwks", feature = "testing"))]
 mod key_server;
-#[cfg(feature = "jwks")]
+#[cfg(all(feature = "jwks", feature = "testing"))]
 mod public;
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", feature = "testing"))]
 mod tokens;
 
 pub use clock::ManualClock;
-#[cfg(feature = "jwks")]
+#[cfg(all(feature = "jwks", feature = "testing"))]
 pub use key_server::JwksServer;
-#[cfg(feature = "jwks")]
+#[cfg(all(feature = "jwks", feature = "testing"))]
 pub use public::{Ed25519Signer, key_set};
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", feature = "testing"))]
 pub use tokens::{Rs256Signer, claims};
 
 /// A secret that everybody knows, in the form that Google issues. For tests only.

@@ -138,7 +138,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// The first thing wrong with it, in the order of [`VerifyErrorKind`].
+    /// The first thing wrong with it, in the order of
+    /// [`VerifyErrorKind`](crate::VerifyErrorKind).
     pub fn verify<'a>(
         &'a self,
         headers: &DeliveryHeaders<'a>,
@@ -206,7 +207,7 @@ impl Checked {
     ///
     /// # Errors
     ///
-    /// [`VerifyErrorKind::SignatureMismatch`], or what is wrong with a token.
+    /// [`VerifyErrorKind::SignatureMismatch`](crate::VerifyErrorKind::SignatureMismatch), or what is wrong with a token.
     pub fn verify(&self, body: &[u8]) -> Result<Verified<'_>, VerifyError> {
         self.verify_under(self.rules.given_keys(), body)
             .map_err(Failure::into_error)

@@ -74,7 +74,14 @@ impl JwtRules {
             return Err(refuse("`iss` is not the issuer that is configured"));
         }
         if !self.is_for_us(aud) {
-            return Err(VerifyErrorKind::WrongAudience.into());
+            // Whoever configures this needs to know; and the token is authentic.
+            let aud: String = aud
+                .map_or("no `aud`", RawValue::get)
+                .chars()
+                .take(256)
+                .collect();
+            let aud = Detail::Named(aud.into());
+            return Err(VerifyError::new(VerifyErrorKind::WrongAudience, aud));
         }
         let jti = jti
             .and_then(string)
