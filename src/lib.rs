@@ -16,6 +16,8 @@ mod json;
 pub mod jwks;
 #[cfg(feature = "receiver")]
 pub mod receiver;
+#[cfg(feature = "receiver")]
+pub mod replay;
 mod scheme;
 mod secret;
 #[cfg(any(test, feature = "testing"))]

@@ -57,7 +57,7 @@ impl Outcome {
         }
     }
 
-    fn is_success(self) -> bool {
+    pub(crate) fn is_success(self) -> bool {
         self.status()
             .is_some_and(|status| (200..300).contains(&status))
     }
@@ -100,6 +100,65 @@ pub(crate) fn ran(delivery: &Delivery, type_name: Option<&str>, outcome: Outcome
     }
     #[cfg(not(feature = "tracing"))]
     let _ = (delivery, type_name, outcome.name(), message);
+}
+
+/// A copy of an event that has been handled.
+pub(crate) fn repeated(delivery: &Delivery) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(
+        target: "gemini_webhooks",
+        webhook_id = delivery.id(),
+        scheme = delivery.scheme().as_str(),
+        outcome = "repeated",
+        status = 200,
+        "delivery of an event that has been handled"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = delivery;
+}
+
+/// A claim could not be kept. What the handler did stands.
+pub(crate) fn claim_lost(delivery: &Delivery) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(
+        target: "gemini_webhooks",
+        webhook_id = delivery.id(),
+        scheme = delivery.scheme().as_str(),
+        "handled, but the lease ended before and another delivery claimed the event: it may be handled twice"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = delivery;
+}
+
+/// The guard did not do what it was asked for.
+pub(crate) fn guard_failed(
+    operation: &str,
+    error: &crate::replay::GuardError,
+    delivery: &Delivery,
+) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(
+        target: "gemini_webhooks",
+        webhook_id = delivery.id(),
+        scheme = delivery.scheme().as_str(),
+        operation,
+        reason = %error,
+        "the replay guard failed: the event may be handled twice, or again when the lease has ended"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = (operation, error, delivery);
+}
+
+/// Handled events are forgotten while a retry may still come.
+pub(crate) fn short_retention(retention: Duration) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "gemini_webhooks",
+        ?retention,
+        "handled events are remembered for less than a day, for which Google tries again"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = retention;
 }
 
 /// Public keys were fetched.

@@ -46,8 +46,14 @@ impl App {
         }
     }
 
+    /// It handles the same event again and again: the keys are what matters.
     fn with_keys_of(server: &JwksServer) -> Self {
-        Self::new(|builder| builder.jwks_url(server.url()).allow_any_google_project())
+        Self::new(|builder| {
+            builder
+                .jwks_url(server.url())
+                .allow_any_google_project()
+                .without_replay_protection()
+        })
     }
 
     fn now(&self) -> u64 {
@@ -346,23 +352,25 @@ async fn a_shared_secret_never_waits_for_keys() {
 async fn a_copy_of_a_token_under_another_id_is_the_same_claim() {
     let rsa = Rs256Signer::generate("rsa").unwrap();
     let keys = KeySet::from_json(testing::key_set([rsa.jwk()]).as_bytes()).unwrap();
-    let app = App::new(|builder| {
+    let open = |builder: WebhookReceiverBuilder| {
         builder
-            .jwks(keys)
+            .jwks(keys.clone())
             .allow_any_google_project()
             .accept_jwt(AUDIENCE)
-    });
+    };
+    let guarded = App::new(&open);
+    let app = App::new(|builder| open(builder).without_replay_protection());
     let plain = testing::claims(EVENT, AUDIENCE, app.now()).unwrap();
     let named = plain.replacen('{', r#"{"jti":"one","#, 1);
     for claims in [&plain, &named] {
         for (id, age) in [("msg_1", 0), ("msg_2", 100)] {
-            assert_eq!(
-                app.post("/", rsa.sign(id, app.now() - age, claims), "")
-                    .await,
-                ok()
-            );
+            for app in [&app, &guarded] {
+                let headers = rsa.sign(id, app.now() - age, claims);
+                assert_eq!(app.post("/", headers, "").await, ok());
+            }
         }
     }
+    assert_eq!((app.handled(), guarded.handled()), (4, 2));
     let handled = app.handled.lock().unwrap();
     let claims: Vec<&str> = handled
         .iter()

@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::routing::{MethodRouter, post};
 use gemini_webhooks::{
     Clock as _, DeliveryHeaders, GeminiEvent, Keyring, SigningSecret, SystemClock, Verifier,
-    VerifyLayer, WebhookReceiver, testing,
+    VerifyLayer, WebhookReceiver, replay::MemoryGuard, testing,
 };
 use gemini_webhooks_benches::{Contender, compare, event_of, median};
 use tokio::net::TcpListener;
@@ -28,7 +28,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const BODY: usize = 512;
 /// More than a turn sends, so that each request has an id of its own.
-const IDS: usize = 200_000;
+const IDS: usize = 300_000;
 const TURNS: usize = 7;
 const SECONDS: u32 = 2;
 
@@ -50,7 +50,16 @@ fn app(name: &str) -> Result<Router, Error> {
         "hash" => post(hash),
         "event" => post(event),
         "layer" => {
-            let builder = WebhookReceiver::builder().signing_secret(testing::SECRET);
+            // With room for all that is sent.
+            let builder = WebhookReceiver::builder()
+                .signing_secret(testing::SECRET)
+                .guard("bench", MemoryGuard::new().with_capacity(10_000_000));
+            post(on_event).route_layer(VerifyLayer::new(builder.build()?))
+        }
+        "unguarded" => {
+            let builder = WebhookReceiver::builder()
+                .signing_secret(testing::SECRET)
+                .without_replay_protection();
             post(on_event).route_layer(VerifyLayer::new(builder.build()?))
         }
         other => return Err(format!("no app is called {other:?}").into()),
@@ -113,7 +122,8 @@ fn in_process() -> Result<(), Error> {
     let runtime = runtime()?;
     let body = Bytes::from(event_of(BODY));
     let secret = testing::SECRET.parse()?;
-    let heads = (0..4096)
+    // A contender is called less often, so that each delivery has an id of its own.
+    let heads = (0..80_000)
         .map(|n| {
             let mut headers = HeaderMap::new();
             for (name, value) in lines(&secret, n, std::str::from_utf8(&body)?)? {
@@ -124,10 +134,12 @@ fn in_process() -> Result<(), Error> {
         .collect::<Result<Vec<_>, Error>>()?;
     let contender = |title, name| {
         let mut app = app(name)?;
-        let (runtime, body, mut heads) = (&runtime, body.clone(), heads.iter().cycle());
+        let (runtime, body, mut heads) = (&runtime, body.clone(), heads.iter());
         Ok::<_, Error>(Contender::new(title, move || {
             let mut request = Request::post("/gemini-callback").body(Body::from(body.clone()));
-            if let (Ok(request), Some(head)) = (&mut request, heads.next()) {
+            let head = heads.next();
+            assert!(head.is_some(), "more calls than ids");
+            if let (Ok(request), Some(head)) = (&mut request, head) {
                 *request.headers_mut() = head.clone();
             }
             let answered = request.map(|request| runtime.block_on(app.call(request)));
@@ -141,6 +153,7 @@ fn in_process() -> Result<(), Error> {
             contender("and headers", "headers")?,
             contender("and hash", "hash")?,
             contender("and event", "event")?,
+            contender("VerifyLayer without a guard", "unguarded")?,
             contender("VerifyLayer", "layer")?,
         ],
     );
@@ -213,10 +226,10 @@ struct Turn {
 }
 
 fn under_load() -> Result<(), Error> {
-    let files = write_deliveries()?;
     let servers = [Server::start("bare")?, Server::start("layer")?];
     let mut turns: [Vec<Turn>; 2] = [Vec::new(), Vec::new()];
-    for _ in 0..TURNS {
+    for turn in 0..TURNS {
+        let files = write_deliveries(turn)?;
         for (server, turns) in servers.iter().zip(&mut turns) {
             let before = server.processor_time()?;
             let (rate, requests) = wrk(&server.address, &files)?;
@@ -256,14 +269,14 @@ fn under_load() -> Result<(), Error> {
     Ok(())
 }
 
-/// The body, the values of each delivery, and what makes `wrk` send them.
-fn write_deliveries() -> Result<PathBuf, Error> {
+/// The body, the values of each delivery of a turn, and what makes `wrk` send them.
+fn write_deliveries(turn: usize) -> Result<PathBuf, Error> {
     let folder = env::temp_dir().join(format!("gemini-webhooks-bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     let body = event_of(BODY);
     let secret = testing::SECRET.parse()?;
     let mut values = String::new();
-    for n in 0..IDS {
+    for n in turn * IDS..(turn + 1) * IDS {
         let [(_, id), (_, timestamp), (_, signature)] = lines(&secret, n, &body)?;
         values.push_str(&format!("{id} {timestamp} {signature}\n"));
     }

@@ -58,6 +58,10 @@ pub enum VerifyErrorKind {
     NotAccepted,
     /// The app's own check (`accept_if`) failed or took too long. 503.
     AcceptanceFailed,
+    /// Another delivery of the same event is being handled. 409.
+    InFlight,
+    /// The guard that remembers events cannot answer. 503.
+    GuardUnavailable,
     /// The handler did not answer in time. 503.
     HandlerTimeout,
 }
@@ -90,6 +94,8 @@ impl VerifyErrorKind {
             Self::Overloaded => "overloaded",
             Self::NotAccepted => "not_accepted",
             Self::AcceptanceFailed => "acceptance_failed",
+            Self::InFlight => "in_flight",
+            Self::GuardUnavailable => "guard_unavailable",
             Self::HandlerTimeout => "handler_timeout",
         }
     }
@@ -98,11 +104,13 @@ impl VerifyErrorKind {
     fn default_status(self) -> u16 {
         match self {
             Self::MethodNotAllowed => 405,
+            Self::InFlight => 409,
             Self::BodyTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::KeysUnavailable
             | Self::Overloaded
             | Self::AcceptanceFailed
+            | Self::GuardUnavailable
             | Self::HandlerTimeout => 503,
             Self::WrongEndpoint
             | Self::MissingHeader
@@ -194,12 +202,12 @@ impl VerifyError {
         self.status
     }
 
-    /// How long the sender should wait before it tries again, for what is not its fault (503).
+    /// How long the sender should wait before it tries again, for what is not its fault (503, 409).
     /// The value of the `Retry-After` header.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         // Long enough to spread the retries, short enough for an event to stay useful.
-        (self.kind.default_status() == 503).then_some(Duration::from_secs(5))
+        matches!(self.kind.default_status(), 409 | 503).then_some(Duration::from_secs(5))
     }
 }
 
@@ -237,6 +245,8 @@ impl fmt::Display for VerifyError {
             Kind::Overloaded => "the deliveries in flight hold as much memory as they may",
             Kind::NotAccepted => "the app's own check does not want it",
             Kind::AcceptanceFailed => "the app's own check gave no answer",
+            Kind::InFlight => "another delivery of the same event is being handled",
+            Kind::GuardUnavailable => "the event cannot be claimed",
             Kind::HandlerTimeout => "the handler did not answer in time",
         })?;
         match &self.detail {

@@ -6,14 +6,16 @@ use std::time::{Duration, SystemTime};
 
 #[cfg(feature = "jwks")]
 use super::keys::{Keys, KeysFrom};
-use super::{Acceptance, Delivery, Shared, WebhookReceiver};
+use super::{Acceptance, Claims, Delivery, Shared, WebhookReceiver};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoint::{EndpointToken, EndpointTokens};
 use crate::error::{BoxError, ConfigError, VerifyErrorKind};
 use crate::event::GeminiEvent;
 #[cfg(feature = "jwks")]
 use crate::jwks::{HttpKeySource, KeySet, KeySource};
+use crate::replay::{MemoryGuard, ReplayGuard};
 use crate::secret::Keyring;
+use crate::trace;
 use crate::verifier::{DEFAULT_TOLERANCE, Verifier};
 
 /// Payloads are thin, a few hundred bytes.
@@ -21,9 +23,13 @@ const DEFAULT_MAX_BODY_BYTES: usize = 64 * 1024;
 const DEFAULT_MAX_BUFFERED_BYTES: usize = 256 * 1024 * 1024;
 const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Google tries for a day.
+const DEFAULT_LEASE: Duration = Duration::from_secs(120);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Google tries for a day; and a margin.
+const DEFAULT_RETENTION: Duration = Duration::from_secs(25 * 60 * 60);
+const DEFAULT_GUARD_TIMEOUT: Duration = Duration::from_secs(2);
 #[cfg(feature = "jwks")]
-const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT_MAX_STALE: Duration = DAY;
 
 /// Builds a [`WebhookReceiver`].
 ///
@@ -43,6 +49,11 @@ pub struct WebhookReceiverBuilder {
     #[cfg(feature = "jwt")]
     issuer: Option<String>,
     acceptance: Option<Acceptance>,
+    guard: Guard,
+    lease: Duration,
+    retention: Duration,
+    guard_timeout: Duration,
+    handle_unclaimed: bool,
     endpoint_tokens: EndpointTokens,
     tolerance: Duration,
     max_body_bytes: usize,
@@ -52,6 +63,15 @@ pub struct WebhookReceiverBuilder {
     statuses: Vec<(VerifyErrorKind, u16)>,
     clock: Arc<dyn Clock>,
     mistake: Option<ConfigError>,
+}
+
+/// What remembers events.
+#[derive(Clone, Debug)]
+enum Guard {
+    /// A memory guard of the receiver's own.
+    Memory,
+    Given(Arc<str>, Arc<dyn ReplayGuard>),
+    None,
 }
 
 impl Default for WebhookReceiverBuilder {
@@ -69,6 +89,11 @@ impl Default for WebhookReceiverBuilder {
             #[cfg(feature = "jwt")]
             issuer: None,
             acceptance: None,
+            guard: Guard::Memory,
+            lease: DEFAULT_LEASE,
+            retention: DEFAULT_RETENTION,
+            guard_timeout: DEFAULT_GUARD_TIMEOUT,
+            handle_unclaimed: false,
             endpoint_tokens: EndpointTokens::default(),
             tolerance: DEFAULT_TOLERANCE,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
@@ -231,6 +256,56 @@ impl WebhookReceiverBuilder {
         self
     }
 
+    /// Remembers events with this guard, so that each is handled once. A [`MemoryGuard`] of the
+    /// receiver's own by default, which is enough for one process and forgets when it ends.
+    ///
+    /// `namespace` tells apart what shares a guard: apps, and the environments of one. It must be
+    /// the same on all replicas, and another in staging than in production, or they would swallow
+    /// each other's events.
+    pub fn guard(mut self, namespace: impl AsRef<str>, guard: impl ReplayGuard) -> Self {
+        let namespace = namespace.as_ref();
+        if namespace.is_empty() {
+            return self.mistaken(ConfigError::NamespaceEmpty);
+        }
+        self.guard = Guard::Given(namespace.into(), Arc::new(guard));
+        self
+    }
+
+    /// Remembers nothing: **each copy and each retry of an event reaches the handler**, which must
+    /// see to it that this does no harm.
+    pub fn without_replay_protection(mut self) -> Self {
+        self.guard = Guard::None;
+        self
+    }
+
+    /// How long an event may be in flight before another delivery of it may be handled: what a
+    /// process that died in between holds up. 120 seconds by default; longer than
+    /// [`handler_timeout`](Self::handler_timeout).
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// How long a handled event is remembered. 25 hours by default: Google tries for a day. At least
+    /// twice the [`tolerance`](Self::tolerance); a token is remembered as long as it is accepted.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// How long an answer of the guard is waited for. 2 seconds by default. Beyond, 503.
+    pub fn guard_timeout(mut self, timeout: Duration) -> Self {
+        self.guard_timeout = timeout;
+        self
+    }
+
+    /// Handles an event although the guard cannot answer, instead of 503: **while the guard is
+    /// down, copies and retries reach the handler.**
+    pub fn handle_unclaimed_while_guard_fails(mut self) -> Self {
+        self.handle_unclaimed = true;
+        self
+    }
+
     /// How far the timestamp may be off, either way, in whole seconds. Five minutes by default,
     /// as Google's guide asks.
     pub fn tolerance(mut self, tolerance: Duration) -> Self {
@@ -295,12 +370,14 @@ impl WebhookReceiverBuilder {
             ("max_buffered_bytes", self.max_buffered_bytes == 0),
             ("body_timeout", self.body_timeout.is_zero()),
             ("handler_timeout", self.handler_timeout.is_zero()),
+            ("guard_timeout", self.guard_timeout.is_zero()),
         ] {
             if zero {
                 return Err(ConfigError::Zero { setting });
             }
         }
         let verifier = self.verifier()?;
+        let claims = self.claims()?;
         #[cfg(feature = "jwks")]
         let keys = Keys::new(self.keys, &self.clock, self.max_stale);
         Ok(WebhookReceiver {
@@ -310,6 +387,7 @@ impl WebhookReceiverBuilder {
                 #[cfg(feature = "jwks")]
                 keys,
                 acceptance: self.acceptance,
+                claims,
                 max_body_bytes: self.max_body_bytes,
                 max_buffered_bytes: self.max_buffered_bytes,
                 buffered: AtomicUsize::new(0),
@@ -359,6 +437,35 @@ impl WebhookReceiverBuilder {
         } else {
             Err(ConfigError::NoKeys)
         }
+    }
+
+    /// How events are claimed, if they are.
+    fn claims(&self) -> Result<Option<Claims>, ConfigError> {
+        let (namespace, guard) = match &self.guard {
+            Guard::None => return Ok(None),
+            Guard::Given(namespace, guard) => (Arc::clone(namespace), Arc::clone(guard)),
+            Guard::Memory => {
+                let guard = MemoryGuard::new().by_clock(Arc::clone(&self.clock));
+                ("".into(), Arc::new(guard) as Arc<dyn ReplayGuard>)
+            }
+        };
+        if self.lease <= self.handler_timeout {
+            return Err(ConfigError::LeaseTooShort);
+        }
+        if self.retention < self.tolerance.saturating_mul(2) {
+            return Err(ConfigError::RetentionTooShort);
+        }
+        if self.retention < DAY {
+            trace::short_retention(self.retention);
+        }
+        Ok(Some(Claims {
+            guard,
+            namespace,
+            lease: self.lease,
+            retention: self.retention,
+            timeout: self.guard_timeout,
+            handle_unclaimed: self.handle_unclaimed,
+        }))
     }
 
     /// The first mistake is the one to tell.

@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use super::claims::Claims;
+use crate::replay::Claim;
 use crate::scheme::Scheme;
 use crate::verifier::Verified;
 
@@ -20,20 +23,35 @@ struct DeliveryInner {
     key_id: Arc<str>,
     /// Where it is not the id.
     claim_id: Option<Arc<str>>,
+    /// Of a token.
+    accepted_until: Option<SystemTime>,
+    claim: Option<Claim>,
 }
 
 impl Delivery {
-    pub(super) fn new(id: Arc<str>, verified: &Verified<'_>) -> Self {
+    pub(super) fn new(id: Arc<str>, verified: &Verified<'_>, claims: Option<&Claims>) -> Self {
+        #[cfg(feature = "jwt")]
+        let claim_id = verified.token().map(|token| Arc::clone(&token.claim_id));
+        #[cfg(not(feature = "jwt"))]
+        let claim_id: Option<Arc<str>> = None;
+        let claim = claims.map(|claims| {
+            claims.of(
+                verified.scheme(),
+                Arc::clone(claim_id.as_ref().unwrap_or(&id)),
+            )
+        });
         Self {
             inner: Arc::new(DeliveryInner {
                 id,
                 timestamp: verified.timestamp(),
                 scheme: verified.scheme(),
                 key_id: Arc::clone(verified.shared_key_id()),
+                claim_id,
                 #[cfg(feature = "jwt")]
-                claim_id: verified.token().map(|token| Arc::clone(&token.claim_id)),
+                accepted_until: verified.token_valid_until(),
                 #[cfg(not(feature = "jwt"))]
-                claim_id: None,
+                accepted_until: None,
+                claim,
             }),
         }
     }
@@ -74,6 +92,19 @@ impl Delivery {
     #[must_use]
     pub fn claim_id(&self) -> &str {
         self.inner.claim_id.as_ref().unwrap_or(&self.inner.id)
+    }
+
+    /// The claim on the event, for an app that settles it in a transaction of its own. `None` where
+    /// events are not claimed
+    /// ([`without_replay_protection`](crate::WebhookReceiverBuilder::without_replay_protection)).
+    #[must_use]
+    pub fn claim(&self) -> Option<&Claim> {
+        self.inner.claim.as_ref()
+    }
+
+    /// Until when a copy of it would be accepted, where the timestamp does not say so.
+    pub(super) fn accepted_until(&self) -> Option<SystemTime> {
+        self.inner.accepted_until
     }
 
     /// Which key signed it: [`SigningSecret::key_id`](crate::SigningSecret::key_id), or the name of

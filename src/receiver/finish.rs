@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::claims::within;
 use super::intake::Held;
-use super::{Delivery, Flight};
+use super::{Delivery, Flight, WebhookReceiver};
 use crate::error::VerifyError;
 use crate::event::GeminiEvent;
 use crate::verifier::{Checked, Failure, KeySet};
@@ -27,10 +28,21 @@ pub struct Received {
     pub flight: Flight,
 }
 
-type Outcome = Result<Received, VerifyError>;
+/// What is to be done with a delivery that is authentic.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "an adapter must answer both")]
+pub enum Finished {
+    /// Run the handler.
+    Run(Received),
+    /// The event has been handled: answer 200, without the handler.
+    Repeat,
+}
+
+type Outcome = Result<Finished, VerifyError>;
 
 /// The future of [`Intake::finish`](super::Intake::finish). Nearly always it is ready when it is
-/// first polled: it waits where a public key is not known yet, and for the app's own check.
+/// first polled: it waits where a public key is not known yet, for the app's own check, and for a guard that
+/// has to ask a store.
 #[must_use = "futures do nothing unless polled"]
 pub struct Finish {
     state: State,
@@ -78,6 +90,17 @@ impl fmt::Debug for Finish {
     }
 }
 
+/// A claim that was asked for and not answered yet, abandoned on drop.
+struct Pending<'a>(&'a WebhookReceiver, &'a Delivery);
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if let Some(claims) = &self.0.shared.claims {
+            claims.abandon(self.1);
+        }
+    }
+}
+
 /// A delivery whose body is there.
 pub(super) struct Arrived {
     pub(super) checked: Checked,
@@ -112,7 +135,8 @@ impl Arrived {
     /// Who signed it, and the bytes of the event that were signed.
     fn verify(&self, keys: Option<&KeySet>) -> Result<(Delivery, Bytes), Failure> {
         let verified = self.checked.verify_under(keys, &self.body)?;
-        let delivery = Delivery::new(self.checked.shared_id(), &verified);
+        let claims = self.held.receiver.shared.claims.as_ref();
+        let delivery = Delivery::new(self.checked.shared_id(), &verified, claims);
         #[cfg(feature = "jwt")]
         if let Some(token) = verified.token() {
             return Ok((delivery, token.payload.clone()));
@@ -124,24 +148,57 @@ impl Arrived {
     fn accept(self, (delivery, body): (Delivery, Bytes)) -> Finish {
         let event = GeminiEvent::parse(body.clone());
         let Some(acceptance) = &self.held.receiver.shared.acceptance else {
-            return Finish::ready(Ok(self.received(event, delivery, body)));
+            return self.claim(event, delivery, body);
         };
         let acceptance = acceptance.clone();
         Finish::waiting(async move {
             match acceptance.ask(event.clone(), delivery.clone()).await {
-                Ok(()) => Ok(self.received(event, delivery, body)),
+                Ok(()) => self.claim(event, delivery, body).await,
                 Err(error) => Err(self.refuse(error)),
             }
         })
     }
 
-    fn received(self, event: GeminiEvent, delivery: Delivery, body: Bytes) -> Received {
-        let flight = Flight::new(delivery.clone(), event.clone(), self.held);
-        Received {
-            event,
-            delivery,
-            body,
-            flight,
+    /// Step 9.
+    fn claim(self, event: GeminiEvent, delivery: Delivery, body: Bytes) -> Finish {
+        let claims = self.held.receiver.shared.claims.as_ref();
+        let Some((claims, claim)) = claims.zip(delivery.claim()) else {
+            return Finish::ready(self.finished(Ok(true), event, delivery, body));
+        };
+        match claims.claim(claim).now() {
+            Ok(claimed) => {
+                let judged = claims.judge(claimed, &delivery);
+                Finish::ready(self.finished(judged, event, delivery, body))
+            }
+            Err(claimed) => Finish::waiting(async move {
+                // From here until there is an answer, a request that is dropped leaves a claim.
+                let pending = Pending(&self.held.receiver, &delivery);
+                let judged = match &self.held.receiver.shared.claims {
+                    Some(claims) => claims.judge(within(claims.timeout, claimed).await, &delivery),
+                    None => Ok(true),
+                };
+                std::mem::forget(pending);
+                self.finished(judged, event, delivery, body)
+            }),
+        }
+    }
+
+    fn finished(
+        self,
+        judged: Result<bool, VerifyError>,
+        event: GeminiEvent,
+        delivery: Delivery,
+        body: Bytes,
+    ) -> Outcome {
+        match judged {
+            Ok(true) => Ok(Finished::Run(Received {
+                flight: Flight::new(delivery.clone(), event.clone(), self.held),
+                event,
+                delivery,
+                body,
+            })),
+            Ok(false) => Ok(Finished::Repeat),
+            Err(error) => Err(self.refuse(error)),
         }
     }
 

@@ -1,16 +1,25 @@
 //! The run of a handler.
 
 use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
+use tokio::runtime::Handle;
+
 use super::Delivery;
+use super::claims::{Claims, within};
 use super::intake::Held;
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
 use crate::event::GeminiEvent;
+use crate::replay::{Claim, GuardError, GuardFuture, Settled};
 use crate::trace::{self, Outcome};
 
-/// A handler's run. The adapter keeps it until the answer is there and says how it ended;
-/// dropping it says that the run was cut short.
+/// A handler's run. The adapter keeps it until the answer is there, says how it ended, and waits for
+/// what that returns before it sends the answer. Dropping it says that the run was cut short.
+///
+/// A 2xx settles the event's claim; anything else releases it, so that a retry runs the handler
+/// again.
 #[must_use]
 pub struct Flight {
     delivery: Delivery,
@@ -32,46 +41,98 @@ impl Flight {
     }
 
     /// The handler answered with this status.
-    pub fn answered(&mut self, status: u16) {
-        self.end(Outcome::Answered { status });
+    pub fn answered(&mut self, status: u16) -> Closing {
+        let outcome = Outcome::Answered { status };
+        self.end(outcome);
+        if !outcome.is_success() {
+            return self.release(());
+        }
+        let Some((claims, claim)) = self.claim() else {
+            return Closing::done(());
+        };
+        let clock = self.held.receiver.shared.clock.as_ref();
+        let settled = claims.settle(claim, &self.delivery, clock);
+        self.close(settled, report_settled, ())
     }
 
     /// The inner service returned an error instead of an answer.
-    pub fn failed(&mut self) {
+    pub fn failed(&mut self) -> Closing {
         self.end(Outcome::Failed);
+        self.release(())
     }
 
-    /// The handler took longer than [`handler_timeout`](super::WebhookReceiver::handler_timeout): the
-    /// refusal to answer instead.
-    #[must_use]
-    pub fn timed_out(&mut self) -> VerifyError {
+    /// The handler took longer than [`handler_timeout`](super::WebhookReceiver::handler_timeout):
+    /// the refusal to answer instead. Drop the handler before: from here on a retry may run.
+    pub fn timed_out(&mut self) -> Closing<VerifyError> {
         self.end(Outcome::TimedOut);
         let receiver = &self.held.receiver;
         let limit = Detail::After(receiver.handler_timeout());
-        receiver.stamp(VerifyError::new(VerifyErrorKind::HandlerTimeout, limit))
+        let error = receiver.stamp(VerifyError::new(VerifyErrorKind::HandlerTimeout, limit));
+        self.release(error)
+    }
+
+    fn claim(&self) -> Option<(&Claims, &Claim)> {
+        let claims = self.held.receiver.shared.claims.as_ref();
+        claims.zip(self.delivery.claim())
+    }
+
+    fn release<O: Send + Unpin + 'static>(&self, output: O) -> Closing<O> {
+        match self.claim() {
+            Some((claims, claim)) => self.close(claims.release(claim), report_released, output),
+            None => Closing::done(output),
+        }
+    }
+
+    fn close<T: Send + 'static, O: Send + Unpin + 'static>(
+        &self,
+        answer: GuardFuture<T>,
+        report: fn(Result<T, GuardError>, &Delivery),
+        output: O,
+    ) -> Closing<O> {
+        match (answer.now(), self.claim()) {
+            (Err(answer), Some((claims, _))) => {
+                let (time, delivery) = (claims.timeout, self.delivery.clone());
+                Closing::waiting(output, async move {
+                    report(within(time, answer).await, &delivery);
+                })
+            }
+            (Ok(answer), _) => {
+                report(answer, &self.delivery);
+                Closing::done(output)
+            }
+            (Err(_), None) => Closing::done(output),
+        }
     }
 
     fn end(&mut self, outcome: Outcome) {
         self.ended = true;
-        self.log(outcome);
-    }
-
-    fn log(&self, outcome: Outcome) {
-        let took = self
-            .held
-            .receiver
-            .shared
-            .clock
-            .monotonic()
-            .saturating_duration_since(self.started);
+        let now = self.held.receiver.shared.clock.monotonic();
+        let took = now.saturating_duration_since(self.started);
         trace::ran(&self.delivery, self.event.type_name(), outcome, took);
+    }
+}
+
+fn report_settled(settled: Result<Settled, GuardError>, delivery: &Delivery) {
+    match settled {
+        Ok(Settled::Settled) => {}
+        Ok(Settled::Lost) => trace::claim_lost(delivery),
+        Err(error) => trace::guard_failed("settle", &error, delivery),
+    }
+}
+
+fn report_released(released: Result<(), GuardError>, delivery: &Delivery) {
+    if let Err(error) = released {
+        trace::guard_failed("release", &error, delivery);
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
         if !self.ended {
-            self.log(Outcome::Dropped);
+            self.end(Outcome::Dropped);
+            if let Some((claims, _)) = self.claim() {
+                claims.abandon(&self.delivery);
+            }
         }
     }
 }
@@ -81,5 +142,62 @@ impl fmt::Debug for Flight {
         f.debug_struct("Flight")
             .field("delivery", &self.delivery)
             .finish_non_exhaustive()
+    }
+}
+
+/// What is left to do before the answer is sent: to settle or release the claim. Ready at once with
+/// a guard that never waits.
+///
+/// Dropped before it is done, as when the sender leaves, it goes on in a task of its own: the
+/// handler has run, and that must be remembered.
+#[must_use = "futures do nothing unless polled"]
+pub struct Closing<O = ()> {
+    output: Option<O>,
+    rest: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl<O> Closing<O> {
+    fn done(output: O) -> Self {
+        Self {
+            output: Some(output),
+            rest: None,
+        }
+    }
+
+    fn waiting(output: O, rest: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self {
+            output: Some(output),
+            rest: Some(Box::pin(rest)),
+        }
+    }
+}
+
+impl<O: Unpin> Future for Closing<O> {
+    type Output = O;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
+        if let Some(rest) = &mut self.rest {
+            std::task::ready!(rest.as_mut().poll(cx));
+            self.rest = None;
+        }
+        #[expect(clippy::expect_used, reason = "a future is not polled once it is done")]
+        Poll::Ready(self.output.take().expect("polled after it was done"))
+    }
+}
+
+impl<O> Drop for Closing<O> {
+    fn drop(&mut self) {
+        // Without a runtime the lease ends the claim.
+        if let (Some(rest), Ok(runtime)) = (self.rest.take(), Handle::try_current()) {
+            runtime.spawn(rest);
+        }
+    }
+}
+
+impl<O> fmt::Debug for Closing<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closing")
+            .field("waits", &self.rest.is_some())
+            .finish()
     }
 }

@@ -79,9 +79,10 @@ impl Intake {
         Ok(())
     }
 
-    /// Steps 6 to 8, once the body is there: verifies it, reads the event, asks the app. Waits
-    /// where a public key is not known yet, 5 seconds at most, and for
-    /// [`accept_if`](super::WebhookReceiverBuilder::accept_if), 2 seconds.
+    /// Steps 6 to 9, once the body is there: verifies it, reads the event, asks the app, claims the
+    /// event. Waits where a public key is not known yet, 5 seconds at most, for
+    /// [`accept_if`](super::WebhookReceiverBuilder::accept_if), 2 seconds, and for
+    /// a guard that has to ask a store, 2 seconds unless that is changed.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@
 //! An adapter for a server of its own, without what waits:
 //!
 //! ```
-//! use gemini_webhooks::receiver::Received;
+//! use gemini_webhooks::receiver::{Finished, Received};
 //! use gemini_webhooks::{DeliveryHeaders, GeminiEvent, VerifyError, WebhookReceiver};
 //!
 //! /// The status to answer.
@@ -27,9 +27,12 @@
 //!     for part in body {
 //!         intake.push(part.as_slice())?;
 //!     }
-//!     let Received { event, mut flight, .. } = intake.finish().await?;
+//!     let Received { event, mut flight, .. } = match intake.finish().await? {
+//!         Finished::Run(received) => received,
+//!         Finished::Repeat => return Ok(200),
+//!     };
 //!     let status = handler(event);
-//!     flight.answered(status);
+//!     flight.answered(status).await;
 //!     Ok(status)
 //! }
 //! # #[tokio::main(flavor = "current_thread")]
@@ -58,6 +61,7 @@ use crate::verifier::Verifier;
 
 mod acceptance;
 mod builder;
+mod claims;
 mod delivery;
 mod finish;
 mod flight;
@@ -67,11 +71,12 @@ mod keys;
 
 pub use builder::WebhookReceiverBuilder;
 pub use delivery::Delivery;
-pub use finish::{Finish, Received};
-pub use flight::Flight;
+pub use finish::{Finish, Finished, Received};
+pub use flight::{Closing, Flight};
 pub use intake::Intake;
 
 use acceptance::Acceptance;
+use claims::Claims;
 #[cfg(feature = "jwks")]
 use keys::Keys;
 
@@ -100,6 +105,7 @@ struct Shared {
     #[cfg(feature = "jwks")]
     keys: Keys,
     acceptance: Option<Acceptance>,
+    claims: Option<Claims>,
     max_body_bytes: usize,
     max_buffered_bytes: usize,
     buffered: AtomicUsize,

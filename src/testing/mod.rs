@@ -31,6 +31,8 @@ mod clock;
 mod key_server;
 #[cfg(all(feature = "jwks", feature = "testing"))]
 mod public;
+#[cfg(feature = "receiver")]
+mod replay_suite;
 #[cfg(all(feature = "jwt", feature = "testing"))]
 mod tokens;
 
@@ -39,6 +41,8 @@ pub use clock::ManualClock;
 pub use key_server::JwksServer;
 #[cfg(all(feature = "jwks", feature = "testing"))]
 pub use public::{Ed25519Signer, key_set};
+#[cfg(feature = "receiver")]
+pub use replay_suite::{RealTime, SuiteClock, replay_suite};
 #[cfg(all(feature = "jwt", feature = "testing"))]
 pub use tokens::{Rs256Signer, claims};
 

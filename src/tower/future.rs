@@ -11,34 +11,37 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
+use super::deadline::Deadline;
+use super::run::Ran;
 use super::{RefusalResponse, ResponseBody};
 use crate::error::{BoxError, VerifyError};
-use crate::receiver::{Finish, Flight, Intake, Received, WebhookReceiver};
+use crate::receiver::{Finish, Finished, Flight, Intake, Received, WebhookReceiver};
 
 /// Frames taken in one go before other tasks get their turn. A body of nothing but empty frames
 /// would otherwise keep a thread busy without ever meeting a limit.
 const FRAMES_PER_POLL: usize = 64;
 
 pin_project! {
-    /// The future of [`Verify`](super::Verify): reads the body, verifies, runs the inner service.
+    /// The future of [`Verify`](super::Verify): reads the body, verifies, claims, runs the inner
+    /// service.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S, B>
+    pub struct ResponseFuture<S, B, R>
     where
         S: Service<Request<Full<Bytes>>>,
     {
         #[pin]
-        state: State<S, B, S::Future>,
+        state: State<S, B, R>,
         response: Arc<dyn RefusalResponse>,
         handler_timeout: Duration,
+        run: fn(S::Future, Flight, Duration) -> R,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, B, F> {
+    enum State<S, B, R> {
         Refused {
             error: VerifyError,
         },
@@ -58,10 +61,7 @@ pin_project! {
         },
         Running {
             #[pin]
-            inner: F,
-            #[pin]
-            deadline: Deadline,
-            flight: Flight,
+            run: R,
         },
     }
 }
@@ -72,44 +72,47 @@ struct Call<S> {
     ready: S,
 }
 
-impl<S, B> ResponseFuture<S, B>
+impl<S, B, R> ResponseFuture<S, B, R>
 where
     S: Service<Request<Full<Bytes>>>,
 {
-    pub(super) fn refuse(error: VerifyError, response: Arc<dyn RefusalResponse>) -> Self {
-        Self {
-            state: State::Refused { error },
-            response,
-            handler_timeout: Duration::ZERO,
-        }
-    }
-
-    pub(super) fn read(
+    /// Refuses `request`, or reads its body for `ready` to be called with.
+    pub(super) fn new(
         request: Request<B>,
-        intake: Intake,
-        ready: S,
+        intake: Result<Intake, VerifyError>,
+        ready: impl FnOnce() -> S,
         receiver: &WebhookReceiver,
         response: Arc<dyn RefusalResponse>,
+        run: fn(S::Future, Flight, Duration) -> R,
     ) -> Self {
-        let (head, body) = request.into_parts();
+        let state = match intake {
+            Err(error) => State::Refused { error },
+            Ok(intake) => {
+                let (head, body) = request.into_parts();
+                let ready = ready();
+                State::Reading {
+                    body,
+                    deadline: Deadline::new(receiver.body_timeout()),
+                    yielded: false,
+                    waiting: Some((intake, Call { head, ready })),
+                }
+            }
+        };
         Self {
-            state: State::Reading {
-                body,
-                deadline: Deadline::new(receiver.body_timeout()),
-                yielded: false,
-                waiting: Some((intake, Call { head, ready })),
-            },
+            state,
             response,
             handler_timeout: receiver.handler_timeout(),
+            run,
         }
     }
 }
 
-impl<S, B, ResBody> Future for ResponseFuture<S, B>
+impl<S, B, R, ResBody> Future for ResponseFuture<S, B, R>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<ResBody>>,
     B: Body,
     B::Error: Into<BoxError>,
+    R: Future<Output = Ran<ResBody, S::Error>>,
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
 
@@ -137,7 +140,11 @@ where
                 }
                 StateProj::Verifying { finish, call } => {
                     let received = match ready!(Pin::new(finish).poll(cx)) {
-                        Ok(received) => received,
+                        Ok(Finished::Run(received)) => received,
+                        Ok(Finished::Repeat) => {
+                            let done = Response::new(ResponseBody::refusal(Bytes::new()));
+                            return Poll::Ready(Ok(done));
+                        }
                         Err(error) => break error,
                     };
                     let Call { head, mut ready } = take(call);
@@ -151,33 +158,16 @@ where
                     let mut request = Request::from_parts(head, Full::new(body));
                     request.extensions_mut().insert(event);
                     request.extensions_mut().insert(delivery);
-                    let inner = ready.call(request);
-                    let deadline = Deadline::new(*this.handler_timeout);
-                    this.state.set(State::Running {
-                        inner,
-                        deadline,
-                        flight,
-                    });
+                    let run = (this.run)(ready.call(request), flight, *this.handler_timeout);
+                    this.state.set(State::Running { run });
                 }
-                StateProj::Running {
-                    inner,
-                    deadline,
-                    flight,
-                } => {
-                    match inner.poll(cx) {
-                        Poll::Ready(Ok(response)) => {
-                            flight.answered(response.status().as_u16());
-                            return Poll::Ready(Ok(response.map(ResponseBody::inner)));
-                        }
-                        Poll::Ready(Err(error)) => {
-                            flight.failed();
-                            return Poll::Ready(Err(error));
-                        }
-                        Poll::Pending => {}
+                StateProj::Running { run } => match ready!(run.poll(cx)) {
+                    Ok(answer) => {
+                        let answer = answer.map(|response| response.map(ResponseBody::inner));
+                        return Poll::Ready(answer);
                     }
-                    ready!(deadline.poll(cx));
-                    break flight.timed_out();
-                }
+                    Err(error) => break error,
+                },
             }
         };
         let mut response = this.response.response(&error).map(ResponseBody::refusal);
@@ -187,7 +177,7 @@ where
 }
 
 #[expect(clippy::expect_used, reason = "a future is not polled once it is done")]
-fn take<T>(waiting: &mut Option<T>) -> T {
+pub(super) fn take<T>(waiting: &mut Option<T>) -> T {
     waiting.take().expect("polled after it was done")
 }
 
@@ -235,33 +225,7 @@ where
     Poll::Ready(Err(intake.timed_out()))
 }
 
-pin_project! {
-    /// A time limit that begins when it is first polled.
-    struct Deadline {
-        after: Duration,
-        #[pin]
-        sleep: Option<Sleep>,
-    }
-}
-
-impl Deadline {
-    fn new(after: Duration) -> Self {
-        Self { after, sleep: None }
-    }
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        if this.sleep.is_none() {
-            this.sleep.set(Some(sleep(*this.after)));
-        }
-        match this.sleep.as_pin_mut() {
-            Some(sleep) => sleep.poll(cx),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl<S, B> fmt::Debug for ResponseFuture<S, B>
+impl<S, B, R> fmt::Debug for ResponseFuture<S, B, R>
 where
     S: Service<Request<Full<Bytes>>>,
 {

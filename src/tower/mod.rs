@@ -47,15 +47,18 @@
 //! ```
 
 mod body;
+mod deadline;
 mod future;
 mod layer;
 mod response;
+mod run;
 mod service;
 
 pub use body::ResponseBody;
 pub use future::ResponseFuture;
 pub use layer::VerifyLayer;
 pub use response::{JsonRefusal, RefusalResponse};
+pub use run::{Detached, DetachedRun, Inline, InlineRun, Ran, Run};
 pub use service::Verify;
 
 use crate::headers::{DeliveryHeaders, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::marker::PhantomData;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,20 +11,20 @@ use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
 
-use super::{RefusalResponse, ResponseBody, ResponseFuture};
+use super::{Inline, RefusalResponse, ResponseBody, ResponseFuture, Run};
 use crate::error::{BoxError, VerifyError};
 use crate::headers::DeliveryHeaders;
 use crate::receiver::{Intake, WebhookReceiver};
 
 /// Lets authentic deliveries reach the inner service, and nothing else. See the [module](super).
-#[derive(Clone)]
-pub struct Verify<S> {
+pub struct Verify<S, M = Inline> {
     inner: S,
     receiver: WebhookReceiver,
     response: Arc<dyn RefusalResponse>,
+    mode: PhantomData<fn() -> M>,
 }
 
-impl<S> Verify<S> {
+impl<S, M> Verify<S, M> {
     pub(super) fn new(
         inner: S,
         receiver: WebhookReceiver,
@@ -33,6 +34,7 @@ impl<S> Verify<S> {
             inner,
             receiver,
             response,
+            mode: PhantomData,
         }
     }
 
@@ -71,41 +73,46 @@ impl<S> Verify<S> {
     }
 }
 
-impl<S, B, ResBody> Service<Request<B>> for Verify<S>
+impl<S, B, M, ResBody> Service<Request<B>> for Verify<S, M>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<ResBody>> + Clone,
     B: Body,
     B::Error: Into<BoxError>,
+    M: Run<S, ResBody>,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, B>;
+    type Future = ResponseFuture<S, B, M::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.admit(&request) {
-            Ok(intake) => {
-                // The inner service is called later, once the body is there. It must be the one
-                // that is ready now, so that one goes along and a clone of it stays.
-                let clone = self.inner.clone();
-                let ready = mem::replace(&mut self.inner, clone);
-                ResponseFuture::read(
-                    request,
-                    intake,
-                    ready,
-                    &self.receiver,
-                    Arc::clone(&self.response),
-                )
-            }
-            Err(error) => ResponseFuture::refuse(error, Arc::clone(&self.response)),
-        }
+        let intake = self.admit(&request);
+        let inner = &mut self.inner;
+        let ready = || {
+            // The inner service is called later, once the body is there. It must be the one that is
+            // ready now, so that one goes along and a clone of it stays.
+            let clone = inner.clone();
+            mem::replace(inner, clone)
+        };
+        let response = Arc::clone(&self.response);
+        ResponseFuture::new(request, intake, ready, &self.receiver, response, M::run)
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for Verify<S> {
+impl<S: Clone, M> Clone for Verify<S, M> {
+    fn clone(&self) -> Self {
+        Self::new(
+            self.inner.clone(),
+            self.receiver.clone(),
+            Arc::clone(&self.response),
+        )
+    }
+}
+
+impl<S: fmt::Debug, M> fmt::Debug for Verify<S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verify")
             .field("inner", &self.inner)

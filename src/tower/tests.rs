@@ -243,6 +243,7 @@ async fn an_endpoint_token_is_asked_for_before_anything_else() {
     let receiver = builder()
         .endpoint_token(token.clone())
         .endpoint_token(another.clone())
+        .without_replay_protection()
         .build()
         .unwrap();
     let to = |uri: String, body| {

@@ -1,0 +1,172 @@
+use super::*;
+use crate::scheme::Scheme;
+use crate::testing::{ManualClock, replay_suite};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+fn key(id: usize) -> ClaimKey {
+    ClaimKey::new("", Scheme::V1, &format!("msg_{id}"))
+}
+
+fn guard(capacity: usize) -> (MemoryGuard, ManualClock) {
+    let clock = ManualClock::default();
+    let guard = MemoryGuard::new()
+        .with_capacity(capacity)
+        .with_clock(clock.clone());
+    (guard, clock)
+}
+
+fn claim(guard: &MemoryGuard, id: usize) -> Option<Claimed> {
+    guard.claim_now(&key(id), ClaimToken::generate(), HOUR)
+}
+
+fn handle(guard: &MemoryGuard, id: usize, retention: Duration) {
+    let token = ClaimToken::generate();
+    assert_eq!(
+        guard.claim_now(&key(id), token, HOUR),
+        Some(Claimed::Claimed),
+        "{id}"
+    );
+    assert_eq!(
+        guard.settle_now(&key(id), token, retention),
+        Settled::Settled
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn passes_the_suite() {
+    let (guard, clock) = guard(10_000);
+    replay_suite(guard, clock).await;
+}
+
+#[test]
+fn a_full_guard_refuses_what_is_new_and_knows_what_is_old() {
+    let (guard, clock) = guard(100);
+    for id in 0..99 {
+        handle(&guard, id, HOUR * 25);
+    }
+    assert_eq!(claim(&guard, 99), Some(Claimed::Claimed));
+    assert_eq!(claim(&guard, 100), None);
+    assert_eq!(claim(&guard, 0), Some(Claimed::Settled));
+    assert_eq!(claim(&guard, 99), Some(Claimed::InFlight));
+    assert_eq!(guard.len(), 100);
+    // The lease of the one in flight ends, and its place is free.
+    clock.advance(HOUR + Duration::from_secs(32));
+    assert_eq!(claim(&guard, 100), Some(Claimed::Claimed));
+    assert_eq!(claim(&guard, 101), None);
+    // All expire, and are freed as new ones come.
+    clock.advance(HOUR * 25);
+    for id in 200..300 {
+        handle(&guard, id, HOUR);
+    }
+    assert_eq!(claim(&guard, 300), None);
+    assert_eq!(guard.len(), 100);
+}
+
+#[test]
+fn an_error_of_a_full_guard_says_so() {
+    let (guard, _) = guard(1);
+    handle(&guard, 1, HOUR);
+    let full = guard.claim(&key(2), ClaimToken::generate(), HOUR).now();
+    let error = full.ok().and_then(Result::err).unwrap();
+    assert_eq!(error.kind(), crate::replay::GuardErrorKind::Unavailable);
+    assert!(
+        error.to_string().contains("1 events are remembered"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_oldest_is_forgotten_only_if_that_is_asked_for() {
+    let (guard, _) = guard(64);
+    let guard = guard.forgetting_the_oldest();
+    for id in 0..1000 {
+        handle(&guard, id, HOUR * 25);
+        assert_eq!(claim(&guard, id), Some(Claimed::Settled));
+    }
+    assert_eq!(guard.len(), 64);
+    // What is in flight is never forgotten.
+    let (guard, _) = self::guard(8);
+    let guard = guard.forgetting_the_oldest();
+    for id in 0..8 {
+        assert_eq!(claim(&guard, id), Some(Claimed::Claimed));
+    }
+    assert_eq!(claim(&guard, 8), None);
+}
+
+#[test]
+fn a_settle_finds_room_even_where_there_is_none() {
+    let (guard, clock) = guard(1);
+    let token = ClaimToken::generate();
+    assert_eq!(
+        guard.claim_now(&key(1), token, HOUR),
+        Some(Claimed::Claimed)
+    );
+    clock.advance(HOUR + Duration::from_secs(60));
+    handle(&guard, 2, HOUR);
+    assert_eq!(guard.settle_now(&key(1), token, HOUR), Settled::Settled);
+    assert_eq!(claim(&guard, 1), Some(Claimed::Settled));
+    assert_eq!(guard.len(), 2);
+}
+
+/// Claimed, failed and tried again, and expired: the count stays right.
+#[test]
+fn places_are_counted() {
+    let (guard, clock) = guard(1000);
+    for round in 0..50 {
+        for id in 0..40 {
+            let token = ClaimToken::generate();
+            guard.claim_now(&key(id), token, Duration::from_secs(20));
+            match (id + round) % 4 {
+                0 => guard.release_now(&key(id), token),
+                1 => drop(guard.settle_now(&key(id), token, Duration::from_secs(50))),
+                _ => {}
+            }
+        }
+        clock.advance(Duration::from_secs(7));
+    }
+    let counted: usize = guard.shards.iter().map(|shard| lock(shard).len()).sum();
+    assert_eq!(guard.len(), counted);
+    assert!(counted <= 40, "{counted}");
+}
+
+#[test]
+fn no_background_task_and_no_pile_of_what_has_expired() {
+    let (guard, clock) = guard(1_000_000);
+    for id in 0..20_000 {
+        handle(&guard, id, Duration::from_secs(60));
+        clock.advance(Duration::from_millis(100));
+    }
+    // A minute's worth is 600; spans of 16 seconds and shards that were not visited add some.
+    assert!(guard.len() < 1500, "{}", guard.len());
+}
+
+#[test]
+fn threads_share_it() {
+    let (guard, _) = guard(1_000_000);
+    let won = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for id in 0..2000 {
+                    let token = ClaimToken::generate();
+                    if guard.claim_now(&key(id), token, HOUR) == Some(Claimed::Claimed) {
+                        won.fetch_add(1, Ordering::Relaxed);
+                        assert_eq!(guard.settle_now(&key(id), token, HOUR), Settled::Settled);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!((won.into_inner(), guard.len()), (2000, 2000));
+}
+
+#[test]
+fn debug_shows_no_key() {
+    let (guard, _) = guard(5);
+    handle(&guard, 7, HOUR);
+    assert_eq!(
+        format!("{guard:?}"),
+        "MemoryGuard { len: 1, capacity: 5, .. }"
+    );
+}
