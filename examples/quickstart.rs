@@ -9,6 +9,8 @@
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -34,8 +36,11 @@ const PREVIOUS: &str = "whsec_Z2VtaW5pLXdlYmhvb2tzIHRlc3Qgc2VjcmV0IDA=";
 const FOREIGN: &str = "whsec_c29tZWJvZHkgZWxzZSdzIHNlY3JldCwgbm90IG91cnM=";
 const AUDIENCE: &str = "https://example.com/gemini-webhook-dynamic";
 const EVENT: &str = testing::SAMPLE_EVENTS[0];
+/// Answered 200, and not run.
+const REPEAT: &str = "-";
 
 /// One delivery, and what should come of it.
+#[derive(Clone)]
 struct Case {
     what: String,
     target: String,
@@ -44,6 +49,14 @@ struct Case {
     status: u16,
     /// The variant that the handler sees, or the code of the refusal.
     outcome: &'static str,
+    /// Whether the handler fails after that.
+    fails: bool,
+}
+
+#[derive(Clone)]
+struct App {
+    events: UnboundedSender<(String, String)>,
+    fails: Arc<AtomicBool>,
 }
 
 #[tokio::main]
@@ -67,11 +80,16 @@ async fn main() -> Result<ExitCode, BoxError> {
         .build()?;
 
     let (events, handled) = unbounded_channel();
+    let fails = Arc::new(AtomicBool::new(false));
+    let state = App {
+        events,
+        fails: Arc::clone(&fails),
+    };
     let route = |receiver| post(on_event).route_layer(VerifyLayer::new(receiver));
     let app = Router::new()
         .route("/gemini-callback", route(fixed))
         .route("/gemini-webhook-dynamic", route(dynamic))
-        .with_state(events);
+        .with_state(state);
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -87,6 +105,7 @@ async fn main() -> Result<ExitCode, BoxError> {
     let mut sender = Sender {
         address,
         handled,
+        fails,
         sent: 0,
         right: 0,
     };
@@ -114,11 +133,7 @@ async fn main() -> Result<ExitCode, BoxError> {
 }
 
 /// What an app writes: events arrive verified and typed.
-async fn on_event(
-    State(events): State<UnboundedSender<(String, String)>>,
-    delivery: Delivery,
-    event: GeminiEvent,
-) -> StatusCode {
+async fn on_event(State(app): State<App>, delivery: Delivery, event: GeminiEvent) -> StatusCode {
     let seen = match event.kind() {
         EventKind::BatchSucceeded(batch) => seen("BatchSucceeded", batch.id()),
         EventKind::BatchFailed(batch) => seen("BatchFailed", batch.id()),
@@ -132,14 +147,34 @@ async fn on_event(
         // The set of types is open: an unknown one is no error.
         _ => seen("Unknown", event.type_name()),
     };
-    match events.send((delivery.id().to_owned(), seen)) {
-        Ok(()) => StatusCode::OK,
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    match app.events.send((delivery.id().to_owned(), seen)) {
+        Ok(()) if !app.fails.load(Ordering::SeqCst) => StatusCode::OK,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
 fn seen(variant: &str, id: Option<&str>) -> String {
     format!("{variant} {}", id.unwrap_or("-"))
+}
+
+impl Case {
+    fn id(&self) -> Option<&String> {
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(name, _)| *name == "webhook-id")
+            .map(|(_, id)| id)
+    }
+
+    /// The same delivery again.
+    fn again(&self, what: &str, outcome: &'static str) -> Self {
+        Self {
+            what: what.to_owned(),
+            status: 200,
+            outcome,
+            fails: false,
+            ..self.clone()
+        }
+    }
 }
 
 fn id_of(what: &str) -> String {
@@ -166,6 +201,7 @@ fn static_cases(now: u64) -> Result<Vec<Case>, BoxError> {
             body: body.to_owned(),
             status,
             outcome,
+            fails: false,
         })
     };
     let mut cases = Vec::new();
@@ -191,6 +227,23 @@ fn static_cases(now: u64) -> Result<Vec<Case>, BoxError> {
         200,
         "BatchSucceeded",
     )?);
+    let first = case("an event", CURRENT, 0, EVENT, 200, "BatchSucceeded")?;
+    let repeat = first.again("the same again", REPEAT);
+    let failed = case(
+        "a handler that fails",
+        CURRENT,
+        0,
+        EVENT,
+        500,
+        "BatchSucceeded",
+    )?;
+    let retry = failed.again("its retry", "BatchSucceeded");
+    let failed = Case {
+        fails: true,
+        ..failed
+    };
+    let done = retry.again("once more", REPEAT);
+    cases.extend([first, repeat, failed, retry, done]);
     let tampered = case(
         "tampered with",
         CURRENT,
@@ -257,6 +310,7 @@ impl Google {
             body: String::new(),
             status,
             outcome,
+            fails: false,
         };
         Ok(vec![
             dynamic(
@@ -331,6 +385,7 @@ fn dynamic(
         body: EVENT.to_owned(),
         status: if outcome.is_ok() { 200 } else { 400 },
         outcome: outcome.unwrap_or_else(|code| code),
+        fails: false,
     }
 }
 
@@ -338,6 +393,7 @@ fn dynamic(
 struct Sender {
     address: SocketAddr,
     handled: UnboundedReceiver<(String, String)>,
+    fails: Arc<AtomicBool>,
     sent: usize,
     right: usize,
 }
@@ -345,6 +401,7 @@ struct Sender {
 impl Sender {
     async fn send_all(&mut self, cases: Vec<Case>) -> Result<(), BoxError> {
         for case in cases {
+            self.fails.store(case.fails, Ordering::SeqCst);
             let (status, body) = self.send(&case).await?;
             // The handler has run before the answer was there.
             let mut runs = Vec::new();
@@ -353,9 +410,10 @@ impl Sender {
             }
             let as_expected = status == case.status
                 && match runs.as_slice() {
+                    [] if case.outcome == REPEAT => body.is_empty(),
                     [] => body == format!(r#"{{"error":"{}"}}"#, case.outcome),
                     [(id, seen)] => {
-                        *id == id_of(&case.what) && seen.starts_with(&format!("{} ", case.outcome))
+                        Some(id) == case.id() && seen.starts_with(&format!("{} ", case.outcome))
                     }
                     _ => false,
                 };

@@ -17,6 +17,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -47,12 +48,12 @@ def check(what, found, expected):
 class Receiver:
     """The example, with its log read until it listens."""
 
-    def __init__(self, program, secret, **more):
+    def __init__(self, program, secret, stdout=subprocess.PIPE, **more):
         env = {**os.environ, "LISTEN_ADDR": "127.0.0.1:0", "NO_COLOR": "1", "RUST_LOG": "info", **more}
         env.pop("WEBHOOK_SIGNING_SECRET", None)
         if secret is not None:
             env["WEBHOOK_SIGNING_SECRET"] = secret
-        self.process = subprocess.Popen([program], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([program], env=env, stdout=stdout, stderr=subprocess.PIPE, text=True)
         self.log = []
         for line in self.process.stderr:
             self.log.append(line)
@@ -71,7 +72,7 @@ class Receiver:
             self.process.kill()
             sys.exit("the example did not stop")
         self.log.append(log)
-        return self.process.returncode, [json.loads(line) for line in out.splitlines()]
+        return self.process.returncode, [json.loads(line) for line in (out or "").splitlines()]
 
 
 def post(url, headers, body):
@@ -241,6 +242,30 @@ def drive_dynamic(program):
     return sent
 
 
+def drive_failures(program):
+    """A handler that fails, because nobody reads what it writes: its retry runs, once."""
+    fifo = pathlib.Path(tempfile.mkdtemp()) / "stdout"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    receiver = Receiver(program, NEW, stdout=os.open(fifo, os.O_WRONLY))
+    jobs = jobs_of("failing")[0][:1]
+    check("the first", send_with_python(receiver.url, jobs)[0][0], 200)
+    jobs[0]["id"] += "_2"
+    os.close(reader)
+    for attempt in range(2):
+        check("an answer while nobody reads", send_with_python(receiver.url, jobs), [[500, ""]])
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    check("its retry", send_with_python(receiver.url, jobs)[0][0], 200)
+    check("its line", json.loads(os.read(reader, 65536).splitlines()[-1])["webhook_id"], jobs[0]["id"])
+    check("and once more", send_with_python(receiver.url, jobs), [[200, ""]])
+    try:
+        check("its lines after that", os.read(reader, 65536), b"")
+    except BlockingIOError:
+        pass  # nothing was written
+    check("the exit code after SIGINT", receiver.stop(signal.SIGINT)[0], 0)
+    return 5
+
+
 def main(program):
     began = time.monotonic()
     receiver = Receiver(program, f" {NEW}\n{OLD} ")
@@ -252,6 +277,11 @@ def main(program):
         sent += len(jobs)
         expected_runs += runs
     check("the answer to nothing", post(receiver.url, {}, ""), [400, '{"error":"missing_header"}'])
+    # The same ids again, signed anew, as a retry is: answered, and not run.
+    for job, answer in zip(jobs, send(receiver.url, jobs), strict=True):
+        if any(run["webhook_id"] == job["id"] for run in expected_runs):
+            check(f"the answer to {job['id']} again", answer, [200, ""])
+            sent += 1
     code, runs = receiver.stop(signal.SIGTERM)
     check("the exit code after SIGTERM", code, 0)
     check("the handler's runs", runs, expected_runs)
@@ -263,7 +293,7 @@ def main(program):
     check("the reason in the log", "WEBHOOK_SIGNING_SECRET" in "".join(bare.log), True)
     check("the exit code after SIGINT", bare.stop(signal.SIGINT)[0], 0)
 
-    sent += drive_dynamic(program)
+    sent += drive_dynamic(program) + drive_failures(program)
     for failure in failures:
         print(failure)
     print(f"{sent} deliveries signed by other libraries, "
