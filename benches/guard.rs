@@ -87,6 +87,7 @@ fn now<T>(answer: gemini_webhooks::replay::GuardFuture<T>) -> T {
         .poll(&mut std::task::Context::from_waker(waker))
     {
         std::task::Poll::Ready(Ok(answer)) => answer,
-        other => panic!("a memory guard answers at once: {}", other.is_pending()),
+        std::task::Poll::Ready(Err(error)) => unreachable!("it has room: {error}"),
+        std::task::Poll::Pending => unreachable!("a memory guard answers at once"),
     }
 }

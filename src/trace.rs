@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::error::VerifyError;
 use crate::receiver::Delivery;
 
+/// Whether anything is said at all.
+pub(crate) const ENABLED: bool = cfg!(feature = "tracing");
+
 /// A sender waits a few seconds only, then takes the delivery for failed and sends it again.
 const SLOW: Duration = Duration::from_secs(3);
 

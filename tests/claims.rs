@@ -2,6 +2,7 @@
 #![cfg(all(feature = "testing", feature = "tower"))]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test fails loudly"
@@ -21,7 +22,8 @@ use gemini_webhooks::replay::{
 };
 use gemini_webhooks::testing::{self, ManualClock};
 use gemini_webhooks::{
-    ConfigError, Delivery, VerifyErrorKind, VerifyLayer, WebhookReceiver, WebhookReceiverBuilder,
+    ConfigError, Delivery, VerifyError, VerifyErrorKind, VerifyLayer, WebhookReceiver,
+    WebhookReceiverBuilder,
 };
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
@@ -179,8 +181,8 @@ where
     S: Service<Request<B>, Response = Response<T>, Error = BoxError>,
 {
     let response = service.oneshot(request).await?;
-    let kind = response.extensions().get::<gemini_webhooks::VerifyError>();
-    Ok((response.status().as_u16(), kind.map(|error| error.kind())))
+    let kind = response.extensions().get::<VerifyError>();
+    Ok((response.status().as_u16(), kind.map(VerifyError::kind)))
 }
 
 const HANDLED: (u16, Option<VerifyErrorKind>) = (200, None);
@@ -421,6 +423,10 @@ async fn a_guard_that_fails_is_no_pass() {
             _ => Reply::Works,
         });
         let app = App::under([Step::Answer(200)], &guard);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the runtime's, which stands still"
+        )]
         let begun = Instant::now();
         assert_eq!(app.deliver("msg_1").await, unavailable, "{reply:?}");
         assert_eq!(begun.elapsed().as_secs(), waited);
@@ -622,12 +628,14 @@ enum Reply {
     Never,
 }
 
+type Check = Box<dyn FnOnce() + Send>;
+
 /// A memory guard that answers as it is told to, and remembers what it was asked.
 #[derive(Clone)]
 struct Scripted {
     inner: Arc<MemoryGuard>,
     reply: Arc<dyn Fn(&'static str) -> Reply + Send + Sync>,
-    at_release: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+    at_release: Arc<Mutex<Option<Check>>>,
     calls: Arc<Mutex<Vec<&'static str>>>,
     settled: Arc<AtomicUsize>,
 }

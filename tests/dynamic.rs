@@ -358,7 +358,7 @@ async fn a_copy_of_a_token_under_another_id_is_the_same_claim() {
             .allow_any_google_project()
             .accept_jwt(AUDIENCE)
     };
-    let guarded = App::new(&open);
+    let guarded = App::new(open);
     let app = App::new(|builder| open(builder).without_replay_protection());
     let plain = testing::claims(EVENT, AUDIENCE, app.now()).unwrap();
     let named = plain.replacen('{', r#"{"jti":"one","#, 1);

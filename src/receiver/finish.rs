@@ -192,7 +192,7 @@ impl Arrived {
     ) -> Outcome {
         match judged {
             Ok(true) => Ok(Finished::Run(Received {
-                flight: Flight::new(delivery.clone(), event.clone(), self.held),
+                flight: Flight::new(delivery.clone(), &event, self.held),
                 event,
                 delivery,
                 body,

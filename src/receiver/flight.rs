@@ -23,18 +23,18 @@ use crate::trace::{self, Outcome};
 #[must_use]
 pub struct Flight {
     delivery: Delivery,
-    event: GeminiEvent,
-    started: Instant,
+    /// For the log.
+    begun: Option<(GeminiEvent, Instant)>,
     held: Held,
     ended: bool,
 }
 
 impl Flight {
-    pub(super) fn new(delivery: Delivery, event: GeminiEvent, held: Held) -> Self {
+    pub(super) fn new(delivery: Delivery, event: &GeminiEvent, held: Held) -> Self {
+        let clock = held.receiver.shared.clock.as_ref();
         Self {
-            started: held.receiver.shared.clock.monotonic(),
+            begun: trace::ENABLED.then(|| (event.clone(), clock.monotonic())),
             delivery,
-            event,
             held,
             ended: false,
         }
@@ -106,9 +106,11 @@ impl Flight {
 
     fn end(&mut self, outcome: Outcome) {
         self.ended = true;
-        let now = self.held.receiver.shared.clock.monotonic();
-        let took = now.saturating_duration_since(self.started);
-        trace::ran(&self.delivery, self.event.type_name(), outcome, took);
+        if let Some((event, begun)) = &self.begun {
+            let now = self.held.receiver.shared.clock.monotonic();
+            let took = now.saturating_duration_since(*begun);
+            trace::ran(&self.delivery, event.type_name(), outcome, took);
+        }
     }
 }
 

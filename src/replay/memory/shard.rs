@@ -119,9 +119,10 @@ impl Shard {
 
     /// Makes room for an entry, in no chain yet.
     fn push(&mut self, digest: Digest) -> Place {
-        // By an eighth, not by doubling: half of the memory would lie idle.
-        if self.entries.len() == self.entries.capacity() {
-            self.entries.reserve_exact(self.entries.len() / 8 + 8);
+        // While it is small by doubling, then by an eighth: else half of the memory would lie idle.
+        let len = self.entries.len();
+        if len == self.entries.capacity() {
+            self.entries.reserve_exact((len / 8).max(len.min(1024)).max(8));
         }
         let place = index_to_place(self.entries.len());
         self.entries.push(Entry {
