@@ -122,7 +122,8 @@ impl Shard {
         // While it is small by doubling, then by an eighth: else half of the memory would lie idle.
         let len = self.entries.len();
         if len == self.entries.capacity() {
-            self.entries.reserve_exact((len / 8).max(len.min(1024)).max(8));
+            self.entries
+                .reserve_exact((len / 8).max(len.min(1024)).max(8));
         }
         let place = index_to_place(self.entries.len());
         self.entries.push(Entry {
