@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use tokio::runtime::Handle;
 
-use super::Delivery;
 use super::claims::{Claims, within};
 use super::intake::Held;
+use super::{Delivery, WebhookReceiver};
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
 use crate::event::GeminiEvent;
 use crate::replay::{Claim, GuardError, GuardFuture, Settled};
@@ -38,6 +38,10 @@ impl Flight {
             held,
             ended: false,
         }
+    }
+
+    pub(super) fn receiver(&self) -> &WebhookReceiver {
+        &self.held.receiver
     }
 
     /// The handler answered with this status.

@@ -50,6 +50,10 @@ impl Intake {
         }
     }
 
+    pub(super) fn receiver(&self) -> &WebhookReceiver {
+        &self.held.receiver
+    }
+
     /// Takes the next part of the body.
     ///
     /// # Errors

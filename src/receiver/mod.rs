@@ -60,6 +60,7 @@ use crate::trace;
 use crate::verifier::Verifier;
 
 mod acceptance;
+mod arrival;
 mod builder;
 mod claims;
 mod delivery;
@@ -68,12 +69,15 @@ mod flight;
 mod intake;
 #[cfg(feature = "jwks")]
 mod keys;
+mod run;
 
+pub use arrival::Arrival;
 pub use builder::WebhookReceiverBuilder;
 pub use delivery::Delivery;
 pub use finish::{Finish, Finished, Received};
 pub use flight::{Closing, Flight};
 pub use intake::Intake;
+pub use run::Run;
 
 use acceptance::Acceptance;
 use claims::Claims;

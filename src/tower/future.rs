@@ -3,9 +3,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
@@ -13,15 +13,9 @@ use http_body_util::Full;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::deadline::Deadline;
-use super::run::Ran;
 use super::{RefusalResponse, ResponseBody};
 use crate::error::{BoxError, VerifyError};
-use crate::receiver::{Finish, Finished, Flight, Intake, Received, WebhookReceiver};
-
-/// Frames taken in one go before other tasks get their turn. A body of nothing but empty frames
-/// would otherwise keep a thread busy without ever meeting a limit.
-const FRAMES_PER_POLL: usize = 64;
+use crate::receiver::{Arrival, Finish, Finished, Flight, Intake, Received};
 
 pin_project! {
     /// The future of [`Verify`](super::Verify): reads the body, verifies, claims, runs the inner
@@ -32,16 +26,17 @@ pin_project! {
         S: Service<Request<Full<Bytes>>>,
     {
         #[pin]
-        state: State<S, B, R>,
+        state: State<B, R>,
+        // Taken once the delivery is verified.
+        call: Option<Call<S>>,
         response: Arc<dyn RefusalResponse>,
-        handler_timeout: Duration,
-        run: fn(S::Future, Flight, Duration) -> R,
+        run: fn(S::Future, Flight) -> R,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, B, R> {
+    enum State<B, R> {
         Refused {
             error: VerifyError,
         },
@@ -49,15 +44,10 @@ pin_project! {
             #[pin]
             body: B,
             #[pin]
-            deadline: Deadline,
-            yielded: bool,
-            // Taken once the body is there.
-            waiting: Option<(Intake, Call<S>)>,
+            arrival: Arrival,
         },
         Verifying {
             finish: Finish,
-            // Taken once that is done.
-            call: Option<Call<S>>,
         },
         Running {
             #[pin]
@@ -81,27 +71,22 @@ where
         request: Request<B>,
         intake: Result<Intake, VerifyError>,
         ready: impl FnOnce() -> S,
-        receiver: &WebhookReceiver,
         response: Arc<dyn RefusalResponse>,
-        run: fn(S::Future, Flight, Duration) -> R,
+        run: fn(S::Future, Flight) -> R,
     ) -> Self {
-        let state = match intake {
-            Err(error) => State::Refused { error },
+        let (state, call) = match intake {
+            Err(error) => (State::Refused { error }, None),
             Ok(intake) => {
                 let (head, body) = request.into_parts();
+                let arrival = Arrival::new(intake);
                 let ready = ready();
-                State::Reading {
-                    body,
-                    deadline: Deadline::new(receiver.body_timeout()),
-                    yielded: false,
-                    waiting: Some((intake, Call { head, ready })),
-                }
+                (State::Reading { body, arrival }, Some(Call { head, ready }))
             }
         };
         Self {
             state,
+            call,
             response,
-            handler_timeout: receiver.handler_timeout(),
             run,
         }
     }
@@ -112,7 +97,7 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<ResBody>>,
     B: Body,
     B::Error: Into<BoxError>,
-    R: Future<Output = Ran<ResBody, S::Error>>,
+    R: Future<Output = Result<Result<Response<ResBody>, S::Error>, VerifyError>>,
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
 
@@ -121,24 +106,13 @@ where
         let error = loop {
             match this.state.as_mut().project() {
                 StateProj::Refused { error } => break error.clone(),
-                StateProj::Reading {
-                    body,
-                    deadline,
-                    yielded,
-                    waiting,
-                } => {
-                    if let Some((intake, _)) = waiting
-                        && let Err(error) = ready!(poll_body(body, deadline, yielded, intake, cx))
-                    {
-                        break error;
+                StateProj::Reading { body, arrival } => {
+                    match ready!(poll_body(body, arrival, cx)) {
+                        Ok(finish) => this.state.set(State::Verifying { finish }),
+                        Err(error) => break error,
                     }
-                    let (intake, call) = take(waiting);
-                    this.state.set(State::Verifying {
-                        finish: intake.finish(),
-                        call: Some(call),
-                    });
                 }
-                StateProj::Verifying { finish, call } => {
+                StateProj::Verifying { finish } => {
                     let received = match ready!(Pin::new(finish).poll(cx)) {
                         Ok(Finished::Run(received)) => received,
                         Ok(Finished::Repeat) => {
@@ -147,18 +121,13 @@ where
                         }
                         Err(error) => break error,
                     };
-                    let Call { head, mut ready } = take(call);
-                    let Received {
-                        event,
-                        delivery,
-                        body,
-                        flight,
-                        ..
-                    } = received;
-                    let mut request = Request::from_parts(head, Full::new(body));
-                    request.extensions_mut().insert(event);
-                    request.extensions_mut().insert(delivery);
-                    let run = (this.run)(ready.call(request), flight, *this.handler_timeout);
+                    #[expect(
+                        clippy::expect_used,
+                        reason = "a future is not polled once it is done"
+                    )]
+                    let call = this.call.take().expect("polled after it was done");
+                    let (inner, flight) = call.with(received);
+                    let run = (this.run)(inner, flight);
                     this.state.set(State::Running { run });
                 }
                 StateProj::Running { run } => match ready!(run.poll(cx)) {
@@ -176,53 +145,51 @@ where
     }
 }
 
-#[expect(clippy::expect_used, reason = "a future is not polled once it is done")]
-pub(super) fn take<T>(waiting: &mut Option<T>) -> T {
-    waiting.take().expect("polled after it was done")
+impl<S: Service<Request<Full<Bytes>>>> Call<S> {
+    fn with(self, received: Received) -> (S::Future, Flight) {
+        let Self { head, mut ready } = self;
+        let Received {
+            event,
+            delivery,
+            body,
+            flight,
+            ..
+        } = received;
+        let mut request = Request::from_parts(head, Full::new(body));
+        if !delivery.id_is_signed() {
+            // The event was in a header, so the length that was sent is that of something else.
+            let length = request.body().size_hint().lower();
+            request.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
+        request.extensions_mut().insert(event);
+        request.extensions_mut().insert(delivery);
+        (ready.call(request), flight)
+    }
 }
 
-/// Hands the frames of the body to `intake`, to the last one.
+/// Hands the frames of the body over, to the last one. Trailers are nothing that was signed.
 fn poll_body<B>(
     mut body: Pin<&mut B>,
-    deadline: Pin<&mut Deadline>,
-    yielded: &mut bool,
-    intake: &mut Intake,
+    arrival: Pin<&mut Arrival>,
     cx: &mut Context<'_>,
-) -> Poll<Result<(), VerifyError>>
+) -> Poll<Result<Finish, VerifyError>>
 where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    for _ in 0..FRAMES_PER_POLL {
-        match body.as_mut().poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                // Trailers are nothing that was signed.
-                if let Ok(data) = frame.into_data()
-                    && data.has_remaining()
-                {
-                    intake.push(data)?;
+    arrival.poll(cx, |cx| {
+        loop {
+            match ready!(body.as_mut().poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
                 }
             }
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(intake.broke_off(error))),
-            Poll::Ready(None) => return Poll::Ready(Ok(())),
-            Poll::Pending if *yielded => {
-                ready!(deadline.poll(cx));
-                return Poll::Ready(Err(intake.timed_out()));
-            }
-            Poll::Pending => {
-                // hyper reads the head first, so nearly every body has to be waited for once and
-                // is there at the next poll: a timer for that would be wasted. But a sender that
-                // sends nothing more causes no next poll, so ask for one.
-                *yielded = true;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
         }
-    }
-    *yielded = true;
-    cx.waker().wake_by_ref();
-    ready!(deadline.poll(cx));
-    Poll::Ready(Err(intake.timed_out()))
+    })
 }
 
 impl<S, B, R> fmt::Debug for ResponseFuture<S, B, R>

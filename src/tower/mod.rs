@@ -47,7 +47,6 @@
 //! ```
 
 mod body;
-mod deadline;
 mod future;
 mod layer;
 mod response;
@@ -58,7 +57,7 @@ pub use body::ResponseBody;
 pub use future::ResponseFuture;
 pub use layer::VerifyLayer;
 pub use response::{JsonRefusal, RefusalResponse};
-pub use run::{Detached, DetachedRun, Inline, InlineRun, Ran, Run};
+pub use run::{Detached, DetachedRun, Inline, Mode};
 pub use service::Verify;
 
 use http::{HeaderName, HeaderValue};

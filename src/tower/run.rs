@@ -1,35 +1,27 @@
-//! The inner service's turn.
+//! Whose task runs the inner service.
 
-use std::fmt;
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use pin_project_lite::pin_project;
 use tokio::task::JoinHandle;
 use tower_service::Service;
 
-use super::deadline::Deadline;
-use super::future::take;
 use crate::error::VerifyError;
-use crate::receiver::{Closing, Flight};
-
-/// What came of a run: what the inner service gave, or that it took too long.
-pub type Ran<T, E> = Result<Result<Response<T>, E>, VerifyError>;
+use crate::receiver::{Flight, Run};
 
 /// Whose task runs the inner service `S`: [`Inline`] or [`Detached`]. For naming in bounds; there is
 /// no third.
-pub trait Run<S: Service<Request<Full<Bytes>>>, T> {
+pub trait Mode<S: Service<Request<Full<Bytes>>>> {
     /// The run, to its end: with the claim settled or released.
-    type Future: Future<Output = Ran<T, S::Error>>;
+    type Future: Future<Output = Result<Result<S::Response, S::Error>, VerifyError>>;
 
     /// Begins it.
-    fn run(inner: S::Future, flight: Flight, limit: Duration) -> Self::Future;
+    fn run(inner: S::Future, flight: Flight) -> Self::Future;
 }
 
 /// The request's own: the handler is dropped with the request, when the sender leaves.
@@ -43,122 +35,36 @@ pub struct Inline;
 #[non_exhaustive]
 pub struct Detached;
 
-impl<S, T> Run<S, T> for Inline
+impl<S, T> Mode<S> for Inline
 where
     S: Service<Request<Full<Bytes>>, Response = Response<T>>,
 {
-    type Future = InlineRun<S::Future, T, S::Error>;
+    type Future = Run<S::Future>;
 
-    fn run(inner: S::Future, flight: Flight, limit: Duration) -> Self::Future {
-        InlineRun::new(inner, flight, limit)
+    fn run(inner: S::Future, flight: Flight) -> Self::Future {
+        Run::new(inner, flight, status)
     }
 }
 
-impl<S, T> Run<S, T> for Detached
+impl<S, T> Mode<S> for Detached
 where
     S: Service<Request<Full<Bytes>>, Response = Response<T>>,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
     T: Send + 'static,
 {
-    type Future = DetachedRun<Ran<T, S::Error>>;
+    type Future = DetachedRun<Result<Result<Response<T>, S::Error>, VerifyError>>;
 
-    fn run(inner: S::Future, flight: Flight, limit: Duration) -> Self::Future {
+    fn run(inner: S::Future, flight: Flight) -> Self::Future {
         DetachedRun {
-            task: tokio::spawn(InlineRun::new(inner, flight, limit)),
+            task: tokio::spawn(Run::new(inner, flight, status)),
         }
     }
 }
 
-pin_project! {
-    /// A run in the request's task.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct InlineRun<F, T, E> {
-        // Before the flight, so that it is dropped before: a retry may run once the claim is free.
-        #[pin]
-        state: State<F, T, E>,
-        flight: Flight,
-    }
-}
-
-pin_project! {
-    #[project = StateProj]
-    enum State<F, T, E> {
-        Running {
-            #[pin]
-            inner: F,
-            #[pin]
-            deadline: Deadline,
-        },
-        Answered {
-            closing: Closing,
-            answer: Option<Result<Response<T>, E>>,
-        },
-        Dropped,
-        TimedOut {
-            closing: Closing<VerifyError>,
-        },
-    }
-}
-
-impl<F, T, E> InlineRun<F, T, E> {
-    fn new(inner: F, flight: Flight, limit: Duration) -> Self {
-        let deadline = Deadline::new(limit);
-        Self {
-            state: State::Running { inner, deadline },
-            flight,
-        }
-    }
-}
-
-impl<F, T, E> Future for InlineRun<F, T, E>
-where
-    F: Future<Output = Result<Response<T>, E>>,
-{
-    type Output = Ran<T, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            match this.state.as_mut().project() {
-                StateProj::Running { inner, deadline } => {
-                    let answer = match inner.poll(cx) {
-                        Poll::Ready(answer) => answer,
-                        Poll::Pending => {
-                            ready!(deadline.poll(cx));
-                            this.state.set(State::Dropped);
-                            continue;
-                        }
-                    };
-                    let closing = match &answer {
-                        Ok(response) => this.flight.answered(response.status().as_u16()),
-                        Err(_) => this.flight.failed(),
-                    };
-                    this.state.set(State::Answered {
-                        closing,
-                        answer: Some(answer),
-                    });
-                }
-                StateProj::Answered { closing, answer } => {
-                    ready!(Pin::new(closing).poll(cx));
-                    return Poll::Ready(Ok(take(answer)));
-                }
-                StateProj::Dropped => {
-                    let closing = this.flight.timed_out();
-                    this.state.set(State::TimedOut { closing });
-                }
-                StateProj::TimedOut { closing } => return Pin::new(closing).poll(cx).map(Err),
-            }
-        }
-    }
-}
-
-impl<F, T, E> fmt::Debug for InlineRun<F, T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InlineRun")
-            .field("flight", &self.flight)
-            .finish_non_exhaustive()
-    }
+fn status<T, E>(answer: &Result<Response<T>, E>) -> Option<u16> {
+    let response = answer.as_ref().ok()?;
+    Some(response.status().as_u16())
 }
 
 /// A run in a task of its own. Dropping it leaves that task alone.

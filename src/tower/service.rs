@@ -11,7 +11,7 @@ use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
 
-use super::{Inline, RefusalResponse, ResponseBody, ResponseFuture, Run};
+use super::{Inline, Mode, RefusalResponse, ResponseBody, ResponseFuture};
 use crate::error::{BoxError, VerifyError};
 use crate::headers::DeliveryHeaders;
 use crate::receiver::{Intake, WebhookReceiver};
@@ -78,7 +78,7 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<ResBody>> + Clone,
     B: Body,
     B::Error: Into<BoxError>,
-    M: Run<S, ResBody>,
+    M: Mode<S>,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
@@ -98,7 +98,7 @@ where
             mem::replace(inner, clone)
         };
         let response = Arc::clone(&self.response);
-        ResponseFuture::new(request, intake, ready, &self.receiver, response, M::run)
+        ResponseFuture::new(request, intake, ready, response, M::run)
     }
 }
 

@@ -1,0 +1,119 @@
+//! A body on its way.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Buf;
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+
+use super::{Finish, Intake};
+use crate::error::{BoxError, VerifyError};
+
+/// Parts taken in one go before other tasks get their turn. A body of nothing but empty parts
+/// would otherwise keep a thread busy without ever meeting a limit.
+const PARTS_PER_POLL: usize = 64;
+
+pin_project! {
+    /// Hands a body that arrives in parts to an [`Intake`], within its limits of length and time.
+    #[must_use]
+    pub struct Arrival {
+        // Taken at the end.
+        intake: Option<Intake>,
+        #[pin]
+        deadline: Deadline,
+        yielded: bool,
+    }
+}
+
+impl Arrival {
+    /// Begins; the time runs from when the body is first waited for.
+    pub fn new(intake: Intake) -> Self {
+        let limit = intake.receiver().body_timeout();
+        Self {
+            intake: Some(intake),
+            deadline: Deadline::new(limit),
+            yielded: false,
+        }
+    }
+
+    /// Takes parts from `next` until there are no more (`None`), and then goes on to
+    /// [`Intake::finish`].
+    ///
+    /// # Errors
+    ///
+    /// The body is too long, too slow, or broke off.
+    pub fn poll<D: Buf, E: Into<BoxError>>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<D, E>>>,
+    ) -> Poll<Result<Finish, VerifyError>> {
+        let this = self.project();
+        #[expect(clippy::expect_used, reason = "it is not polled once it is done")]
+        let intake = this.intake.as_mut().expect("polled after it was done");
+        let mut taken = 0;
+        while taken < PARTS_PER_POLL {
+            taken += 1;
+            match next(cx) {
+                Poll::Ready(Some(Ok(part))) if !part.has_remaining() => {}
+                Poll::Ready(Some(Ok(part))) => intake.push(part)?,
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(intake.broke_off(error))),
+                Poll::Ready(None) => {
+                    let done = this.intake.take().map(Intake::finish);
+                    return done.map_or(Poll::Pending, |finish| Poll::Ready(Ok(finish)));
+                }
+                Poll::Pending if *this.yielded => {
+                    ready!(this.deadline.poll(cx));
+                    return Poll::Ready(Err(intake.timed_out()));
+                }
+                Poll::Pending => break,
+            }
+        }
+        // Servers read the head first, so nearly every body has to be waited for once and is there
+        // at the next poll: a timer for that would be wasted. But a sender that sends nothing more
+        // causes no next poll, so ask for one. After many parts others have their turn.
+        let again = std::mem::replace(this.yielded, true);
+        cx.waker().wake_by_ref();
+        if again {
+            ready!(this.deadline.poll(cx));
+            return Poll::Ready(Err(intake.timed_out()));
+        }
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arrival")
+            .field("intake", &self.intake)
+            .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A time limit that begins when it is first polled.
+    pub(super) struct Deadline {
+        after: Duration,
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+}
+
+impl Deadline {
+    pub(super) fn new(after: Duration) -> Self {
+        Self { after, sleep: None }
+    }
+
+    pub(super) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if this.sleep.is_none() {
+            this.sleep.set(Some(sleep(*this.after)));
+        }
+        match this.sleep.as_pin_mut() {
+            Some(sleep) => sleep.poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
