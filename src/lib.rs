@@ -3,6 +3,8 @@
 #![cfg_attr(all(feature = "axum", feature = "jwks", feature = "testing"), doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "actix-web")]
+pub mod actix_web;
 #[cfg(feature = "axum")]
 pub mod axum;
 pub mod clock;
@@ -29,6 +31,8 @@ pub mod tower;
 mod trace;
 mod verifier;
 
+#[cfg(feature = "actix-web")]
+pub use crate::actix_web::VerifyWebhook;
 pub use clock::{Clock, SystemClock};
 #[cfg(feature = "receiver")]
 pub use endpoint::EndpointToken;

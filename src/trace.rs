@@ -182,8 +182,21 @@ pub(crate) fn keys_not_fetched(failure: &crate::jwks::FetchError) {
     let _ = failure;
 }
 
+/// No route took an event.
+#[cfg(feature = "actix-web")]
+pub(crate) fn unrouted(type_name: Option<&str>) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(
+        target: "gemini_webhooks",
+        r#type = type_name.map(|name| name.chars().take(64).collect::<String>()),
+        "no route took the event, so it will be sent again for a day: add a route to `acknowledge` or `refuse`"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = type_name;
+}
+
 /// The app is put together wrongly.
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "actix-web", feature = "axum"))]
 pub(crate) fn misconfigured(error: &dyn std::error::Error) {
     #[cfg(feature = "tracing")]
     tracing::error!(target: "gemini_webhooks", "{error}");

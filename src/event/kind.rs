@@ -62,8 +62,8 @@ impl EventKind {
         let uri = || text(uri);
         let error_code = || Some(Text::new(body, string_or_number(code?)?));
         let error_message = || text(message);
-        match type_name {
-            "batch.succeeded" | "batch.completed" => Self::BatchSucceeded(BatchSucceeded {
+        match present_name(type_name) {
+            "batch.succeeded" => Self::BatchSucceeded(BatchSucceeded {
                 id: id(),
                 output_file_uri: uri(),
             }),
@@ -95,6 +95,14 @@ impl EventKind {
             }),
             _ => Self::Unknown,
         }
+    }
+}
+
+/// What a type is called now.
+pub(super) fn present_name(type_name: &str) -> &str {
+    match type_name {
+        "batch.completed" => "batch.succeeded",
+        other => other,
     }
 }
 

@@ -102,6 +102,19 @@ impl GeminiEvent {
         self.inner.type_name.as_ref().map(Text::as_str)
     }
 
+    /// Whether it is of this type, by its present or an older name.
+    ///
+    /// ```
+    /// # use gemini_webhooks::GeminiEvent;
+    /// let event = GeminiEvent::parse(r#"{"type":"batch.completed"}"#);
+    /// assert!(event.is("batch.succeeded"));
+    /// ```
+    #[must_use]
+    pub fn is(&self, type_name: &str) -> bool {
+        let mine = self.type_name().map(kind::present_name);
+        mine == Some(kind::present_name(type_name))
+    }
+
     /// The `version` of the envelope, `v1` so far.
     #[must_use]
     pub fn version(&self) -> Option<&str> {

@@ -1,0 +1,154 @@
+use std::fmt;
+use std::future::{Ready, ready};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use ::actix_web::body::{EitherBody, MessageBody};
+use ::actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform};
+use ::actix_web::http::Method;
+use ::actix_web::http::header::{CONTENT_LENGTH, HeaderValue};
+use ::actix_web::{Error, HttpMessage as _, HttpRequest};
+
+use super::VerifyFuture;
+use crate::error::VerifyError;
+use crate::headers::{DeliveryHeaders, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
+use crate::receiver::{Intake, WebhookReceiver};
+
+/// What makes an answer of a refusal.
+pub(super) type ErrorHandler = Rc<dyn Fn(VerifyError, &HttpRequest) -> Error>;
+
+/// Lets only authentic deliveries reach a handler. See the [module](super).
+#[derive(Clone)]
+pub struct VerifyWebhook {
+    receiver: WebhookReceiver,
+    error_handler: Option<ErrorHandler>,
+}
+
+impl VerifyWebhook {
+    /// Lets only what `receiver` accepts reach the handler.
+    #[must_use]
+    pub fn new(receiver: WebhookReceiver) -> Self {
+        Self {
+            receiver,
+            error_handler: None,
+        }
+    }
+
+    /// Replaces the answer to what is refused, as the `error_handler` of actix-web's extractors
+    /// does. It is for the sender, who may be anyone: tell nothing of keys or digests. A handler
+    /// that takes too long is answered by the default, since its request is gone by then.
+    ///
+    /// ```
+    /// # use actix_web::{HttpRequest, HttpResponse, error::InternalError};
+    /// # use gemini_webhooks::{VerifyError, VerifyWebhook, WebhookReceiver, testing};
+    /// # let receiver = WebhookReceiver::builder().signing_secret(testing::SECRET).build()?;
+    /// let middleware = VerifyWebhook::new(receiver).error_handler(|error: VerifyError, _: &HttpRequest| {
+    ///     let response = HttpResponse::Forbidden().finish();
+    ///     InternalError::from_response(error, response).into()
+    /// });
+    /// # Ok::<(), gemini_webhooks::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn error_handler(
+        mut self,
+        handler: impl Fn(VerifyError, &HttpRequest) -> Error + 'static,
+    ) -> Self {
+        self.error_handler = Some(Rc::new(handler));
+        self
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for VerifyWebhook
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Transform = VerifyService<S>;
+    type InitError = ();
+    type Future = Ready<Result<VerifyService<S>, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        ready(Ok(VerifyService {
+            service: Rc::new(service),
+            receiver: self.receiver.clone(),
+            error_handler: self.error_handler.clone(),
+        }))
+    }
+}
+
+impl fmt::Debug for VerifyWebhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyWebhook")
+            .field("receiver", &self.receiver)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The service of [`VerifyWebhook`].
+pub struct VerifyService<S> {
+    // The service is called later, once the body is there.
+    service: Rc<S>,
+    receiver: WebhookReceiver,
+    error_handler: Option<ErrorHandler>,
+}
+
+impl<S> VerifyService<S> {
+    /// What can be said before the body is read.
+    fn admit(&self, request: &ServiceRequest) -> Result<Intake, VerifyError> {
+        if request.method() != Method::POST {
+            return Err(self.receiver.method_not_allowed());
+        }
+        let headers = request.headers();
+        let length = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let values = |name| headers.get_all(name).map(HeaderValue::as_bytes);
+        let headers = DeliveryHeaders::from_values(
+            values(WEBHOOK_ID),
+            values(WEBHOOK_TIMESTAMP),
+            values(WEBHOOK_SIGNATURE),
+        );
+        let target = request.uri().path_and_query();
+        let target = target.map_or("", |target| target.as_str());
+        self.receiver.admit(target, &headers, length)
+    }
+}
+
+impl<S, B> Service<ServiceRequest> for VerifyService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Future = VerifyFuture<S>;
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let arriving = self
+            .admit(&request)
+            .map(|intake| (intake, request.take_payload()));
+        VerifyFuture::new(
+            request,
+            arriving,
+            Rc::clone(&self.service),
+            self.error_handler.clone(),
+        )
+    }
+}
+
+impl<S> fmt::Debug for VerifyService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyService")
+            .field("receiver", &self.receiver)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is admitted, and its body.
+pub(super) type Arriving = (Intake, Payload);

@@ -1,0 +1,104 @@
+//! Middleware and extractors for actix-web 4: [`VerifyWebhook`], [`GeminiEvent`] and
+//! [`Delivery`](crate::Delivery) in a handler's signature.
+//!
+//! The middleware goes on an app, a scope or a resource. It examines each request before a handler
+//! sees it: the payload is read within [its limits](crate::WebhookReceiverBuilder), verified, and put
+//! back byte for byte, so that a handler may also take `web::Bytes`, `web::Json` or `String`. What is
+//! refused never reaches the handler; the answer is `{"error":"<code>"}` with the status of the
+//! error, unless it is [replaced](VerifyWebhook::error_handler) or a middleware outside does so
+//! (`ErrorHandlers`). There, `response.error()` is the [`VerifyError`].
+//!
+//! `Option<GeminiEvent>` is `None` where the middleware is missing; without the `Option` that is a
+//! 500 that says so ([`MissingVerifyWebhook`]).
+//!
+//! Build the receiver **outside** of `HttpServer::new` and clone it inside: workers then share one
+//! guard and one set of keys.
+//!
+//! ```
+//! use actix_web::{App, HttpResponse, HttpServer, Responder, web};
+//! use gemini_webhooks::{ConfigError, Delivery, GeminiEvent, VerifyWebhook, WebhookReceiver};
+//!
+//! async fn on_event(delivery: Delivery, event: GeminiEvent) -> impl Responder {
+//!     println!("{} {:?}", delivery.id(), event.kind());
+//!     HttpResponse::Ok()
+//! }
+//!
+//! fn serve(secret: &str) -> Result<(), Box<dyn std::error::Error>> {
+//!     let receiver = WebhookReceiver::builder().signing_secret(secret).build()?;
+//!     let server = HttpServer::new(move || {
+//!         App::new().service(
+//!             web::resource("/gemini-callback")
+//!                 .wrap(VerifyWebhook::new(receiver.clone()))
+//!                 .route(web::post().to(on_event)),
+//!         )
+//!     });
+//!     # let _ = server;
+//!     Ok(())
+//! }
+//! # serve(gemini_webhooks::testing::SECRET)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Who leaves when
+//!
+//! When a sender closes the connection, actix-web runs a handler to its end all the same, and its
+//! event is settled. A handler that panics is dropped, as is one whose server is stopped by force:
+//! its claim is released, and the event is handled when it comes again.
+//!
+//! # Routes by type
+//!
+//! [`EventType`] is a guard for routes. What no route takes is answered 404 or 405 by actix-web, and
+//! would be sent again for a day: say what is to become of it, by a last route to [`acknowledge`] or
+//! [`refuse`]. Where that is forgotten, the log says so.
+//!
+//! ```
+//! use actix_web::web;
+//! use gemini_webhooks::GeminiEvent;
+//! use gemini_webhooks::actix_web::{EventType, acknowledge};
+//!
+//! # async fn on_batch(_: GeminiEvent) -> &'static str { "" }
+//! # async fn on_video(_: GeminiEvent) -> &'static str { "" }
+//! let resource = web::resource("/gemini-callback")
+//!     // .wrap(VerifyWebhook::new(receiver.clone()))
+//!     .route(web::post().guard(EventType("batch.succeeded")).to(on_batch))
+//!     .route(web::post().guard(EventType("video.generated")).to(on_video))
+//!     .route(web::post().to(acknowledge));
+//! ```
+
+use ::actix_web::http::StatusCode;
+use ::actix_web::http::header::{ALLOW, ContentType, RETRY_AFTER};
+use ::actix_web::{HttpResponse, ResponseError};
+
+use crate::error::{VerifyError, VerifyErrorKind};
+
+mod extract;
+mod future;
+mod guard;
+mod middleware;
+#[cfg(test)]
+mod tests;
+
+pub use extract::MissingVerifyWebhook;
+pub use future::VerifyFuture;
+pub use guard::{EventType, acknowledge, refuse};
+pub use middleware::{VerifyService, VerifyWebhook};
+
+/// `{"error":"<code>"}` with the [code](VerifyErrorKind::code) of the error's kind, `Retry-After`
+/// where the sender should wait, and `Allow` with a 405.
+impl ResponseError for VerifyError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        response.insert_header(ContentType::json());
+        if let Some(after) = self.retry_after() {
+            response.insert_header((RETRY_AFTER, after.as_secs()));
+        }
+        if self.kind() == VerifyErrorKind::MethodNotAllowed {
+            response.insert_header((ALLOW, "POST"));
+        }
+        response.body(format!(r#"{{"error":"{}"}}"#, self.kind().code()))
+    }
+}
