@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::SystemTime;
 use std::{env, fs};
 
+use actix_web::{App, HttpResponse, HttpServer, web};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -17,7 +18,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::routing::{MethodRouter, post};
 use gemini_webhooks::{
     Clock as _, DeliveryHeaders, GeminiEvent, Keyring, SigningSecret, SystemClock, Verifier,
-    VerifyLayer, WebhookReceiver, replay::MemoryGuard, testing,
+    VerifyLayer, VerifyWebhook, WebhookReceiver, replay::MemoryGuard, testing,
 };
 use gemini_webhooks_benches::{Contender, compare, event_of, median};
 use tokio::net::TcpListener;
@@ -160,7 +161,39 @@ fn in_process() -> Result<(), Error> {
     Ok(())
 }
 
+/// An app of actix-web, with one worker.
+fn serve_actix(name: &str) -> Result<(), Error> {
+    let builder = WebhookReceiver::builder()
+        .signing_secret(testing::SECRET)
+        .guard("bench", MemoryGuard::new().with_capacity(10_000_000));
+    let (receiver, bare) = (builder.build()?, name == "actix-bare");
+    let server = HttpServer::new(move || {
+        let resource = web::resource("/gemini-callback");
+        let app = App::new();
+        if bare {
+            app.service(resource.route(web::post().to(async |_: web::Bytes| HttpResponse::Ok())))
+        } else {
+            let resource = resource.wrap(VerifyWebhook::new(receiver.clone()));
+            app.service(resource.route(web::post().to(async |event: GeminiEvent| {
+                match event.type_name() {
+                    Some("batch.succeeded") => HttpResponse::Ok(),
+                    _ => HttpResponse::BadRequest(),
+                }
+            })))
+        }
+    });
+    let server = server.workers(1).bind(("127.0.0.1", 0))?;
+    let address = server.addrs().first().copied().ok_or("no address")?;
+    println!("{address}");
+    std::io::stdout().flush()?;
+    actix_web::rt::System::new().block_on(server.run())?;
+    Ok(())
+}
+
 fn serve(name: &str) -> Result<(), Error> {
+    if name.starts_with("actix") {
+        return serve_actix(name);
+    }
     let app = app(name)?;
     runtime()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -226,26 +259,15 @@ struct Turn {
 }
 
 fn under_load() -> Result<(), Error> {
-    let servers = [Server::start("bare")?, Server::start("layer")?];
-    let mut turns: [Vec<Turn>; 2] = [Vec::new(), Vec::new()];
-    for turn in 0..TURNS {
-        let files = write_deliveries(turn)?;
-        for (server, turns) in servers.iter().zip(&mut turns) {
-            let before = server.processor_time()?;
-            let (rate, requests) = wrk(&server.address, &files)?;
-            let processor = (server.processor_time()? - before) / requests;
-            turns.push(Turn { rate, processor });
-        }
-    }
-    let [bare, layer] = &turns;
-    let ratio = |of: fn(&Turn) -> f64| {
-        median(
-            layer
-                .iter()
-                .zip(bare)
-                .map(|(layer, bare)| of(layer) / of(bare)),
-        )
-    };
+    let pairs = [
+        ("axum, a bare handler", "bare", "axum, VerifyLayer", "layer"),
+        (
+            "actix-web, a bare handler",
+            "actix-bare",
+            "actix-web, VerifyWebhook",
+            "actix",
+        ),
+    ];
     println!(
         "\nover loopback, {BODY} bytes, the server on one core, {TURNS} turns of {SECONDS} s each"
     );
@@ -253,19 +275,42 @@ fn under_load() -> Result<(), Error> {
         "  {:<34} {:>12} {:>18}",
         "", "requests/s", "processor/request"
     );
-    for (name, turns) in [("bare handler", bare), ("VerifyLayer", layer)] {
+    // Both frameworks in the same turns, so that they meet the same machine.
+    let mut started = Vec::new();
+    for (_, bare, _, layer) in pairs {
+        started.push([Server::start(bare)?, Server::start(layer)?]);
+    }
+    let mut turns: Vec<[Vec<Turn>; 2]> = pairs.iter().map(|_| Default::default()).collect();
+    for turn in 0..TURNS {
+        let files = write_deliveries(turn)?;
+        for (servers, turns) in started.iter().zip(&mut turns) {
+            for (server, turns) in servers.iter().zip(turns) {
+                let before = server.processor_time()?;
+                let (rate, requests) = wrk(&server.address, &files)?;
+                let processor = (server.processor_time()? - before) / requests;
+                turns.push(Turn { rate, processor });
+            }
+        }
+    }
+    for ((bare_name, _, layer_name, _), [bare, layer]) in pairs.iter().zip(&turns) {
+        let ratio = |of: fn(&Turn) -> f64| {
+            let pairs = layer.iter().zip(bare);
+            median(pairs.map(|(layer, bare)| of(layer) / of(bare)))
+        };
+        for (name, turns) in [(bare_name, bare), (layer_name, layer)] {
+            println!(
+                "  {name:<34} {:>12.0} {:>15.2} µs",
+                median(turns.iter().map(|turn| turn.rate)),
+                median(turns.iter().map(|turn| turn.processor)),
+            );
+        }
         println!(
-            "  {name:<34} {:>12.0} {:>15.2} µs",
-            median(turns.iter().map(|turn| turn.rate)),
-            median(turns.iter().map(|turn| turn.processor)),
+            "  {:<34} {:>12.3} {:>18.3}",
+            "ratio",
+            ratio(|turn| turn.rate),
+            ratio(|turn| turn.processor)
         );
     }
-    println!(
-        "  {:<34} {:>12.3} {:>18.3}",
-        "ratio",
-        ratio(|turn| turn.rate),
-        ratio(|turn| turn.processor)
-    );
     Ok(())
 }
 
