@@ -377,8 +377,8 @@ async fn a_copy_of_a_token_under_another_id_is_the_same_claim() {
         .map(|(delivery, _)| delivery.claim_id())
         .collect();
     assert_eq!(claims[0], claims[1]);
-    assert!(claims[0].starts_with("sha256-"), "{}", claims[0]);
-    assert_eq!(claims[2..], ["one", "one"]);
+    assert!(claims[0].starts_with("sha256:"), "{}", claims[0]);
+    assert_eq!(claims[2..], ["jti:one", "jti:one"]);
     for (delivery, type_name) in handled.iter() {
         assert_eq!((delivery.scheme(), delivery.key_id()), (Scheme::Jwt, "rsa"));
         assert!(!delivery.id_is_signed());

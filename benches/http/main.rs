@@ -29,8 +29,8 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const BODY: usize = 512;
 /// More than a turn sends, so that each request has an id of its own.
-const IDS: usize = 300_000;
-const TURNS: usize = 7;
+const IDS: usize = 250_000;
+const TURNS: usize = 5;
 const SECONDS: u32 = 2;
 
 fn main() -> Result<(), Error> {

@@ -7,7 +7,9 @@ use std::task::{Context, Poll, ready};
 use ::actix_web::body::{EitherBody, MessageBody};
 use ::actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse};
 use ::actix_web::error::PayloadError;
-use ::actix_web::http::header::{CONTENT_LENGTH, HeaderValue};
+use ::actix_web::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER, TRANSFER_ENCODING,
+};
 use ::actix_web::{Error, HttpMessage as _, HttpResponse};
 use bytes::Bytes;
 use futures_core::Stream;
@@ -145,9 +147,13 @@ fn put_back(
         ..
     } = received;
     if !delivery.id_is_signed() {
-        // The event was in a header, so the length that was sent is that of something else.
-        let length = HeaderValue::from(body.len());
-        request.headers_mut().insert(CONTENT_LENGTH, length);
+        // The event was in a header, so what is said of the body is of something else.
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for name in [CONTENT_ENCODING, TRANSFER_ENCODING, TRAILER] {
+            headers.remove(name);
+        }
     }
     let whole: Pin<Box<dyn Stream<Item = _>>> = Box::pin(Whole(Some(body)));
     request.set_payload(Payload::from(whole));

@@ -25,6 +25,8 @@ pub enum ConfigError {
     KeysUrlInvalid,
     /// The URL to fetch keys from is no `https`. Only this machine itself may be asked without.
     KeysUrlInsecure,
+    /// Public keys may be stale for less than a minute, in which they could not be fetched again.
+    MaxStaleTooShort,
     /// The HTTP client that fetches keys cannot be made, for instance because this machine has no
     /// certificates of authorities.
     HttpClient {
@@ -96,6 +98,7 @@ impl fmt::Display for ConfigError {
             Self::KeysUrlInsecure => f.write_str(
                 "the URL to fetch keys from is no `https`, and not of this machine itself",
             ),
+            Self::MaxStaleTooShort => f.write_str("`max_stale` is less than a minute"),
             Self::HttpClient { reason } => {
                 write!(f, "the HTTP client that fetches keys cannot be made: {reason}")
             }

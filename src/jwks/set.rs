@@ -98,11 +98,13 @@ impl KeySet {
     pub(crate) fn signer(&self, fields: &Fields<'_>, body: &[u8]) -> Option<&Arc<str>> {
         let keys = &self.keys.ed25519;
         let last = self.keys.last.load(Ordering::Relaxed);
-        let order = (0..keys.len()).cycle().skip(last).take(keys.len());
-        let (index, (id, _)) = order
-            .filter_map(|index| Some((index, keys.get(index)?)))
-            .flat_map(|(index, key)| {
-                ed25519::signatures(fields).map(move |signature| (index, key, signature))
+        // One signature after the other, each under all keys: of a delivery that two keys signed, the
+        // first is enough, however many keys there are.
+        let (index, (id, _)) = ed25519::signatures(fields)
+            .flat_map(|signature| {
+                let order = (0..keys.len()).cycle().skip(last).take(keys.len());
+                let keys = order.filter_map(|index| Some((index, keys.get(index)?)));
+                keys.map(move |(index, key)| (index, key, signature))
             })
             .take(MAX_CHECKS)
             .find(|(_, (_, key), signature)| key.signed(signature, fields, body))

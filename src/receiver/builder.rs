@@ -177,7 +177,7 @@ impl WebhookReceiverBuilder {
     }
 
     /// How long fetched keys may be used after they were last confirmed, while they cannot be
-    /// fetched again. A day by default. Beyond, deliveries under them are answered 503.
+    /// fetched again. A day by default, a minute at least. Beyond, deliveries under them are answered 503.
     #[cfg(feature = "jwks")]
     pub fn max_stale(mut self, age: Duration) -> Self {
         self.max_stale = age;
@@ -412,6 +412,9 @@ impl WebhookReceiverBuilder {
             let tied = !self.endpoint_tokens.is_empty() || self.acceptance.is_some();
             if !tied && !self.any_google_project {
                 return Err(ConfigError::AnyGoogleProject);
+            }
+            if self.max_stale < Duration::from_secs(60) {
+                return Err(ConfigError::MaxStaleTooShort);
             }
             verifier = verifier.with_keys_later();
             has_keys = true;

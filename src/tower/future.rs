@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
@@ -157,9 +159,14 @@ impl<S: Service<Request<Full<Bytes>>>> Call<S> {
         } = received;
         let mut request = Request::from_parts(head, Full::new(body));
         if !delivery.id_is_signed() {
-            // The event was in a header, so the length that was sent is that of something else.
+            // The event was in a header, so what is said of the body is of something else.
             let length = request.body().size_hint().lower();
-            request.headers_mut().insert(CONTENT_LENGTH, length.into());
+            let headers = request.headers_mut();
+            headers.insert(CONTENT_LENGTH, length.into());
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            for name in [CONTENT_ENCODING, TRANSFER_ENCODING, TRAILER] {
+                headers.remove(name);
+            }
         }
         request.extensions_mut().insert(event);
         request.extensions_mut().insert(delivery);

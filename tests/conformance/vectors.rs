@@ -145,7 +145,7 @@ impl Vector {
         };
         // Without `jti` it is a digest, which the tests of tokens look at.
         let claim_id = match scheme {
-            Scheme::Jwt => text("jti")?,
+            Scheme::Jwt => format!("jti:{}", text("jti")?),
             _ => self.id().to_owned(),
         };
         Some(Call {

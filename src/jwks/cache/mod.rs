@@ -46,7 +46,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     known: Option<Known>,
-    fetching: bool,
+    /// When the fetch that is under way began.
+    fetching: Option<Instant>,
     /// Of the fetches since the last that succeeded.
     failures: u32,
     last_failure: Option<FetchError>,
@@ -91,7 +92,7 @@ impl KeyCache {
             (keys, inner.begin_if_due(&mut state, now))
         };
         if fetch {
-            Inner::fetch(inner);
+            Inner::fetch(inner, now);
         }
         keys
     }
@@ -100,6 +101,7 @@ impl KeyCache {
     /// help. `None`: there are no others.
     pub(crate) async fn others(&self, seen: Option<&KeySet>) -> Result<Option<KeySet>, FetchError> {
         let inner = &self.inner;
+        in_a_runtime()?;
         let now = inner.clock.monotonic();
         let (mut finished, fetch) = {
             let mut state = inner.lock();
@@ -107,11 +109,13 @@ impl KeyCache {
                 return Ok(others);
             }
             let may_fetch = state.may_fetch(now);
-            if !may_fetch && !state.fetching {
+            if !may_fetch && !state.is_fetching(now) {
                 return match &state.last_failure {
                     // Nobody knows whether the key is a new one: no reason to blame the sender.
                     Some(failure) => Err(failure.clone()),
-                    None if seen.is_none() => Err(FetchError::new("the keys are too old")),
+                    None if inner.known(&state, now).is_none() => {
+                        Err(FetchError::new("the keys are too old"))
+                    }
                     None => Ok(None),
                 };
             }
@@ -119,12 +123,14 @@ impl KeyCache {
                 return Err(FetchError::new("256 deliveries wait for keys already"));
             }
             state.waiting += 1;
-            state.fetching = true;
+            if may_fetch {
+                state.fetching = Some(now);
+            }
             (inner.finished.subscribe(), may_fetch)
         };
         let _waiting = Waiting(inner);
         if fetch {
-            Inner::fetch(inner);
+            Inner::fetch(inner, now);
         }
         inner.wait(&mut finished).await?;
         let state = inner.lock();
@@ -145,19 +151,25 @@ impl KeyCache {
     /// Fetches the keys, whatever is known and however soon after the last time.
     pub(crate) async fn refresh(&self) -> Result<(), FetchError> {
         let inner = &self.inner;
+        in_a_runtime()?;
         // One that is under way may have asked before what the caller knows of came true.
-        let under_way = inner.lock().fetching.then(|| inner.finished.subscribe());
+        let under_way = {
+            let state = inner.lock();
+            let fetching = state.is_fetching(inner.clock.monotonic());
+            fetching.then(|| inner.finished.subscribe())
+        };
         if let Some(mut finished) = under_way {
             inner.wait(&mut finished).await?;
         }
+        let now = inner.clock.monotonic();
         let (mut finished, fetch, before) = {
             let mut state = inner.lock();
-            let fetch = !std::mem::replace(&mut state.fetching, true);
+            let fetch = state.begin(now);
             let before = state.known.as_ref().map(|known| known.keys.clone());
             (inner.finished.subscribe(), fetch, before)
         };
         if fetch {
-            Inner::fetch(inner);
+            Inner::fetch(inner, now);
         }
         inner.wait(&mut finished).await?;
         let state = inner.lock();
@@ -216,14 +228,15 @@ impl Inner {
     /// Whether it is time for a refresh; it then counts as begun.
     fn begin_if_due(&self, state: &mut State, now: Instant) -> bool {
         let due = self.due_in(state, now).is_some_and(|wait| wait.is_zero());
-        due && !std::mem::replace(&mut state.fetching, true)
+        due && state.begin(now)
     }
 
     /// Fetches in a task of its own, so that nobody who leaves can cut it short. The caller has
     /// set `fetching`, and holds no lock.
-    fn fetch(inner: &Arc<Self>) {
+    fn fetch(inner: &Arc<Self>, begun: Instant) {
         let attempt = Attempt {
             inner: Some(Arc::clone(inner)),
+            begun,
         };
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(attempt.run())),
@@ -231,7 +244,7 @@ impl Inner {
         }
     }
 
-    fn finish(inner: &Arc<Self>, result: Result<(KeySet, Duration), FetchError>) {
+    fn finish(inner: &Arc<Self>, begun: Instant, result: Result<(KeySet, Duration), FetchError>) {
         let now = inner.clock.monotonic();
         match &result {
             Ok((keys, max_age)) => trace::keys_fetched(keys.len(), *max_age),
@@ -239,8 +252,12 @@ impl Inner {
         }
         let start_keeper = {
             let mut state = inner.lock();
-            state.fetching = false;
-            match result {
+            if state.fetching != Some(begun) {
+                // It was given up, and another one took its place: that knows better.
+                return;
+            }
+            state.fetching = None;
+            let start_keeper = match result {
                 Ok((keys, max_age)) => {
                     state.failures = 0;
                     state.last_failure = None;
@@ -259,9 +276,11 @@ impl Inner {
                     state.not_before = Some(now + doubled.min(COOL_DOWN));
                     false
                 }
-            }
+            };
+            // Within the lock, so that nobody who begins the next one takes this for its end.
+            inner.finished.send_replace(());
+            start_keeper
         };
-        inner.finished.send_replace(());
         if start_keeper {
             let keeper = Keeper(Arc::downgrade(inner));
             if let Ok(runtime) = Handle::try_current() {
@@ -272,8 +291,24 @@ impl Inner {
 }
 
 impl State {
+    /// Whether a fetch is under way. One that did not even end by its own time-out is on a runtime
+    /// that nobody drives any more; it is given up.
+    fn is_fetching(&self, now: Instant) -> bool {
+        self.fetching
+            .is_some_and(|begun| now.saturating_duration_since(begun) < PATIENCE * 2)
+    }
+
+    /// Begins a fetch, unless one is under way; the caller has to see to it then.
+    fn begin(&mut self, now: Instant) -> bool {
+        let begins = !self.is_fetching(now);
+        if begins {
+            self.fetching = Some(now);
+        }
+        begins
+    }
+
     fn may_fetch(&self, now: Instant) -> bool {
-        !self.fetching && self.not_before.is_none_or(|not_before| now >= not_before)
+        !self.is_fetching(now) && self.not_before.is_none_or(|not_before| now >= not_before)
     }
 
     fn failure(&self) -> FetchError {
@@ -282,9 +317,18 @@ impl State {
     }
 }
 
+/// Timers outside of one would panic.
+fn in_a_runtime() -> Result<(), FetchError> {
+    match Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(none) => Err(FetchError::because("no tokio runtime", none)),
+    }
+}
+
 /// A fetch. Dropped before its end, as by a runtime that shuts down, it counts as failed.
 struct Attempt {
     inner: Option<Arc<Inner>>,
+    begun: Instant,
 }
 
 impl Attempt {
@@ -311,7 +355,7 @@ impl Attempt {
 
     fn end(mut self, result: Result<(KeySet, Duration), FetchError>) {
         if let Some(inner) = self.inner.take() {
-            Inner::finish(&inner, result);
+            Inner::finish(&inner, self.begun, result);
         }
     }
 }
@@ -319,7 +363,8 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
-            Inner::finish(&inner, Err(FetchError::new("the fetch was cut short")));
+            let result = Err(FetchError::new("the fetch was cut short"));
+            Inner::finish(&inner, self.begun, result);
         }
     }
 }
@@ -332,10 +377,14 @@ impl Keeper {
     async fn run(self) {
         loop {
             let Some(wait) = self.0.upgrade().and_then(|inner| {
-                let state = inner.lock();
-                let wait = inner.due_in(&state, inner.clock.monotonic())?;
+                let (state, now) = (inner.lock(), inner.clock.monotonic());
+                let wait = inner.due_in(&state, now)?;
                 // While one is under way there is nothing to do until it has ended.
-                Some(if state.fetching { PATIENCE } else { wait })
+                Some(if state.is_fetching(now) {
+                    PATIENCE
+                } else {
+                    wait
+                })
             }) else {
                 return;
             };
@@ -343,9 +392,10 @@ impl Keeper {
             let Some(inner) = self.0.upgrade() else {
                 return;
             };
-            let due = inner.begin_if_due(&mut inner.lock(), inner.clock.monotonic());
+            let now = inner.clock.monotonic();
+            let due = inner.begin_if_due(&mut inner.lock(), now);
             if due {
-                Inner::fetch(&inner);
+                Inner::fetch(&inner, now);
             }
         }
     }

@@ -401,7 +401,7 @@ fn a_runtime_that_ends_does_not_take_the_cache_with_it() {
     });
     drop(first);
     assert!(
-        !cache.inner.lock().fetching,
+        cache.inner.lock().fetching.is_none(),
         "the fetch ended with its runtime"
     );
     script.answer(Answer::Key(0));
@@ -416,4 +416,95 @@ fn a_runtime_that_ends_does_not_take_the_cache_with_it() {
     );
     // Outside of any runtime: what is known is known, nothing hangs, nothing panics.
     assert_eq!(names(cache.current()), r#"["0"]"#);
+}
+
+/// A runtime that is kept but not driven any more, with a fetch in it.
+#[test]
+fn a_fetch_that_nobody_drives_is_given_up() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    #[derive(Debug, Default)]
+    struct Shared(Mutex<Option<Duration>>, std::sync::OnceLock<Instant>);
+    impl Clock for Shared {
+        fn now(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+        fn monotonic(&self) -> Instant {
+            let begun = *self.1.get_or_init(|| crate::clock::SystemClock.monotonic());
+            begun + self.0.lock().unwrap().unwrap_or_default()
+        }
+    }
+    let clock = Arc::new(Shared::default());
+    let script = Script::new(Answer::Never);
+    let cache = KeyCache::new(
+        Arc::new(script.clone()),
+        Arc::clone(&clock) as Arc<dyn Clock>,
+        HOUR,
+    );
+    let forgotten = runtime();
+    forgotten.block_on(async {
+        tokio::select! {
+            _ = cache.ready() => panic!("it never answers"),
+            () = settle() => {}
+        }
+    });
+    script.answer(Answer::Key(0));
+    *clock.0.lock().unwrap() = Some(PATIENCE * 2);
+    runtime().block_on(async {
+        cache.ready().await.unwrap();
+        assert_eq!(names(cache.current()), r#"["0"]"#);
+    });
+    // The old one ends at last, and overwrites nothing.
+    drop(forgotten);
+    assert_eq!(names(cache.current()), r#"["0"]"#);
+    assert_eq!(script.fetches(), 2);
+}
+
+#[test]
+fn outside_of_a_runtime_there_is_an_error() {
+    let cache = Script::new(Answer::Key(0)).cache();
+    let mut ready = std::pin::pin!(cache.ready());
+    let waker = std::task::Waker::noop();
+    match ready
+        .as_mut()
+        .poll(&mut std::task::Context::from_waker(waker))
+    {
+        std::task::Poll::Ready(Err(error)) => {
+            assert!(error.to_string().contains("no tokio runtime"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn forced_refreshes_do_not_trip_over_each_other() {
+    let script = Script::new(Answer::Key(0));
+    let cache = Arc::new(script.cache());
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        let cache = Arc::clone(&cache);
+        tasks.spawn(async move {
+            for _ in 0..500 {
+                cache.refresh().await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_too_old_are_no_reason_to_blame_the_sender() {
+    let script = Script::new(Answer::Key(0));
+    let cache = script.cache_for(SECOND * 10);
+    cache.ready().await.unwrap();
+    let seen = cache.current();
+    script.answer(Answer::Never);
+    advance(SECOND * 11).await;
+    assert!(cache.others(seen.as_ref()).await.is_err());
+    assert!(cache.others(None).await.is_err());
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{JwtRules, refuse};
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
-use crate::json::{members, string, unambiguous};
+use crate::json::{members, string, string_or_number, unambiguous};
 
 /// How far ahead a token without `iat` may expire. With it, the tolerance bounds how long a token
 /// can be replayed.
@@ -84,7 +84,7 @@ impl JwtRules {
             return Err(VerifyError::new(VerifyErrorKind::WrongAudience, aud));
         }
         let jti = jti
-            .and_then(string)
+            .and_then(string_or_number)
             .filter(|jti| (1..=MAX_JTI).contains(&jti.len()))
             .map(Cow::into_owned);
         Ok(Claims { jti, valid_until })
@@ -272,7 +272,8 @@ mod tests {
             (format!(r#""{}""#, &long[1..]), Some(&long[1..])),
             (format!(r#""{long}""#), None),
             (r#""""#.to_owned(), None),
-            ("7".to_owned(), None),
+            ("7".to_owned(), Some("7")),
+            ("[7]".to_owned(), None),
         ] {
             let claims = format!(r#"{{"exp":{},"aud":"us","jti":{jti}}}"#, NOW + 60);
             let claims = rules().claims(claims.as_bytes(), NOW, 300).unwrap();

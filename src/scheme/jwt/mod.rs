@@ -18,8 +18,15 @@ mod rs256;
 
 pub(crate) use rs256::PublicKey;
 
-/// A sender sends one, perhaps two while it changes keys.
-pub(crate) const MAX_TOKENS: usize = 4;
+/// A sender sends one, two while it changes keys.
+pub(crate) const MAX_TOKENS: usize = 2;
+
+/// Of the header of a token, in base64url: 1 KiB of JSON. A genuine one has about a hundred bytes;
+/// and it is read before anything is known of who sent it.
+const MAX_HEADER: usize = 1366;
+
+/// A key set has one of a name, unless its maker is careless.
+const MAX_NAMESAKES: usize = 2;
 
 /// What tokens are held to, beyond their signature.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +71,7 @@ impl JwtRules {
         };
         let key_id = keys
             .named(&token.kid)
+            .take(MAX_NAMESAKES)
             .find(|(_, key)| key.signed(&token.signature, token.signed))
             .map(|(id, _)| Arc::clone(id))
             .ok_or(VerifyError::from(VerifyErrorKind::SignatureMismatch))?;
@@ -73,7 +81,11 @@ impl JwtRules {
         claims::check_body(&payload, body)?;
         Ok(SignedToken {
             key_id,
-            claim_id: claims.jti.unwrap_or_else(|| token.digest()).into(),
+            // Told apart, so that nobody's `jti` is another token's digest.
+            claim_id: match claims.jti {
+                Some(jti) => format!("jti:{jti}").into(),
+                None => format!("sha256:{}", token.digest()).into(),
+            },
             valid_until: claims.valid_until,
             payload: payload.into(),
         })
@@ -98,6 +110,9 @@ impl<'a> Token<'a> {
         else {
             return Err(refuse("it has not three parts"));
         };
+        if header.len() > MAX_HEADER {
+            return Err(refuse("its header is longer than 1 KiB"));
+        }
         let signed = text.split_at(header.len() + 1 + payload.len()).0;
         let signature = decode(signature).ok_or(refuse("its signature is no base64url"))?;
         // The one of the token's header that says how to check it is not asked what it would like:
@@ -121,10 +136,7 @@ impl<'a> Token<'a> {
     }
 
     fn digest(&self) -> String {
-        format!(
-            "sha256-{}",
-            URL_SAFE_NO_PAD.encode(Sha256::digest(self.text))
-        )
+        URL_SAFE_NO_PAD.encode(Sha256::digest(self.text))
     }
 }
 
