@@ -1,6 +1,14 @@
 //! Receives the webhooks of Google's Gemini API: verified, typed, bounded.
-#![cfg_attr(all(feature = "axum", feature = "jwks", feature = "testing"), doc = "")]
-#![cfg_attr(all(feature = "axum", feature = "jwks", feature = "testing"), doc = include_str!("../README.md"))]
+#![cfg_attr(
+    all(
+        feature = "actix-web",
+        feature = "axum",
+        feature = "jwks",
+        feature = "testing"
+    ),
+    doc = ""
+)]
+#![cfg_attr(all(feature = "actix-web", feature = "axum", feature = "jwks", feature = "testing"), doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "actix-web")]
