@@ -171,13 +171,15 @@ fn serve_actix(name: &str) -> Result<(), Error> {
         let resource = web::resource("/gemini-callback");
         let app = App::new();
         if bare {
-            app.service(resource.route(web::post().to(async |_: web::Bytes| HttpResponse::Ok())))
+            app.service(
+                resource.route(web::post().to(async |_: web::Bytes| HttpResponse::Ok().finish())),
+            )
         } else {
             let resource = resource.wrap(VerifyWebhook::new(receiver.clone()));
             app.service(resource.route(web::post().to(async |event: GeminiEvent| {
                 match event.type_name() {
-                    Some("batch.succeeded") => HttpResponse::Ok(),
-                    _ => HttpResponse::BadRequest(),
+                    Some("batch.succeeded") => HttpResponse::Ok().finish(),
+                    _ => HttpResponse::BadRequest().finish(),
                 }
             })))
         }

@@ -1,5 +1,5 @@
-//! Middleware and extractors for actix-web 4: [`VerifyWebhook`], [`GeminiEvent`] and
-//! [`Delivery`](crate::Delivery) in a handler's signature.
+//! Middleware and extractors for actix-web 4: [`VerifyWebhook`],
+//! [`GeminiEvent`](crate::GeminiEvent) and [`Delivery`](crate::Delivery) in a handler's signature.
 //!
 //! The middleware goes on an app, a scope or a resource. It examines each request before a handler
 //! sees it: the payload is read within [its limits](crate::WebhookReceiverBuilder), verified, and put
