@@ -34,6 +34,7 @@ async fn on_event(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>
 }
 
 #[cfg(all(test, feature = "testing"))]
+#[allow(clippy::unwrap_used, reason = "a test fails loudly")]
 mod tests {
     use gemini_webhooks::{Clock as _, SystemClock, testing};
     use tower::ServiceExt as _;
