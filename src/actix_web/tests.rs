@@ -326,3 +326,33 @@ async fn workers_share_one_set_of_keys() {
     assert_eq!(server.fetches(), 1);
     handle.stop(true).await;
 }
+
+#[::actix_web::test]
+async fn a_handler_that_is_stopped_by_force_is_run_again() {
+    let (receiver, started) = (receiver(), Arc::new(AtomicUsize::new(0)));
+    let handler = {
+        let started = Arc::clone(&started);
+        async move || {
+            if started.fetch_add(1, SeqCst) == 0 {
+                std::future::pending::<()>().await;
+            }
+            HttpResponse::Ok().finish()
+        }
+    };
+    let (address, handle) = serve(receiver.clone(), handler.clone()).await;
+    let first = connect(address, lines("msg_1", EVENT)).await;
+    while started.load(SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    handle.stop(false).await;
+    drop(first);
+    let (address, handle) = serve(receiver, handler).await;
+    let mut status = post(address, "msg_1").await;
+    // The workers end a moment after the server.
+    while status == 409 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        status = post(address, "msg_1").await;
+    }
+    assert_eq!((status, started.load(SeqCst)), (200, 2));
+    handle.stop(true).await;
+}

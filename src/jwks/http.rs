@@ -114,6 +114,48 @@ fn is_loopback(url: &Url) -> bool {
 mod tests {
     use super::*;
 
+    /// A server that never stops sending, after a head that says nothing of the length.
+    #[tokio::test]
+    async fn no_more_is_taken_than_a_key_set_may_have() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let endless = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            drop(stream.read(&mut [0; 4096]).await);
+            let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            let mut sent = 0_usize;
+            while stream.write_all(&[b' '; 4096]).await.is_ok() {
+                sent += 4096;
+            }
+            sent
+        });
+        let source = HttpKeySource::new(&url).unwrap();
+        let error = source.fetch().await.unwrap_err();
+        assert_eq!(error.to_string(), "it is longer than 64 KiB");
+        // What fits into the buffers of both ends, and not what could be sent.
+        let sent = endless.await.unwrap();
+        assert!(sent < 64 * 1024 * 1024, "{sent}");
+    }
+
+    #[test]
+    fn no_query_is_shown() {
+        let source = HttpKeySource::new("https://u:p@example.com/keys?key=hidden").unwrap();
+        let shown = format!("{source:?}");
+        assert!(
+            shown.contains("example.com") && shown.contains("/keys"),
+            "{shown}"
+        );
+        assert!(
+            !shown.contains("hidden") && !shown.contains("u:p"),
+            "{shown}"
+        );
+    }
+
     #[test]
     fn which_urls_are_asked() {
         use ConfigError::{KeysUrlInsecure, KeysUrlInvalid};
