@@ -42,7 +42,7 @@ pub enum EventKind {
 impl EventKind {
     /// Fields are told apart by name only: the types share their names, and where one has two
     /// the newer goes first.
-    pub(super) fn read(body: &Bytes, type_name: &str, data: Option<&RawValue>) -> Self {
+    pub(super) fn read(body: &Bytes, type_name: &str, data: Option<&str>) -> Self {
         let [id, uri, video_uri, name, file_id, code, message] = data
             .and_then(|data| {
                 let names = [
@@ -54,7 +54,7 @@ impl EventKind {
                     "error_code",
                     "error_message",
                 ];
-                members(data.get(), &names)
+                members(data, &names)
             })
             .unwrap_or_default();
         let text = |value: Option<&RawValue>| Some(Text::new(body, string(value?)?));

@@ -5,9 +5,10 @@
 //! throughout: by now the delivery is authentic, and refusing it for its shape would only have
 //! it sent again for a day and then switch the endpoint off.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
@@ -49,10 +50,9 @@ pub struct GeminiEvent {
 
 struct Inner {
     raw: Bytes,
-    kind: EventKind,
-    type_name: Option<Text>,
-    version: Option<Text>,
-    timestamp: Option<Text>,
+    envelope: Option<Envelope>,
+    /// Read when it is first asked for: a handler that only enqueues an event never does.
+    kind: OnceLock<EventKind>,
 }
 
 impl GeminiEvent {
@@ -64,42 +64,36 @@ impl GeminiEvent {
     #[must_use]
     pub fn parse(body: impl Into<Bytes>) -> Self {
         let raw = body.into();
-        let inner = match Envelope::read(&raw) {
-            Some(Envelope {
-                type_name,
-                version,
-                timestamp,
-                kind,
-            }) => Inner {
-                kind,
-                type_name: Some(type_name),
-                version,
-                timestamp,
-                raw,
-            },
-            None => Inner {
-                kind: EventKind::Unknown,
-                type_name: None,
-                version: None,
-                timestamp: None,
-                raw,
-            },
+        let inner = Inner {
+            envelope: Envelope::read(&raw),
+            kind: OnceLock::new(),
+            raw,
         };
         Self {
             inner: Arc::new(inner),
         }
     }
 
+    fn envelope(&self) -> Option<&Envelope> {
+        self.inner.envelope.as_ref()
+    }
+
     /// What happened.
     #[must_use]
     pub fn kind(&self) -> &EventKind {
-        &self.inner.kind
+        self.inner.kind.get_or_init(|| match self.envelope() {
+            Some(envelope) => {
+                let data = envelope.data.as_ref().map(Text::as_str);
+                EventKind::read(&self.inner.raw, envelope.type_name.as_str(), data)
+            }
+            None => EventKind::Unknown,
+        })
     }
 
     /// The `type`, as it came.
     #[must_use]
     pub fn type_name(&self) -> Option<&str> {
-        self.inner.type_name.as_ref().map(Text::as_str)
+        Some(self.envelope()?.type_name.as_str())
     }
 
     /// Whether it is of this type, by its present or an older name.
@@ -118,13 +112,13 @@ impl GeminiEvent {
     /// The `version` of the envelope, `v1` so far.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
-        self.inner.version.as_ref().map(Text::as_str)
+        self.envelope()?.version.as_ref().map(Text::as_str)
     }
 
     /// When it happened, as it came: RFC 3339 by Google's guide.
     #[must_use]
     pub fn timestamp(&self) -> Option<&str> {
-        self.inner.timestamp.as_ref().map(Text::as_str)
+        self.envelope()?.timestamp.as_ref().map(Text::as_str)
     }
 
     /// The body, byte for byte.
@@ -188,7 +182,8 @@ struct Envelope {
     type_name: Text,
     version: Option<Text>,
     timestamp: Option<Text>,
-    kind: EventKind,
+    /// The JSON text of it.
+    data: Option<Text>,
 }
 
 impl Envelope {
@@ -197,12 +192,11 @@ impl Envelope {
         let [type_name, version, timestamp, data] =
             members(text, &["type", "version", "timestamp", "data"])?;
         let text = |value: Option<&RawValue>| Some(Text::new(body, string(value?)?));
-        let type_name = text(type_name)?;
         Some(Self {
-            kind: EventKind::read(body, type_name.as_str(), data),
+            type_name: text(type_name)?,
             version: text(version),
             timestamp: text(timestamp),
-            type_name,
+            data: data.map(|data| Text::new(body, Cow::Borrowed(data.get()))),
         })
     }
 }
