@@ -234,6 +234,35 @@ mod tests {
         format!(r#"{{"kty":"RSA","kid":"r","n":"{n}","e":"AQAB"{more}}}"#)
     }
 
+    /// Sixteen checks are enough for the first of two signatures, whichever keys made them.
+    #[test]
+    fn a_delivery_that_two_of_sixteen_keys_signed() {
+        use base64::engine::general_purpose::STANDARD;
+        use ed25519_dalek::{Signer as _, SigningKey};
+
+        let keys: Vec<SigningKey> = (0..16).map(|n| SigningKey::from_bytes(&[n; 32])).collect();
+        let jwk = |key: &SigningKey| {
+            let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
+            format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#)
+        };
+        let listed: Vec<String> = keys.iter().map(jwk).collect();
+        let json = format!(r#"{{"keys":[{}]}}"#, listed.join(","));
+        let set = KeySet::from_json(json.as_bytes()).unwrap();
+        let sign = |key: &SigningKey| {
+            let signature = key.sign(b"msg_1.1700000000.{}").to_bytes();
+            format!("v1a,{}", STANDARD.encode(signature))
+        };
+        let list = format!("{} {}", sign(&keys[14]), sign(&keys[15]));
+        let fields = Fields {
+            id: "msg_1",
+            timestamp: b"1700000000",
+            sent_at: 1_700_000_000,
+            signatures: crate::headers::Signatures::reread(list.as_bytes()),
+        };
+        assert!(set.signer(&fields, b"{}").is_some());
+        assert!(set.signer(&fields, b"{ }").is_none());
+    }
+
     #[test]
     fn keys_that_an_older_set_has_not() {
         let set =
