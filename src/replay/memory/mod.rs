@@ -79,8 +79,9 @@ impl MemoryGuard {
         self
     }
 
-    /// Where there is no more room, forgets a settled event that is about to expire instead of
-    /// refusing a new one. **A late copy of what is forgotten is handled again.**
+    /// Where there is no more room, forgets the settled event that would expire first, give or take
+    /// some seconds, instead of refusing a new one. **A late copy of what is forgotten is handled
+    /// again.**
     #[must_use]
     pub fn forgetting_the_oldest(mut self) -> Self {
         self.forget_oldest = true;
@@ -124,9 +125,8 @@ impl MemoryGuard {
 
     /// The shard of a key. Its table goes by other bits of the digest.
     fn shard(&self, digest: &Digest) -> MutexGuard<'_, Shard> {
-        let index = usize::from(digest[0]) % SHARDS;
         #[expect(clippy::indexing_slicing, reason = "there are as many")]
-        lock(&self.shards[index])
+        lock(&self.shards[shard_of(digest)])
     }
 
     fn elapsed(&self) -> Duration {
@@ -154,38 +154,62 @@ impl MemoryGuard {
     }
 
     /// Takes over the place of an event of any shard that has expired, or may be forgotten.
-    fn make_room(&self, now: Seconds) -> bool {
-        let mut shards = self.shards.iter().map(|shard| lock(shard));
-        shards.any(|mut shard| shard.free_expired(now))
-            || self.forget_oldest && {
-                let mut shards = self.shards.iter().map(|shard| lock(shard));
-                shards.any(|mut shard| shard.forget_settled())
-            }
+    fn make_room(&self, digest: &Digest, now: Seconds) -> bool {
+        // Of several that are as old the key's own shard comes first: else the first shards would
+        // be emptied, and forget what came just now.
+        let (before, from_own) = self.shards.split_at(shard_of(digest));
+        let shards = || from_own.iter().chain(before).map(lock);
+        if shards().any(|mut shard| shard.free_expired(now)) {
+            return true;
+        }
+        if !self.forget_oldest {
+            return false;
+        }
+        let first = shards().enumerate().filter_map(|(index, shard)| {
+            let expires = shard.first_to_expire()?;
+            Some((expires, index))
+        });
+        // Another thread may have freed it since.
+        let first = first.min().and_then(|(_, index)| shards().nth(index));
+        first.is_some_and(|mut shard| shard.forget_first())
+            || shards().any(|mut shard| shard.forget_first())
     }
 
-    fn claim_now(&self, key: &ClaimKey, token: ClaimToken, lease: Duration) -> Option<Claimed> {
+    /// Changes what is known of a key, if `decide` says so by what is held of it, and says what
+    /// `decide` says; `None` where there is no room.
+    fn update<T>(
+        &self,
+        key: &ClaimKey,
+        token: ClaimToken,
+        time: Duration,
+        settled: bool,
+        decide: impl Fn(Option<&Held>) -> Step<T>,
+    ) -> Option<T> {
         let (digest, elapsed) = (self.digest(key), self.elapsed());
         let (now, until) = (
             Seconds::floor(elapsed),
-            Seconds::ceil(elapsed.saturating_add(lease)),
+            Seconds::ceil(elapsed.saturating_add(time)),
         );
         let mut reserved = false;
         loop {
             let mut shard = self.shard(&digest);
             self.sweep(&mut shard, now);
-            let outcome = match shard.find(&digest, now) {
-                Some(Held { settled: true, .. }) => Claimed::Settled,
-                Some(held) if held.token != token => Claimed::InFlight,
-                Some(_) => Claimed::Claimed,
-                None if reserved || self.reserve() => {
-                    let known = shard.set(digest, token, until, false);
-                    self.len.fetch_sub(usize::from(known), Ordering::Relaxed);
-                    return Some(Claimed::Claimed);
+            let held = shard.find(&digest, now);
+            let outcome = match decide(held.as_ref()) {
+                Step::Keep(outcome) => outcome,
+                Step::Set(outcome) if held.is_some() => {
+                    shard.set(digest, token, until, settled);
+                    outcome
                 }
-                None => {
+                Step::Set(outcome) if reserved || self.reserve() => {
+                    let known = shard.set(digest, token, until, settled);
+                    self.len.fetch_sub(usize::from(known), Ordering::Relaxed);
+                    return Some(outcome);
+                }
+                Step::Set(_) => {
                     // Another shard may have room, and one lock is held at a time.
                     drop(shard);
-                    if !self.make_room(now) {
+                    if !self.make_room(&digest, now) {
                         return None;
                     }
                     reserved = true;
@@ -199,20 +223,8 @@ impl MemoryGuard {
         }
     }
 
-    fn settle_now(&self, key: &ClaimKey, token: ClaimToken, retention: Duration) -> Settled {
-        let (digest, elapsed) = (self.digest(key), self.elapsed());
-        let until = Seconds::ceil(elapsed.saturating_add(retention));
-        let mut shard = self.shard(&digest);
-        match shard.find(&digest, Seconds::floor(elapsed)) {
-            Some(held) if held.token != token => return Settled::Lost,
-            Some(held) if held.settled => return Settled::Settled,
-            // Also where the lease ended and nobody came: the work is done, so it is remembered,
-            // even beyond the capacity, which is for new work.
-            Some(_) | None => {}
-        }
-        let known = shard.set(digest, token, until, true);
-        self.len.fetch_add(usize::from(!known), Ordering::Relaxed);
-        Settled::Settled
+    fn full(&self) -> GuardError {
+        GuardError::unavailable(Full(self.capacity))
     }
 
     fn release_now(&self, key: &ClaimKey, token: ClaimToken) {
@@ -228,8 +240,13 @@ impl MemoryGuard {
 
 impl ReplayGuard for MemoryGuard {
     fn claim(&self, key: &ClaimKey, token: ClaimToken, lease: Duration) -> GuardFuture<Claimed> {
-        let claimed = self.claim_now(key, token, lease);
-        GuardFuture::ready(claimed.ok_or_else(|| GuardError::unavailable(Full(self.capacity))))
+        let claimed = self.update(key, token, lease, false, |held| match held {
+            Some(Held { settled: true, .. }) => Step::Keep(Claimed::Settled),
+            Some(held) if held.token != token => Step::Keep(Claimed::InFlight),
+            Some(_) => Step::Keep(Claimed::Claimed),
+            None => Step::Set(Claimed::Claimed),
+        });
+        GuardFuture::ready(claimed.ok_or_else(|| self.full()))
     }
 
     fn settle(
@@ -238,7 +255,13 @@ impl ReplayGuard for MemoryGuard {
         token: ClaimToken,
         retention: Duration,
     ) -> GuardFuture<Settled> {
-        GuardFuture::ready(Ok(self.settle_now(key, token, retention)))
+        let settled = self.update(key, token, retention, true, |held| match held {
+            Some(held) if held.token != token => Step::Keep(Settled::Lost),
+            Some(held) if held.settled => Step::Keep(Settled::Settled),
+            // Also where the lease ended and nobody came: the work is done, so it is remembered.
+            Some(_) | None => Step::Set(Settled::Settled),
+        });
+        GuardFuture::ready(settled.ok_or_else(|| self.full()))
     }
 
     fn release(&self, key: &ClaimKey, token: ClaimToken) -> GuardFuture<()> {
@@ -264,6 +287,16 @@ impl fmt::Debug for MemoryGuard {
             .field("capacity", &self.capacity)
             .finish_non_exhaustive()
     }
+}
+
+/// What to do with what is held of a key.
+enum Step<T> {
+    Keep(T),
+    Set(T),
+}
+
+fn shard_of(digest: &Digest) -> usize {
+    usize::from(digest[0]) % SHARDS
 }
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {

@@ -58,12 +58,25 @@ pub(super) struct Held {
 pub(super) struct Shard {
     table: HashTable<Place>,
     entries: Vec<Entry>,
-    /// The first settled entry of each span.
-    spans: BTreeMap<u32, Place>,
-    /// The latest claim and the oldest of those in flight. Leases are of one length, so that the
-    /// oldest ends first; where they are not, one may be freed later than it could.
+    /// The settled entries of each span.
+    spans: BTreeMap<u32, Chain>,
+    /// Those in flight. Leases are of one length, so that the oldest ends first; where they are not,
+    /// one may be freed later than it could.
+    in_flight: Chain,
+}
+
+/// The ends of a chain of entries, in the order in which they came.
+#[derive(Clone, Copy)]
+struct Chain {
     latest: Place,
     oldest: Place,
+}
+
+impl Chain {
+    const EMPTY: Self = Self {
+        latest: NOWHERE,
+        oldest: NOWHERE,
+    };
 }
 
 impl Default for Shard {
@@ -72,8 +85,7 @@ impl Default for Shard {
             table: HashTable::new(),
             entries: Vec::new(),
             spans: BTreeMap::new(),
-            latest: NOWHERE,
-            oldest: NOWHERE,
+            in_flight: Chain::EMPTY,
         }
     }
 }
@@ -157,23 +169,31 @@ impl Shard {
     pub(super) fn free_expired(&mut self, now: Seconds) -> bool {
         let settled = self.spans.first_key_value();
         let settled = settled.filter(|(span, _)| **span < now.span());
-        let in_flight = || {
-            let oldest = self.entries.get(place_to_index(self.oldest))?;
-            (oldest.until() <= now).then_some(oldest)
-        };
         let expired = match settled {
-            Some((_, place)) => Some(self.entry(*place)),
-            None => in_flight(),
+            Some((_, chain)) => Some(self.entry(chain.oldest)),
+            None => {
+                let oldest = self.entries.get(place_to_index(self.in_flight.oldest));
+                oldest.filter(|entry| entry.until() <= now)
+            }
         };
         let digest = expired.map(|entry| entry.digest);
         digest.is_some_and(|digest| self.remove(&digest))
     }
 
-    /// Frees the settled entry that expires first, or about first; whether there was one.
-    pub(super) fn forget_settled(&mut self) -> bool {
-        let first = self.spans.first_key_value();
-        let digest = first.map(|(_, place)| self.entry(*place).digest);
+    /// When the settled entry expires that does so first, or about first.
+    pub(super) fn first_to_expire(&self) -> Option<Seconds> {
+        Some(self.oldest_settled()?.until())
+    }
+
+    /// Frees that entry; whether there was one.
+    pub(super) fn forget_first(&mut self) -> bool {
+        let digest = self.oldest_settled().map(|entry| entry.digest);
         digest.is_some_and(|digest| self.remove(&digest))
+    }
+
+    fn oldest_settled(&self) -> Option<&Entry> {
+        let (_, chain) = self.spans.first_key_value()?;
+        Some(self.entry(chain.oldest))
     }
 
     fn place(&self, digest: &Digest) -> Option<Place> {
@@ -198,39 +218,54 @@ impl Shard {
         self.join(chain, gap, after);
     }
 
-    /// Puts an entry at the head of its chain.
+    /// Puts an entry into its chain, as the latest.
     fn link(&mut self, place: Place) {
-        let chain = self.entry(place).chain();
-        let after = match chain {
-            None => self.latest,
-            Some(span) => self.spans.get(&span).copied().unwrap_or(NOWHERE),
+        let chain = match self.entry(place).chain() {
+            None => &mut self.in_flight,
+            Some(span) => self.spans.entry(span).or_insert(Chain::EMPTY),
         };
-        self.join(chain, place, after);
-        self.join(chain, NOWHERE, place);
+        let after = std::mem::replace(&mut chain.latest, place);
+        if after == NOWHERE {
+            chain.oldest = place;
+        } else {
+            self.entry_mut(after).before = place;
+        }
+        let entry = self.entry_mut(place);
+        (entry.before, entry.after) = (NOWHERE, after);
     }
 
     fn unlink(&mut self, place: Place) {
         let entry = self.entry(place);
         let (chain, before, after) = (entry.chain(), entry.before, entry.after);
-        self.join(chain, before, after);
-    }
-
-    /// Makes two places neighbours; [`NOWHERE`] is before the first and after the last.
-    fn join(&mut self, chain: Option<u32>, before: Place, after: Place) {
-        match (before, chain) {
-            (NOWHERE, None) => self.latest = after,
-            (NOWHERE, Some(span)) if after == NOWHERE => {
+        match chain {
+            Some(span) if before == NOWHERE && after == NOWHERE => {
                 self.spans.remove(&span);
             }
-            (NOWHERE, Some(span)) => {
-                self.spans.insert(span, after);
-            }
-            (before, _) => self.entry_mut(before).after = after,
+            _ => self.join(chain, before, after),
         }
-        match (after, chain) {
-            (NOWHERE, None) => self.oldest = before,
-            (NOWHERE, Some(_)) => {}
-            (after, _) => self.entry_mut(after).before = before,
+    }
+
+    /// Makes two places neighbours; [`NOWHERE`] is before the latest and after the oldest.
+    fn join(&mut self, chain: Option<u32>, before: Place, after: Place) {
+        if before == NOWHERE || after == NOWHERE {
+            let ends = match chain {
+                None => Some(&mut self.in_flight),
+                Some(span) => self.spans.get_mut(&span),
+            };
+            if let Some(ends) = ends {
+                if before == NOWHERE {
+                    ends.latest = after;
+                }
+                if after == NOWHERE {
+                    ends.oldest = before;
+                }
+            }
+        }
+        if before != NOWHERE {
+            self.entry_mut(before).after = after;
+        }
+        if after != NOWHERE {
+            self.entry_mut(after).before = before;
         }
     }
 
@@ -308,9 +343,11 @@ mod tests {
                 }
                 before
             };
-            assert_eq!(walk(None, self.latest), self.oldest);
-            for (span, first) in &self.spans {
-                assert_ne!(walk(Some(*span), *first), NOWHERE, "no chain is empty");
+            let in_flight = self.in_flight;
+            assert_eq!(walk(None, in_flight.latest), in_flight.oldest);
+            for (span, chain) in &self.spans {
+                assert_eq!(walk(Some(*span), chain.latest), chain.oldest);
+                assert_ne!(chain.oldest, NOWHERE, "no chain is empty");
             }
             assert_eq!(chained, self.entries.len());
         }

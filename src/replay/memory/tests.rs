@@ -16,20 +16,25 @@ fn guard(capacity: usize) -> (MemoryGuard, ManualClock) {
     (guard, clock)
 }
 
+/// What it answers; `None` where it is full.
+fn now<T>(answer: GuardFuture<T>) -> Option<T> {
+    answer.now().ok()?.ok()
+}
+
 fn claim(guard: &MemoryGuard, id: usize) -> Option<Claimed> {
-    guard.claim_now(&key(id), ClaimToken::generate(), HOUR)
+    now(guard.claim(&key(id), ClaimToken::generate(), HOUR))
 }
 
 fn handle(guard: &MemoryGuard, id: usize, retention: Duration) {
     let token = ClaimToken::generate();
     assert_eq!(
-        guard.claim_now(&key(id), token, HOUR),
+        now(guard.claim(&key(id), token, HOUR)),
         Some(Claimed::Claimed),
         "{id}"
     );
     assert_eq!(
-        guard.settle_now(&key(id), token, retention),
-        Settled::Settled
+        now(guard.settle(&key(id), token, retention)),
+        Some(Settled::Settled)
     );
 }
 
@@ -95,18 +100,35 @@ fn the_oldest_is_forgotten_only_if_that_is_asked_for() {
 }
 
 #[test]
-fn a_settle_finds_room_even_where_there_is_none() {
+fn what_came_last_is_forgotten_last() {
+    let (guard, _) = guard(6400);
+    let guard = guard.forgetting_the_oldest();
+    for id in 0..128_000 {
+        handle(&guard, id, HOUR * 25);
+    }
+    for id in 128_000 - 640..128_000 {
+        assert_eq!(claim(&guard, id), Some(Claimed::Settled), "{id}");
+    }
+    assert_eq!(guard.len(), 6400);
+    assert_eq!(claim(&guard, 0), Some(Claimed::Claimed));
+}
+
+/// After its lease, when nobody has come: it is remembered like a new one, where there is room.
+#[test]
+fn a_late_settle_keeps_to_the_capacity() {
     let (guard, clock) = guard(1);
     let token = ClaimToken::generate();
+    let late = |guard: &MemoryGuard| now(guard.settle(&key(1), token, HOUR));
     assert_eq!(
-        guard.claim_now(&key(1), token, HOUR),
+        now(guard.claim(&key(1), token, HOUR)),
         Some(Claimed::Claimed)
     );
     clock.advance(HOUR + Duration::from_secs(60));
     handle(&guard, 2, HOUR);
-    assert_eq!(guard.settle_now(&key(1), token, HOUR), Settled::Settled);
+    assert_eq!((late(&guard), guard.len()), (None, 1));
+    clock.advance(HOUR + Duration::from_secs(60));
+    assert_eq!((late(&guard), guard.len()), (Some(Settled::Settled), 1));
     assert_eq!(claim(&guard, 1), Some(Claimed::Settled));
-    assert_eq!(guard.len(), 2);
 }
 
 /// Claimed, failed and tried again, and expired: the count stays right.
@@ -116,10 +138,10 @@ fn places_are_counted() {
     for round in 0..50 {
         for id in 0..40 {
             let token = ClaimToken::generate();
-            guard.claim_now(&key(id), token, Duration::from_secs(20));
+            drop(guard.claim(&key(id), token, Duration::from_secs(20)));
             match (id + round) % 4 {
                 0 => guard.release_now(&key(id), token),
-                1 => drop(guard.settle_now(&key(id), token, Duration::from_secs(50))),
+                1 => drop(guard.settle(&key(id), token, Duration::from_secs(50))),
                 _ => {}
             }
         }
@@ -150,9 +172,12 @@ fn threads_share_it() {
             scope.spawn(|| {
                 for id in 0..2000 {
                     let token = ClaimToken::generate();
-                    if guard.claim_now(&key(id), token, HOUR) == Some(Claimed::Claimed) {
+                    if now(guard.claim(&key(id), token, HOUR)) == Some(Claimed::Claimed) {
                         won.fetch_add(1, Ordering::Relaxed);
-                        assert_eq!(guard.settle_now(&key(id), token, HOUR), Settled::Settled);
+                        assert_eq!(
+                            now(guard.settle(&key(id), token, HOUR)),
+                            Some(Settled::Settled)
+                        );
                     }
                 }
             });
