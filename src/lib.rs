@@ -20,6 +20,8 @@ pub mod clock;
 mod endpoint;
 mod error;
 pub mod event;
+#[cfg(feature = "receiver")]
+mod eventual;
 mod headers;
 mod json;
 #[cfg(feature = "jwks")]

@@ -9,21 +9,22 @@
 )]
 
 use std::collections::VecDeque;
-use std::future::{Future, pending};
+use std::future::{Future, Ready, pending};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use gemini_webhooks::receiver::Finished;
 use gemini_webhooks::replay::{
     ClaimKey, ClaimToken, Claimed, GuardError, GuardFuture, MemoryGuard, ReplayGuard, Settled,
 };
 use gemini_webhooks::testing::{self, ManualClock};
 use gemini_webhooks::{
-    ConfigError, Delivery, VerifyError, VerifyErrorKind, VerifyLayer, WebhookReceiver,
-    WebhookReceiverBuilder,
+    ConfigError, Delivery, DeliveryHeaders, VerifyError, VerifyErrorKind, VerifyLayer,
+    WebhookReceiver, WebhookReceiverBuilder,
 };
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
@@ -492,6 +493,84 @@ async fn a_lease_that_ends_while_the_handler_runs() {
     assert_eq!(app.handler.started(), 1);
 }
 
+/// It never waits for anything, so that tokio says "not yet" to everything it asks for.
+#[tokio::test]
+async fn a_handler_that_uses_up_its_turns_is_too_slow_all_the_same() {
+    let app = App::with([], |builder| {
+        builder.handler_timeout(Duration::from_millis(20))
+    });
+    let inner = service_fn(async |_: Request<Full<Bytes>>| {
+        loop {
+            tokio::task::consume_budget().await;
+        }
+        #[expect(unreachable_code, reason = "it tells the type")]
+        Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
+    });
+    let service = VerifyLayer::new(app.receiver.clone()).layer(inner);
+    let request = app.request("msg_1", Full::<Bytes>::from(EVENT));
+    let answered = tokio::time::timeout(SECOND * 20, answer(service, request));
+    let too_slow = (503, Some(VerifyErrorKind::HandlerTimeout));
+    assert_eq!(answered.await.unwrap().unwrap(), too_slow);
+}
+
+/// Headers are judged before the body comes, so a copy may be claimed some time after its window.
+#[tokio::test]
+async fn a_slow_copy_is_remembered_as_well() {
+    let app = App::with([Step::Answer(200)], |builder| {
+        builder.retention(SECOND * 600)
+    });
+    let sent_at = app.clock.unix_seconds() + 299;
+    let headers = testing::sign_v1(&testing::SECRET.parse().unwrap(), "msg_1", sent_at, EVENT);
+    let lines = headers.each_ref().map(|(name, value)| (*name, value));
+    let lines = DeliveryHeaders::from_lines(lines);
+    let mut request = Request::post("/").body(Full::<Bytes>::from(EVENT)).unwrap();
+    for (name, value) in &headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    assert_eq!(app.send(request).await.unwrap(), HANDLED);
+    app.clock.advance(SECOND * 599);
+    let mut intake = app.receiver.admit("/", &lines, None).unwrap();
+    app.clock.advance(SECOND * 10);
+    intake.push(EVENT.as_bytes()).unwrap();
+    assert!(matches!(intake.finish().await, Ok(Finished::Repeat)));
+}
+
+/// A guard may begin to ask its store before anyone waits for the answer.
+#[tokio::test]
+async fn a_claim_that_nobody_waits_for_is_abandoned() {
+    let guard = Scripted::new(|_| Reply::Late(SECOND));
+    let app = App::under([], &guard);
+    let headers = testing::sign_v1(
+        &testing::SECRET.parse().unwrap(),
+        "msg_1",
+        app.clock.unix_seconds(),
+        EVENT,
+    );
+    let lines = headers.each_ref().map(|(name, value)| (*name, value));
+    let lines = DeliveryHeaders::from_lines(lines);
+    let mut intake = app.receiver.admit("/", &lines, None).unwrap();
+    intake.push(EVENT.as_bytes()).unwrap();
+    drop(intake.finish());
+    assert_eq!(guard.calls(), ["claim", "abandon"]);
+}
+
+/// A second panic while the first unwinds would abort the process.
+#[tokio::test]
+async fn a_panic_of_the_guard_on_top_of_one_of_the_handler() {
+    let guard = Scripted::new(|_| Reply::Works);
+    guard.panic_at_abandon();
+    let app = App::under([], &guard);
+    let inner = service_fn(|_: Request<Full<Bytes>>| -> Ready<Result<_, BoxError>> {
+        assert!(std::env::args().count() == 0, "when it is called");
+        std::future::ready(Ok(Response::new(Full::<Bytes>::default())))
+    });
+    let service = VerifyLayer::new(app.receiver.clone()).layer(inner);
+    let request = app.request("msg_1", Full::<Bytes>::from(EVENT));
+    let ran = tokio::spawn(answer(service, request)).await;
+    assert!(ran.unwrap_err().is_panic());
+    assert_eq!(guard.calls(), ["claim", "abandon"]);
+}
+
 #[tokio::test]
 async fn a_full_guard_refuses_what_is_new() {
     let clock = ManualClock::default();
@@ -572,9 +651,13 @@ fn mistakes_of_configuration() {
             good().guard("", MemoryGuard::new()),
             ConfigError::NamespaceEmpty,
         ),
-        (good().lease(SECOND * 30), ConfigError::LeaseTooShort),
+        (good().lease(SECOND * 34), ConfigError::LeaseTooShort),
         (
-            good().handler_timeout(SECOND * 120),
+            good().handler_timeout(SECOND * 116),
+            ConfigError::LeaseTooShort,
+        ),
+        (
+            good().guard_timeout(SECOND * 45),
             ConfigError::LeaseTooShort,
         ),
         (
@@ -591,7 +674,7 @@ fn mistakes_of_configuration() {
         assert_eq!(builder.build().map(drop), Err(mistake));
     }
     for builder in [
-        good().lease(SECOND * 31),
+        good().lease(SECOND * 35),
         good().retention(SECOND * 600),
         good()
             .handler_timeout(SECOND * 300)
@@ -638,6 +721,7 @@ struct Scripted {
     at_release: Arc<Mutex<Option<Check>>>,
     calls: Arc<Mutex<Vec<&'static str>>>,
     settled: Arc<AtomicUsize>,
+    panics: Arc<AtomicBool>,
 }
 
 impl Scripted {
@@ -648,11 +732,16 @@ impl Scripted {
             at_release: Arc::default(),
             calls: Arc::default(),
             settled: Arc::default(),
+            panics: Arc::default(),
         }
     }
 
     fn at_release(&self, check: impl FnOnce() + Send + 'static) {
         *self.at_release.lock().unwrap() = Some(Box::new(check));
+    }
+
+    fn panic_at_abandon(&self) {
+        self.panics.store(true, SeqCst);
     }
 
     fn calls(&self) -> Vec<&'static str> {
@@ -716,6 +805,7 @@ impl ReplayGuard for Scripted {
 
     fn abandon(&self, key: &ClaimKey, token: ClaimToken) {
         self.calls.lock().unwrap().push("abandon");
+        assert!(!self.panics.load(SeqCst), "the guard's own");
         self.inner.abandon(key, token);
     }
 }

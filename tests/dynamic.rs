@@ -236,7 +236,10 @@ async fn what_a_key_server_may_do() {
     let many = |count: u8| (0..count).map(|number| signer(number + 1).jwk());
     let weak =
         r#"{"kty":"RSA","kid":"weak","e":"AQAB","n":""#.to_owned() + &"_".repeat(171) + "\"}";
-    let cases: [(&str, &dyn Fn()); 10] = [
+    // 2048 bits, good for tokens; this receiver takes none.
+    let for_tokens =
+        r#"{"kty":"RSA","kid":"r","e":"AQAB","n":""#.to_owned() + &"_".repeat(341) + "w\"}";
+    let cases: [(&str, &dyn Fn()); 11] = [
         ("no keys", &|| server.publish([])),
         ("503", &|| server.fail()),
         ("a redirect", &|| server.redirect(&elsewhere.url())),
@@ -249,6 +252,7 @@ async fn what_a_key_server_may_do() {
         }),
         ("17 keys", &|| server.publish(many(17))),
         ("1024 bits", &|| server.publish([weak.clone()])),
+        ("no Ed25519", &|| server.publish([for_tokens.clone()])),
     ];
     for (what, prepare) in cases {
         let app = App::with_keys_of(&server);

@@ -15,6 +15,9 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::routing::post;
 use axum::{Router, response::IntoResponse};
+use gemini_webhooks::replay::{
+    ClaimKey, ClaimToken, Claimed, GuardError, GuardFuture, MemoryGuard, ReplayGuard, Settled,
+};
 use gemini_webhooks::testing::{self, ManualClock};
 use gemini_webhooks::{GeminiEvent, SigningSecret, VerifyLayer, WebhookReceiver};
 use tower::ServiceExt as _;
@@ -59,8 +62,8 @@ enum Handler {
     Panics,
 }
 
-/// Sends one request and returns the log's lines.
-fn log_of(handler: Handler, request: impl FnOnce(&ManualClock) -> Request<Body>) -> Vec<String> {
+/// What is logged, and how a task of `work` ended.
+fn logged(work: impl Future<Output = ()> + Send + 'static) -> Vec<String> {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
@@ -68,13 +71,27 @@ fn log_of(handler: Handler, request: impl FnOnce(&ManualClock) -> Request<Body>)
         .with_ansi(false)
         .without_time()
         .finish();
-    let clock = ManualClock::default();
+    tracing::subscriber::with_default(subscriber, || run(work));
+    log.lines()
+}
+
+/// In a task of its own, as a server does, so that a panic ends there.
+fn run(work: impl Future<Output = ()> + Send + 'static) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async { drop(tokio::spawn(work).await) });
+}
+
+fn app(handler: Handler, clock: &ManualClock, guard: impl ReplayGuard) -> Router {
     let receiver = WebhookReceiver::builder()
         .signing_secret(testing::SECRET)
         .clock(clock.clone())
+        .guard("test", guard)
         .build()
         .unwrap();
-    let request = request(&clock);
+    let clock = clock.clone();
     let on_event = async move |_: GeminiEvent| match handler {
         Handler::Ok => StatusCode::OK.into_response(),
         Handler::Slow => {
@@ -84,23 +101,19 @@ fn log_of(handler: Handler, request: impl FnOnce(&ManualClock) -> Request<Body>)
         Handler::Fails => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Handler::Panics => panic!("the handler's own"),
     };
-    let app: Router = Router::new()
+    Router::new()
         .route(
             "/hook",
             post(on_event).route_layer(VerifyLayer::new(receiver)),
         )
-        .route("/bare", post(async |_: GeminiEvent| StatusCode::OK));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    tracing::subscriber::with_default(subscriber, || {
-        runtime.block_on(async {
-            // In a task of its own, as a server does, so that a panic ends there.
-            drop(tokio::spawn(app.oneshot(request)).await);
-        });
-    });
-    log.lines()
+        .route("/bare", post(async |_: GeminiEvent| StatusCode::OK))
+}
+
+/// Sends one request and returns the log's lines.
+fn log_of(handler: Handler, request: impl FnOnce(&ManualClock) -> Request<Body>) -> Vec<String> {
+    let clock = ManualClock::default();
+    let (app, request) = (app(handler, &clock, MemoryGuard::new()), request(&clock));
+    logged(async { drop(app.oneshot(request).await) })
 }
 
 fn signed(clock: &ManualClock, type_name: &str, path: &str) -> Request<Body> {
@@ -235,4 +248,100 @@ fn a_refusal_is_one_line_with_its_reason() {
 fn a_missing_layer_is_said() {
     let lines = log_of(Handler::Ok, |clock| signed(clock, "batch.expired", "/bare"));
     assert_one(&lines, "ERROR", &["VerifyLayer"]);
+}
+
+/// Claims everything, and settles and releases as it is told to.
+#[derive(Debug)]
+struct Says(fn() -> Result<Settled, GuardError>);
+
+impl ReplayGuard for Says {
+    fn claim(&self, _: &ClaimKey, _: ClaimToken, _: Duration) -> GuardFuture<Claimed> {
+        GuardFuture::ready(Ok(Claimed::Claimed))
+    }
+
+    fn settle(&self, _: &ClaimKey, _: ClaimToken, _: Duration) -> GuardFuture<Settled> {
+        GuardFuture::ready((self.0)())
+    }
+
+    fn release(&self, _: &ClaimKey, _: ClaimToken) -> GuardFuture<()> {
+        GuardFuture::ready((self.0)().map(drop))
+    }
+
+    fn abandon(&self, _: &ClaimKey, _: ClaimToken) {}
+}
+
+#[test]
+fn what_becomes_of_a_claim_is_said() {
+    let clock = ManualClock::default();
+    let send = |handler, guard| {
+        let app = app(handler, &clock, guard);
+        let request = signed(&clock, "batch.expired", "/hook?token=hidden");
+        logged(async { drop(app.oneshot(request).await) })
+    };
+    let lost = send(Handler::Ok, Says(|| Ok(Settled::Lost)));
+    assert_one(
+        &lost[..1],
+        "ERROR",
+        &[r#"webhook_id="msg_7""#, "the lease ended before"],
+    );
+    let fails = || Says(|| Err(GuardError::unavailable("it is down")));
+    for (handler, operation) in [(Handler::Ok, "settle"), (Handler::Fails, "release")] {
+        assert_one(
+            &send(handler, fails())[..1],
+            "ERROR",
+            &[
+                r#"webhook_id="msg_7""#,
+                &format!("operation=\"{operation}\""),
+                "it is down",
+            ],
+        );
+    }
+
+    let app = app(Handler::Ok, &clock, MemoryGuard::new());
+    let request = || signed(&clock, "batch.expired", "/hook?token=hidden");
+    let (first, again) = (request(), request());
+    let lines = logged(async {
+        drop(app.clone().oneshot(first).await);
+        drop(app.oneshot(again).await);
+    });
+    assert_one(
+        &lines[1..],
+        "INFO",
+        &[r#"webhook_id="msg_7""#, r#"outcome="repeated""#],
+    );
+}
+
+/// As where the disk is full that the log, and the report of that, are written to.
+#[test]
+fn a_log_that_panics_loses_no_event() {
+    struct Full;
+    impl io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            panic!("the disk is full")
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let clock = ManualClock::default();
+    for (handler, then) in [
+        (Handler::Ok, r#"outcome="repeated""#),
+        (Handler::Fails, r#"outcome="failed""#),
+        (Handler::Panics, r#"outcome="dropped""#),
+    ] {
+        let app = app(handler, &clock, MemoryGuard::new());
+        let request = || signed(&clock, "batch.expired", "/hook");
+        let (first, again) = (request(), request());
+        let subscriber = tracing_subscriber::fmt().with_writer(|| Full).finish();
+        let once = app.clone();
+        // In a thread of its own, where the subscriber keeps what it could not write.
+        let lost = std::thread::spawn(|| {
+            tracing::subscriber::with_default(subscriber, || {
+                run(async { drop(once.oneshot(first).await) });
+            });
+        });
+        lost.join().unwrap();
+        let lines = logged(async { drop(app.oneshot(again).await) });
+        assert_one(&lines, "", &[then]);
+    }
 }

@@ -7,10 +7,8 @@ use std::task::{Context, Poll, ready};
 use ::actix_web::body::{EitherBody, MessageBody};
 use ::actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse};
 use ::actix_web::error::PayloadError;
-use ::actix_web::http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER, TRANSFER_ENCODING,
-};
-use ::actix_web::{Error, HttpMessage as _, HttpResponse};
+use ::actix_web::http::header::{HeaderName, HeaderValue};
+use ::actix_web::{Error, HttpMessage as _, HttpResponse, rt};
 use bytes::Bytes;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
@@ -18,7 +16,8 @@ use pin_project_lite::pin_project;
 use super::guard;
 use super::middleware::{Arriving, ErrorHandler};
 use crate::error::VerifyError;
-use crate::receiver::{Arrival, Finish, Finished, Received, Run};
+use crate::eventual::once;
+use crate::receiver::{Arrival, DetachedRun, Finish, Finished, Flight, Received, Run};
 
 pin_project! {
     /// The future of [`VerifyService`](super::VerifyService): reads the body, verifies, claims, runs
@@ -30,6 +29,7 @@ pin_project! {
     {
         #[pin]
         state: State<S::Future>,
+        detached: bool,
         // Taken once it is refused, or the handler runs.
         request: Option<ServiceRequest>,
         service: Rc<S>,
@@ -55,6 +55,9 @@ pin_project! {
             #[pin]
             run: Run<F>,
         },
+        Detached {
+            run: DetachedRun<F::Output>,
+        },
     }
 }
 
@@ -64,6 +67,7 @@ impl<S: Service<ServiceRequest>> VerifyFuture<S> {
         arriving: Result<Arriving, VerifyError>,
         service: Rc<S>,
         error_handler: Option<ErrorHandler>,
+        detached: bool,
     ) -> Self {
         let state = match arriving {
             Err(error) => State::Refused { error },
@@ -74,6 +78,7 @@ impl<S: Service<ServiceRequest>> VerifyFuture<S> {
         };
         Self {
             state,
+            detached,
             request: Some(request),
             service,
             error_handler,
@@ -84,7 +89,8 @@ impl<S: Service<ServiceRequest>> VerifyFuture<S> {
 impl<S, B> Future for VerifyFuture<S>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
-    B: MessageBody,
+    S::Future: 'static,
+    B: MessageBody + 'static,
 {
     type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
 
@@ -105,25 +111,24 @@ where
                         Ok(Finished::Run(received)) => received,
                         Ok(Finished::Repeat) => {
                             let response = HttpResponse::Ok().finish().map_into_right_body();
-                            return Poll::Ready(Ok(take(this.request).into_response(response)));
+                            return Poll::Ready(Ok(once(this.request).into_response(response)));
                         }
                         Err(error) => break error,
                     };
-                    let (request, flight) = put_back(take(this.request), received);
+                    let (request, flight) = put_back(once(this.request), received);
                     let run = Run::new(this.service.call(request), flight, status);
-                    this.state.set(State::Running { run });
+                    this.state.set(if *this.detached {
+                        let run = rt::spawn(run).into();
+                        State::Detached { run }
+                    } else {
+                        State::Running { run }
+                    });
                 }
-                StateProj::Running { run } => {
-                    let answer = ready!(run.poll(cx));
-                    // The request went along with the handler, so the error is all there is to
-                    // answer a handler that took too long.
-                    let response = answer.unwrap_or_else(|error| Err(error.into()))?;
-                    guard::check_routes(&response);
-                    return Poll::Ready(Ok(response.map_into_left_body()));
-                }
+                StateProj::Running { run } => return run.poll(cx).map(answer),
+                StateProj::Detached { run } => return Pin::new(run).poll(cx).map(answer),
             }
         };
-        let request = take(this.request);
+        let request = once(this.request);
         let error = match this.error_handler {
             Some(handler) => handler(error, request.request()),
             None => error.into(),
@@ -133,12 +138,29 @@ where
     }
 }
 
+fn answer<B>(
+    ran: Result<Result<ServiceResponse<B>, Error>, VerifyError>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    // The request went along with the handler, so the error is all there is to answer a handler
+    // that took too long.
+    let response = ran.unwrap_or_else(|error| Err(error.into()))?;
+    guard::check_routes(&response);
+    Ok(response.map_into_left_body())
+}
+
 /// The request as the handler is to see it: with the body that was verified, the event and how it
 /// came.
-fn put_back(
-    mut request: ServiceRequest,
-    received: Received,
-) -> (ServiceRequest, crate::receiver::Flight) {
+fn put_back(mut request: ServiceRequest, received: Received) -> (ServiceRequest, Flight) {
+    for (name, value) in received.header_corrections() {
+        // It panics where something outside holds a clone of the request, as actix-web's own routing
+        // does.
+        let headers = request.headers_mut();
+        headers.remove(name);
+        // A number and a type: they are always valid.
+        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
     let Received {
         event,
         delivery,
@@ -146,15 +168,6 @@ fn put_back(
         flight,
         ..
     } = received;
-    if !delivery.id_is_signed() {
-        // The event was in a header, so what is said of the body is of something else.
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for name in [CONTENT_ENCODING, TRANSFER_ENCODING, TRAILER] {
-            headers.remove(name);
-        }
-    }
     let whole: Pin<Box<dyn Stream<Item = _>>> = Box::pin(Whole(Some(body)));
     request.set_payload(Payload::from(whole));
     let mut extensions = request.extensions_mut();
@@ -183,18 +196,13 @@ fn status<B>(answer: &Result<ServiceResponse<B>, Error>) -> Option<u16> {
     }
 }
 
-#[expect(clippy::expect_used, reason = "a future is not polled once it is done")]
-fn take<T>(waiting: &mut Option<T>) -> T {
-    waiting.take().expect("polled after it was done")
-}
-
 impl<S: Service<ServiceRequest>> fmt::Debug for VerifyFuture<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Refused { .. } => "refused",
             State::Reading { .. } => "reading",
             State::Verifying { .. } => "verifying",
-            State::Running { .. } => "running",
+            State::Running { .. } | State::Detached { .. } => "running",
         };
         f.debug_struct("VerifyFuture")
             .field("state", &state)

@@ -22,6 +22,7 @@ pub(super) type ErrorHandler = Rc<dyn Fn(VerifyError, &HttpRequest) -> Error>;
 pub struct VerifyWebhook {
     receiver: WebhookReceiver,
     error_handler: Option<ErrorHandler>,
+    detached: bool,
 }
 
 impl VerifyWebhook {
@@ -31,7 +32,25 @@ impl VerifyWebhook {
         Self {
             receiver,
             error_handler: None,
+            detached: false,
         }
+    }
+
+    /// Runs the handler in a task of its own, on the same worker, which goes on however the sender
+    /// leaves, and settles or releases the event whether or not anyone waits for the answer.
+    ///
+    /// actix-web runs a handler to its end when a sender closes the connection, but drops it when the
+    /// connection is *reset*, as some proxies do that lose patience. A handler slower than that would be
+    /// started again and again and never finish. Better than this is a handler that is quick: it
+    /// enqueues the event and answers.
+    ///
+    /// A server that stops in order does not wait for such tasks once the sender has left; they are
+    /// dropped, and the event is handled when it comes again.
+    /// [`handler_timeout`](crate::WebhookReceiverBuilder::handler_timeout) holds as before.
+    #[must_use]
+    pub fn finish_once_started(mut self) -> Self {
+        self.detached = true;
+        self
     }
 
     /// Replaces the answer to what is refused, as the `error_handler` of actix-web's extractors
@@ -61,7 +80,8 @@ impl VerifyWebhook {
 impl<S, B> Transform<S, ServiceRequest> for VerifyWebhook
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
-    B: MessageBody,
+    S::Future: 'static,
+    B: MessageBody + 'static,
 {
     type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
@@ -74,6 +94,7 @@ where
             service: Rc::new(service),
             receiver: self.receiver.clone(),
             error_handler: self.error_handler.clone(),
+            detached: self.detached,
         }))
     }
 }
@@ -92,6 +113,7 @@ pub struct VerifyService<S> {
     service: Rc<S>,
     receiver: WebhookReceiver,
     error_handler: Option<ErrorHandler>,
+    detached: bool,
 }
 
 impl<S> VerifyService<S> {
@@ -119,7 +141,8 @@ impl<S> VerifyService<S> {
 impl<S, B> Service<ServiceRequest> for VerifyService<S>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
-    B: MessageBody,
+    S::Future: 'static,
+    B: MessageBody + 'static,
 {
     type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
@@ -138,6 +161,7 @@ where
             arriving,
             Rc::clone(&self.service),
             self.error_handler.clone(),
+            self.detached,
         )
     }
 }

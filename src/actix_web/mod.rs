@@ -42,8 +42,14 @@
 //! # Who leaves when
 //!
 //! When a sender closes the connection, actix-web runs a handler to its end all the same, and its
-//! event is settled. A handler that panics is dropped, as is one whose server is stopped by force:
-//! its claim is released, and the event is handled when it comes again.
+//! event is settled. A handler is dropped when it panics, when its server is stopped by force, and when
+//! the connection is reset, as some proxies do that lose patience: its claim is released, and the event
+//! is handled when it comes again. For handlers that cannot be quick there is
+//! [`finish_once_started`](VerifyWebhook::finish_once_started).
+//!
+//! A middleware outside of this one must not keep a clone of the `HttpRequest` while it calls on:
+//! actix-web panics where a request is changed that is held twice, and here that is so for
+//! [tokens](crate::Scheme::Jwt).
 //!
 //! # Routes by type
 //!

@@ -62,7 +62,8 @@ pub enum ConfigError {
     },
     /// The namespace of a guard is empty: what shares it would swallow each other's events.
     NamespaceEmpty,
-    /// The lease is not longer than the handler may take: a retry could run beside it.
+    /// The lease is not longer than the handler and two answers of the guard may take: a retry could
+    /// run beside it.
     LeaseTooShort,
     /// Handled events are remembered for less than twice the tolerance: a copy could come after that.
     RetentionTooShort,
@@ -126,7 +127,7 @@ impl fmt::Display for ConfigError {
             Self::SecretNotBase64 => f.write_str("the signing secret is no standard base64"),
             Self::Zero { setting } => write!(f, "`{setting}` is zero, which would refuse every delivery"),
             Self::NamespaceEmpty => f.write_str("the namespace of the guard is empty"),
-            Self::LeaseTooShort => f.write_str("`lease` is not longer than `handler_timeout`"),
+            Self::LeaseTooShort => f.write_str("`lease` is not longer than `handler_timeout` and twice `guard_timeout`"),
             Self::RetentionTooShort => f.write_str("`retention` is less than twice `tolerance`"),
             Self::StatusNotAnError { status } => {
                 write!(f, "{status} is no error status; 400 to 599 are")

@@ -93,6 +93,10 @@ impl KeySet {
         self.keys.ids().count()
     }
 
+    pub(super) fn has_ed25519(&self) -> bool {
+        !self.keys.ed25519.is_empty()
+    }
+
     /// The id of the key that made one of the `v1a` signatures. No key id travels with them, so
     /// every key is tried, the one that matched last first.
     pub(crate) fn signer(&self, fields: &Fields<'_>, body: &[u8]) -> Option<&Arc<str>> {

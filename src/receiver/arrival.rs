@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use bytes::Buf;
 use pin_project_lite::pin_project;
+use tokio::task::coop::{Unconstrained, unconstrained};
 use tokio::time::{Sleep, sleep};
 
 use super::{Finish, Intake};
 use crate::error::{BoxError, VerifyError};
+use crate::eventual::once;
 
 /// Parts taken in one go before other tasks get their turn. A body of nothing but empty parts
 /// would otherwise keep a thread busy without ever meeting a limit.
@@ -60,10 +62,7 @@ impl Arrival {
                 Poll::Ready(Some(Ok(part))) if !part.has_remaining() => {}
                 Poll::Ready(Some(Ok(part))) => intake.push(part)?,
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(intake.broke_off(error))),
-                Poll::Ready(None) => {
-                    let done = this.intake.take().map(Intake::finish);
-                    return done.map_or(Poll::Pending, |finish| Poll::Ready(Ok(finish)));
-                }
+                Poll::Ready(None) => return Poll::Ready(Ok(once(this.intake).finish())),
                 Poll::Pending if *this.yielded => {
                     ready!(this.deadline.poll(cx));
                     return Poll::Ready(Err(intake.timed_out()));
@@ -97,7 +96,7 @@ pin_project! {
     pub(super) struct Deadline {
         after: Duration,
         #[pin]
-        sleep: Option<Sleep>,
+        sleep: Option<Unconstrained<Sleep>>,
     }
 }
 
@@ -109,7 +108,9 @@ impl Deadline {
     pub(super) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if this.sleep.is_none() {
-            this.sleep.set(Some(sleep(*this.after)));
+            // Whatever else the task did: one that has used up its share of time would else never
+            // learn that its limit is over.
+            this.sleep.set(Some(unconstrained(sleep(*this.after))));
         }
         match this.sleep.as_pin_mut() {
             Some(sleep) => sleep.poll(cx),

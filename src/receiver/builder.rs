@@ -27,6 +27,9 @@ const DEFAULT_LEASE: Duration = Duration::from_secs(120);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Google tries for a day; and a margin.
 const DEFAULT_RETENTION: Duration = Duration::from_secs(25 * 60 * 60);
+/// For a public key and for the app's own check, and to round up: at most this long lies between the
+/// body and the claim.
+const MAX_WAIT: Duration = Duration::from_secs(5 + 2 + 1);
 const DEFAULT_GUARD_TIMEOUT: Duration = Duration::from_secs(2);
 #[cfg(feature = "jwks")]
 const DEFAULT_MAX_STALE: Duration = DAY;
@@ -240,6 +243,9 @@ impl WebhookReceiverBuilder {
     ///     }
     /// });
     /// ```
+    ///
+    /// It is asked of retries as well, of those whose answer was lost too: let it know a job for as long
+    /// as a retry may come.
     pub fn accept_if<F, A>(mut self, check: F) -> Self
     where
         F: Fn(GeminiEvent, Delivery) -> A + Send + Sync + 'static,
@@ -280,7 +286,8 @@ impl WebhookReceiverBuilder {
 
     /// How long an event may be in flight before another delivery of it may be handled: what a
     /// process that died in between holds up. 120 seconds by default; longer than
-    /// [`handler_timeout`](Self::handler_timeout).
+    /// [`handler_timeout`](Self::handler_timeout) and twice
+    /// [`guard_timeout`](Self::guard_timeout), for claim and settle.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
@@ -320,7 +327,8 @@ impl WebhookReceiverBuilder {
     }
 
     /// How much all deliveries in flight may hold together, in bytes of their bodies, from the
-    /// first byte until the handler is done. 256 MiB by default. Beyond, 503.
+    /// first byte until the handler is done. 256 MiB by default. Beyond, 503. The server's buffers
+    /// around them may take as much again.
     pub fn max_buffered_bytes(mut self, bytes: usize) -> Self {
         self.max_buffered_bytes = bytes;
         self
@@ -332,8 +340,8 @@ impl WebhookReceiverBuilder {
         self
     }
 
-    /// How long the handler may take. 30 seconds by default. Beyond, it is dropped and 503 is
-    /// answered. Google waits a few seconds only: enqueue, answer, and do the work elsewhere.
+    /// How long the handler may take, from when it first waits for something. 30 seconds by default.
+    /// Beyond, it is dropped and 503 is answered. Google waits a few seconds only: enqueue, answer, and do the work elsewhere.
     pub fn handler_timeout(mut self, timeout: Duration) -> Self {
         self.handler_timeout = timeout;
         self
@@ -379,7 +387,13 @@ impl WebhookReceiverBuilder {
         let verifier = self.verifier()?;
         let claims = self.claims()?;
         #[cfg(feature = "jwks")]
-        let keys = Keys::new(self.keys, &self.clock, self.max_stale);
+        let keys = {
+            #[cfg(feature = "jwt")]
+            let tokens = !self.audiences.is_empty();
+            #[cfg(not(feature = "jwt"))]
+            let tokens = false;
+            Keys::new(self.keys, &self.clock, self.max_stale, tokens)
+        };
         Ok(WebhookReceiver {
             shared: Arc::new(Shared {
                 endpoint_tokens: self.endpoint_tokens,
@@ -452,7 +466,9 @@ impl WebhookReceiverBuilder {
                 ("".into(), Arc::new(guard) as Arc<dyn ReplayGuard>)
             }
         };
-        if self.lease <= self.handler_timeout {
+        // It counts from when the store made it, and holds until the store has settled it.
+        let answers = self.guard_timeout.saturating_mul(2);
+        if self.lease <= self.handler_timeout.saturating_add(answers) {
             return Err(ConfigError::LeaseTooShort);
         }
         if self.retention < self.tolerance.saturating_mul(2) {
@@ -466,6 +482,10 @@ impl WebhookReceiverBuilder {
             namespace,
             lease: self.lease,
             retention: self.retention,
+            delay: self
+                .body_timeout
+                .saturating_add(MAX_WAIT)
+                .saturating_add(self.guard_timeout),
             timeout: self.guard_timeout,
             handle_unclaimed: self.handle_unclaimed,
         }))

@@ -1,5 +1,6 @@
 //! Steps 9 and 11: claiming an event, settling and releasing it, by the receiver's guard.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub(super) struct Claims {
     pub(super) namespace: Arc<str>,
     pub(super) lease: Duration,
     pub(super) retention: Duration,
+    /// How long after its headers were judged a delivery may be claimed.
+    pub(super) delay: Duration,
     /// How long an answer of the guard is waited for.
     pub(super) timeout: Duration,
     /// Handle the event all the same if the guard cannot answer.
@@ -73,7 +76,11 @@ impl Claims {
         let accepted = delivery
             .accepted_until()
             .and_then(|until| until.duration_since(clock.now()).ok());
-        let retention = self.retention.max(accepted.unwrap_or_default());
+        // A copy whose headers came at the last moment is claimed later.
+        let retention = self
+            .retention
+            .max(accepted.unwrap_or_default())
+            .saturating_add(self.delay);
         self.guard.settle(claim.key(), claim.token(), retention)
     }
 
@@ -84,9 +91,15 @@ impl Claims {
     /// Releases the claim of a delivery that nobody waits for any more.
     pub(super) fn abandon(&self, delivery: &Delivery) {
         if let Some(claim) = delivery.claim() {
-            self.guard.abandon(claim.key(), claim.token());
+            contained(|| self.guard.abandon(claim.key(), claim.token()));
         }
     }
+}
+
+/// Runs what `drop` asks of others, a guard or the log. Where the thread is panicking already, a
+/// panic of theirs would abort the process; that it happened has been told by the panic hook.
+pub(super) fn contained(work: impl FnOnce()) {
+    drop(catch_unwind(AssertUnwindSafe(work)));
 }
 
 /// The answer of a guard, or that it did not come in time.

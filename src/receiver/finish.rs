@@ -11,6 +11,7 @@ use super::intake::Held;
 use super::{Delivery, Flight, WebhookReceiver};
 use crate::error::VerifyError;
 use crate::event::GeminiEvent;
+use crate::eventual::Eventual;
 use crate::verifier::{Checked, Failure, KeySet};
 
 /// A delivery that is authentic, ready for the handler.
@@ -26,6 +27,28 @@ pub struct Received {
     pub body: Bytes,
     /// To be kept while the handler runs, and told how it ended.
     pub flight: Flight,
+}
+
+/// What a handler is to see of a header: this value, or `None`, nothing.
+type Correction = (&'static str, Option<String>);
+
+impl Received {
+    /// What an adapter changes in the headers of the request before the handler sees it, names in
+    /// lower case: nothing, unless a token carried the event. Then what they say of the body is said
+    /// of something else.
+    pub fn header_corrections(&self) -> impl Iterator<Item = Correction> + use<> {
+        let of_a_token = || {
+            [
+                ("content-length", Some(self.body.len().to_string())),
+                ("content-type", Some("application/json".to_owned())),
+                ("content-encoding", None),
+                ("transfer-encoding", None),
+                ("trailer", None),
+            ]
+        };
+        let corrected = !self.delivery.id_is_signed();
+        corrected.then(of_a_token).into_iter().flatten()
+    }
 }
 
 /// What is to be done with a delivery that is authentic.
@@ -44,61 +67,47 @@ type Outcome = Result<Finished, VerifyError>;
 /// first polled: it waits where a public key is not known yet, for the app's own check, and for a guard that
 /// has to ask a store.
 #[must_use = "futures do nothing unless polled"]
-pub struct Finish {
-    state: State,
-}
-
-/// What need not wait costs no box.
-enum State {
-    Ready(Option<Outcome>),
-    Waiting(Pin<Box<dyn Future<Output = Outcome> + Send>>),
-}
-
-impl Finish {
-    fn ready(outcome: Outcome) -> Self {
-        Self {
-            state: State::Ready(Some(outcome)),
-        }
-    }
-
-    fn waiting(future: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self {
-            state: State::Waiting(Box::pin(future)),
-        }
-    }
-}
+pub struct Finish(Eventual<Outcome>);
 
 impl Future for Finish {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        match &mut self.state {
-            #[expect(clippy::expect_used, reason = "a future is not polled once it is done")]
-            State::Ready(outcome) => Poll::Ready(outcome.take().expect("polled after it was done")),
-            State::Waiting(future) => future.as_mut().poll(cx),
-        }
+        Pin::new(&mut self.0).poll(cx)
     }
 }
 
 impl fmt::Debug for Finish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.state {
-            State::Ready(_) => "ready",
-            State::Waiting(_) => "waiting",
-        };
-        f.debug_tuple("Finish").field(&state).finish()
+        f.debug_tuple("Finish").field(&self.0).finish()
     }
 }
 
-/// A claim that was asked for and not answered yet, abandoned on drop.
-struct Pending<'a>(&'a WebhookReceiver, &'a Delivery);
+/// A claim that was asked for and not answered yet: dropped before it is answered, it is abandoned.
+struct Asked(Option<(WebhookReceiver, Delivery)>);
 
-impl Drop for Pending<'_> {
+impl Asked {
+    fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Asked {
     fn drop(&mut self) {
-        if let Some(claims) = &self.0.shared.claims {
-            claims.abandon(self.1);
+        if let Some((receiver, delivery)) = self.0.take()
+            && let Some(claims) = &receiver.shared.claims
+        {
+            claims.abandon(&delivery);
         }
     }
+}
+
+fn ready(outcome: Outcome) -> Finish {
+    Finish(Eventual::now(outcome))
+}
+
+fn waiting(future: impl Future<Output = Outcome> + Send + 'static) -> Finish {
+    Finish(Eventual::later(future))
 }
 
 /// A delivery whose body is there.
@@ -117,9 +126,9 @@ impl Arrived {
         let keys = None;
         match self.verify(keys.as_ref()) {
             Ok(verified) => self.accept(verified),
-            Err(Failure::Refused(error)) => Finish::ready(Err(self.refuse(error))),
+            Err(Failure::Refused(error)) => ready(Err(self.refuse(error))),
             #[cfg(feature = "jwks")]
-            Err(Failure::UnknownKey(error)) => Finish::waiting(async move {
+            Err(Failure::UnknownKey(error)) => waiting(async move {
                 let others = self.held.receiver.shared.keys.others(keys.as_ref(), error);
                 let verified = others
                     .await
@@ -151,7 +160,7 @@ impl Arrived {
             return self.claim(event, delivery, body);
         };
         let acceptance = acceptance.clone();
-        Finish::waiting(async move {
+        waiting(async move {
             match acceptance.ask(event.clone(), delivery.clone()).await {
                 Ok(()) => self.claim(event, delivery, body).await,
                 Err(error) => Err(self.refuse(error)),
@@ -163,23 +172,27 @@ impl Arrived {
     fn claim(self, event: GeminiEvent, delivery: Delivery, body: Bytes) -> Finish {
         let claims = self.held.receiver.shared.claims.as_ref();
         let Some((claims, claim)) = claims.zip(delivery.claim()) else {
-            return Finish::ready(self.finished(Ok(true), event, delivery, body));
+            return ready(self.finished(Ok(true), event, delivery, body));
         };
         match claims.claim(claim).now() {
             Ok(claimed) => {
                 let judged = claims.judge(claimed, &delivery);
-                Finish::ready(self.finished(judged, event, delivery, body))
+                ready(self.finished(judged, event, delivery, body))
             }
-            Err(claimed) => Finish::waiting(async move {
+            Err(claimed) => {
                 // From here until there is an answer, a request that is dropped leaves a claim.
-                let pending = Pending(&self.held.receiver, &delivery);
-                let judged = match &self.held.receiver.shared.claims {
-                    Some(claims) => claims.judge(within(claims.timeout, claimed).await, &delivery),
-                    None => Ok(true),
-                };
-                std::mem::forget(pending);
-                self.finished(judged, event, delivery, body)
-            }),
+                let asked = Asked(Some((self.held.receiver.clone(), delivery.clone())));
+                waiting(async move {
+                    let judged = match &self.held.receiver.shared.claims {
+                        Some(claims) => {
+                            claims.judge(within(claims.timeout, claimed).await, &delivery)
+                        }
+                        None => Ok(true),
+                    };
+                    asked.answered();
+                    self.finished(judged, event, delivery, body)
+                })
+            }
         }
     }
 

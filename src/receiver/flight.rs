@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use tokio::runtime::Handle;
 
-use super::claims::{Claims, within};
+use super::claims::{Claims, contained, within};
 use super::intake::Held;
 use super::{Delivery, WebhookReceiver};
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
 use crate::event::GeminiEvent;
+use crate::eventual::once;
 use crate::replay::{Claim, GuardError, GuardFuture, Settled};
 use crate::trace::{self, Outcome};
 
@@ -47,37 +48,45 @@ impl Flight {
     /// The handler answered with this status.
     pub fn answered(&mut self, status: u16) -> Closing {
         let outcome = Outcome::Answered { status };
+        let closing = if outcome.is_success() {
+            self.settle()
+        } else {
+            self.release(())
+        };
         self.end(outcome);
-        if !outcome.is_success() {
-            return self.release(());
-        }
+        closing
+    }
+
+    /// The inner service returned an error instead of an answer.
+    pub fn failed(&mut self) -> Closing {
+        let closing = self.release(());
+        self.end(Outcome::Failed);
+        closing
+    }
+
+    /// The handler took longer than [`handler_timeout`](super::WebhookReceiver::handler_timeout):
+    /// the refusal to answer instead. Drop the handler before: from here on a retry may run.
+    pub fn timed_out(&mut self) -> Closing<VerifyError> {
+        let receiver = &self.held.receiver;
+        let limit = Detail::After(receiver.handler_timeout());
+        let error = receiver.stamp(VerifyError::new(VerifyErrorKind::HandlerTimeout, limit));
+        let closing = self.release(error);
+        self.end(Outcome::TimedOut);
+        closing
+    }
+
+    fn claim(&self) -> Option<(&Claims, &Claim)> {
+        let claims = self.held.receiver.shared.claims.as_ref();
+        claims.zip(self.delivery.claim())
+    }
+
+    fn settle(&self) -> Closing {
         let Some((claims, claim)) = self.claim() else {
             return Closing::done(());
         };
         let clock = self.held.receiver.shared.clock.as_ref();
         let settled = claims.settle(claim, &self.delivery, clock);
         self.close(settled, report_settled, ())
-    }
-
-    /// The inner service returned an error instead of an answer.
-    pub fn failed(&mut self) -> Closing {
-        self.end(Outcome::Failed);
-        self.release(())
-    }
-
-    /// The handler took longer than [`handler_timeout`](super::WebhookReceiver::handler_timeout):
-    /// the refusal to answer instead. Drop the handler before: from here on a retry may run.
-    pub fn timed_out(&mut self) -> Closing<VerifyError> {
-        self.end(Outcome::TimedOut);
-        let receiver = &self.held.receiver;
-        let limit = Detail::After(receiver.handler_timeout());
-        let error = receiver.stamp(VerifyError::new(VerifyErrorKind::HandlerTimeout, limit));
-        self.release(error)
-    }
-
-    fn claim(&self) -> Option<(&Claims, &Claim)> {
-        let claims = self.held.receiver.shared.claims.as_ref();
-        claims.zip(self.delivery.claim())
     }
 
     fn release<O: Send + Unpin + 'static>(&self, output: O) -> Closing<O> {
@@ -108,6 +117,7 @@ impl Flight {
         }
     }
 
+    /// After the guard was told: writing the log may panic, as where it is on a full disk.
     fn end(&mut self, outcome: Outcome) {
         self.ended = true;
         if let Some((event, begun)) = &self.begun {
@@ -134,12 +144,13 @@ fn report_released(released: Result<(), GuardError>, delivery: &Delivery) {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        if !self.ended {
-            self.end(Outcome::Dropped);
-            if let Some((claims, _)) = self.claim() {
-                claims.abandon(&self.delivery);
-            }
+        if self.ended {
+            return;
         }
+        if let Some((claims, _)) = self.claim() {
+            claims.abandon(&self.delivery);
+        }
+        contained(|| self.end(Outcome::Dropped));
     }
 }
 
@@ -186,8 +197,7 @@ impl<O: Unpin> Future for Closing<O> {
             std::task::ready!(rest.as_mut().poll(cx));
             self.rest = None;
         }
-        #[expect(clippy::expect_used, reason = "a future is not polled once it is done")]
-        Poll::Ready(self.output.take().expect("polled after it was done"))
+        Poll::Ready(once(&mut self.output))
     }
 }
 

@@ -27,12 +27,13 @@ impl Keys {
         from: Option<KeysFrom>,
         clock: &Arc<dyn Clock>,
         max_stale: std::time::Duration,
+        tokens: bool,
     ) -> Self {
         match from {
             None => Self::None,
             Some(KeysFrom::Set(keys)) => Self::Given(keys),
             Some(KeysFrom::Source(source)) => {
-                Self::Fetched(KeyCache::new(source, Arc::clone(clock), max_stale))
+                Self::Fetched(KeyCache::new(source, Arc::clone(clock), max_stale, tokens))
             }
         }
     }

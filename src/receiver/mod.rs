@@ -77,7 +77,7 @@ pub use delivery::Delivery;
 pub use finish::{Finish, Finished, Received};
 pub use flight::{Closing, Flight};
 pub use intake::Intake;
-pub use run::Run;
+pub use run::{DetachedRun, Run};
 
 use acceptance::Acceptance;
 use claims::Claims;

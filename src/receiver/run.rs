@@ -1,14 +1,18 @@
 //! A handler's turn.
 
 use std::fmt;
+use std::panic::resume_unwind;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
+use tokio::task::JoinHandle;
 
 use super::arrival::Deadline;
 use super::{Closing, Flight};
-use crate::error::VerifyError;
+use crate::error::{Detail, VerifyError, VerifyErrorKind};
+use crate::eventual::once;
 
 pin_project! {
     /// Runs a handler to its end, for as long as it may take, and settles or releases the claim of
@@ -84,12 +88,7 @@ impl<F: Future> Future for Run<F> {
                 },
                 StateProj::Answered { closing, answer } => {
                     ready!(Pin::new(closing).poll(cx));
-                    #[expect(
-                        clippy::expect_used,
-                        reason = "a future is not polled once it is done"
-                    )]
-                    let answer = answer.take().expect("polled after it was done");
-                    return Poll::Ready(Ok(answer));
+                    return Poll::Ready(Ok(once(answer)));
                 }
                 StateProj::Dropped => {
                     let closing = this.flight.timed_out();
@@ -106,5 +105,39 @@ impl<F: Future> fmt::Debug for Run<F> {
         f.debug_struct("Run")
             .field("flight", &self.flight)
             .finish_non_exhaustive()
+    }
+}
+
+/// A [`Run`] in a task of its own. Dropping this leaves the task alone, so that a handler goes on when
+/// the sender leaves. A task that the runtime drops releases the claim.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct DetachedRun<A> {
+    task: JoinHandle<Result<A, VerifyError>>,
+}
+
+impl<A> From<JoinHandle<Result<A, VerifyError>>> for DetachedRun<A> {
+    fn from(task: JoinHandle<Result<A, VerifyError>>) -> Self {
+        Self { task }
+    }
+}
+
+impl<A> Future for DetachedRun<A> {
+    type Output = Result<A, VerifyError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match ready!(Pin::new(&mut self.task).poll(cx)) {
+            Ok(ran) => Poll::Ready(ran),
+            Err(error) => match error.try_into_panic() {
+                // As if it had run here.
+                Ok(panic) => resume_unwind(panic),
+                // Nobody aborts it but a runtime that shuts down.
+                Err(aborted) => {
+                    let source = Detail::Source(Arc::new(aborted));
+                    let error = VerifyError::new(VerifyErrorKind::HandlerTimeout, source);
+                    Poll::Ready(Err(error))
+                }
+            },
+        }
     }
 }

@@ -46,13 +46,14 @@
 //! - **Waiting is bounded** by the receiver
 //!   ([`guard_timeout`](crate::WebhookReceiverBuilder::guard_timeout)), which drops the future.
 //! - **[`abandon`](ReplayGuard::abandon) is called from `drop`**: it must not block. A guard that has
-//!   to ask a server spawns a task; where no runtime is left, the lease ends the claim.
+//!   to ask a server spawns a task; where no runtime is left (`Handle::try_current` fails), the
+//!   lease ends the claim.
 //!
 //! `testing::replay_suite` tries all of it; every guard should pass it.
 //!
 //! ```
 //! use std::collections::HashMap;
-//! use std::sync::Mutex;
+//! use std::sync::{Mutex, PoisonError};
 //! use std::time::{Duration, Instant};
 //! use gemini_webhooks::replay::{
 //!     ClaimKey, ClaimToken, Claimed, GuardFuture, ReplayGuard, Settled,
@@ -67,7 +68,7 @@
 //!
 //! impl Simple {
 //!     fn with<T>(&self, key: &ClaimKey, f: impl FnOnce(&mut Option<Row>) -> T) -> GuardFuture<T> {
-//!         let mut rows = self.0.lock().unwrap();
+//!         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
 //!         let mut row = rows.remove(&key.to_bytes()).filter(|row| Instant::now() < row.until);
 //!         let result = f(&mut row);
 //!         rows.extend(row.map(|row| (key.to_bytes(), row)));

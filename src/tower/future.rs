@@ -5,11 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER, TRANSFER_ENCODING,
-};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use pin_project_lite::pin_project;
@@ -17,6 +14,7 @@ use tower_service::Service;
 
 use super::{RefusalResponse, ResponseBody};
 use crate::error::{BoxError, VerifyError};
+use crate::eventual::once;
 use crate::receiver::{Arrival, Finish, Finished, Flight, Intake, Received};
 
 pin_project! {
@@ -123,12 +121,7 @@ where
                         }
                         Err(error) => break error,
                     };
-                    #[expect(
-                        clippy::expect_used,
-                        reason = "a future is not polled once it is done"
-                    )]
-                    let call = this.call.take().expect("polled after it was done");
-                    let (inner, flight) = call.with(received);
+                    let (inner, flight) = once(this.call).with(received);
                     let run = (this.run)(inner, flight);
                     this.state.set(State::Running { run });
                 }
@@ -149,7 +142,17 @@ where
 
 impl<S: Service<Request<Full<Bytes>>>> Call<S> {
     fn with(self, received: Received) -> (S::Future, Flight) {
-        let Self { head, mut ready } = self;
+        let Self {
+            mut head,
+            mut ready,
+        } = self;
+        for (name, value) in received.header_corrections() {
+            head.headers.remove(name);
+            // A number and a type: they are always valid.
+            if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
+                head.headers.insert(name, value);
+            }
+        }
         let Received {
             event,
             delivery,
@@ -158,16 +161,6 @@ impl<S: Service<Request<Full<Bytes>>>> Call<S> {
             ..
         } = received;
         let mut request = Request::from_parts(head, Full::new(body));
-        if !delivery.id_is_signed() {
-            // The event was in a header, so what is said of the body is of something else.
-            let length = request.body().size_hint().lower();
-            let headers = request.headers_mut();
-            headers.insert(CONTENT_LENGTH, length.into());
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            for name in [CONTENT_ENCODING, TRANSFER_ENCODING, TRAILER] {
-                headers.remove(name);
-            }
-        }
         request.extensions_mut().insert(event);
         request.extensions_mut().insert(delivery);
         (ready.call(request), flight)

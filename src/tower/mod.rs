@@ -57,7 +57,7 @@ pub use body::ResponseBody;
 pub use future::ResponseFuture;
 pub use layer::VerifyLayer;
 pub use response::{JsonRefusal, RefusalResponse};
-pub use run::{Detached, DetachedRun, Inline, Mode};
+pub use run::{Detached, Inline, Mode};
 pub use service::Verify;
 
 use http::{HeaderName, HeaderValue};

@@ -1,18 +1,14 @@
 //! Whose task runs the inner service.
 
 use std::future::Future;
-use std::panic::resume_unwind;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use tokio::task::JoinHandle;
 use tower_service::Service;
 
 use crate::error::VerifyError;
-use crate::receiver::{Flight, Run};
+use crate::receiver::{DetachedRun, Flight, Run};
 
 /// Whose task runs the inner service `S`: [`Inline`] or [`Detached`]. For naming in bounds; there is
 /// no third.
@@ -53,39 +49,14 @@ where
     S::Error: Send + 'static,
     T: Send + 'static,
 {
-    type Future = DetachedRun<Result<Result<Response<T>, S::Error>, VerifyError>>;
+    type Future = DetachedRun<Result<Response<T>, S::Error>>;
 
     fn run(inner: S::Future, flight: Flight) -> Self::Future {
-        DetachedRun {
-            task: tokio::spawn(Run::new(inner, flight, status)),
-        }
+        tokio::spawn(Run::new(inner, flight, status)).into()
     }
 }
 
 fn status<T, E>(answer: &Result<Response<T>, E>) -> Option<u16> {
     let response = answer.as_ref().ok()?;
     Some(response.status().as_u16())
-}
-
-/// A run in a task of its own. Dropping it leaves that task alone.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled"]
-pub struct DetachedRun<T> {
-    task: JoinHandle<T>,
-}
-
-impl<T> Future for DetachedRun<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        match ready!(Pin::new(&mut self.task).poll(cx)) {
-            Ok(ran) => Poll::Ready(ran),
-            Err(error) => match error.try_into_panic() {
-                // As if it had run here.
-                Ok(panic) => resume_unwind(panic),
-                // Nobody aborts it but a runtime that shuts down, and that drops this one, too.
-                Err(_) => Poll::Pending,
-            },
-        }
-    }
 }

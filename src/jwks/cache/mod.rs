@@ -35,6 +35,8 @@ pub(crate) struct KeyCache {
 
 struct Inner {
     source: Arc<dyn KeySource>,
+    /// Whether tokens are taken, so that keys for nothing else are of use.
+    tokens: bool,
     clock: Arc<dyn Clock>,
     max_stale: Duration,
     /// Held for a few instructions, never while something is awaited.
@@ -69,10 +71,12 @@ impl KeyCache {
         source: Arc<dyn KeySource>,
         clock: Arc<dyn Clock>,
         max_stale: Duration,
+        tokens: bool,
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 source,
+                tokens,
                 clock,
                 max_stale,
                 state: Mutex::default(),
@@ -333,22 +337,22 @@ struct Attempt {
 
 impl Attempt {
     async fn run(self) {
-        let result = match &self.inner {
-            Some(inner) => timeout(PATIENCE, inner.source.fetch()).await,
-            None => return,
-        };
-        let result = match result {
-            Ok(Ok(fetched)) => Self::read(&fetched),
+        let Some(inner) = &self.inner else { return };
+        let result = match timeout(PATIENCE, inner.source.fetch()).await {
+            Ok(Ok(fetched)) => Self::read(&fetched, inner.tokens),
             Ok(Err(error)) => Err(FetchError::because("the keys cannot be fetched", error)),
             Err(late) => Err(FetchError::because("the keys were not there in time", late)),
         };
         self.end(result);
     }
 
-    fn read(fetched: &FetchedKeys) -> Result<(KeySet, Duration), FetchError> {
+    fn read(fetched: &FetchedKeys, tokens: bool) -> Result<(KeySet, Duration), FetchError> {
         let keys = KeySet::from_json(&fetched.json).map_err(|error| {
             FetchError::because("the keys cannot be read", BoxError::from(error))
         })?;
+        if !tokens && !keys.has_ed25519() {
+            return Err(FetchError::new("none of the keys is for `v1a`"));
+        }
         let max_age = fetched.max_age.unwrap_or(MAX_AGE);
         Ok((keys, max_age.clamp(MIN_AGE, MAX_AGE)))
     }

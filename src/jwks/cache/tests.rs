@@ -66,7 +66,7 @@ impl Script {
     }
 
     fn cache_for(&self, max_stale: Duration) -> KeyCache {
-        KeyCache::new(Arc::new(self.clone()), Arc::new(Paused), max_stale)
+        KeyCache::new(Arc::new(self.clone()), Arc::new(Paused), max_stale, false)
     }
 }
 
@@ -445,6 +445,7 @@ fn a_fetch_that_nobody_drives_is_given_up() {
         Arc::new(script.clone()),
         Arc::clone(&clock) as Arc<dyn Clock>,
         HOUR,
+        false,
     );
     let forgotten = runtime();
     forgotten.block_on(async {
