@@ -92,7 +92,9 @@ pub fn compare(title: impl Display, mut contenders: Vec<Contender<'_>>) {
     clippy::cast_sign_loss,
     reason = "an index"
 )]
-fn quantile(values: impl Iterator<Item = f64>, q: f64) -> f64 {
+/// The value below which such a share of the values lies.
+#[must_use]
+pub fn quantile(values: impl Iterator<Item = f64>, q: f64) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let index = (values.len().saturating_sub(1) as f64 * q).round() as usize;
