@@ -256,6 +256,12 @@ impl Server {
 
 fn under_load() -> Result<(), Error> {
     let pairs = [
+        (
+            "axum, a bare handler",
+            "bare",
+            "headers, hash and event in it",
+            "event",
+        ),
         ("axum, a bare handler", "bare", "axum, VerifyLayer", "layer"),
         (
             "actix-web, a bare handler",

@@ -23,7 +23,7 @@ pub use kind::{
 };
 
 use crate::json::{members, string};
-use text::Text;
+use text::Span;
 
 /// An event, as a handler receives it.
 ///
@@ -83,8 +83,9 @@ impl GeminiEvent {
     pub fn kind(&self) -> &EventKind {
         self.inner.kind.get_or_init(|| match self.envelope() {
             Some(envelope) => {
-                let data = envelope.data.as_ref().map(Text::as_str);
-                EventKind::read(&self.inner.raw, envelope.type_name.as_str(), data)
+                let raw = &self.inner.raw;
+                let data = envelope.data.as_ref().map(|data| data.of(raw));
+                EventKind::read(raw, envelope.type_name.of(raw), data)
             }
             None => EventKind::Unknown,
         })
@@ -93,7 +94,7 @@ impl GeminiEvent {
     /// The `type`, as it came.
     #[must_use]
     pub fn type_name(&self) -> Option<&str> {
-        Some(self.envelope()?.type_name.as_str())
+        Some(self.envelope()?.type_name.of(&self.inner.raw))
     }
 
     /// Whether it is of this type, by its present or an older name.
@@ -112,13 +113,15 @@ impl GeminiEvent {
     /// The `version` of the envelope, `v1` so far.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
-        self.envelope()?.version.as_ref().map(Text::as_str)
+        let version = self.envelope()?.version.as_ref()?;
+        Some(version.of(&self.inner.raw))
     }
 
     /// When it happened, as it came: RFC 3339 by Google's guide.
     #[must_use]
     pub fn timestamp(&self) -> Option<&str> {
-        self.envelope()?.timestamp.as_ref().map(Text::as_str)
+        let timestamp = self.envelope()?.timestamp.as_ref()?;
+        Some(timestamp.of(&self.inner.raw))
     }
 
     /// The body, byte for byte.
@@ -179,24 +182,24 @@ impl GeminiEvent {
 }
 
 struct Envelope {
-    type_name: Text,
-    version: Option<Text>,
-    timestamp: Option<Text>,
+    type_name: Span,
+    version: Option<Span>,
+    timestamp: Option<Span>,
     /// The JSON text of it.
-    data: Option<Text>,
+    data: Option<Span>,
 }
 
 impl Envelope {
-    fn read(body: &Bytes) -> Option<Self> {
-        let text = std::str::from_utf8(body).ok()?;
+    fn read(body: &[u8]) -> Option<Self> {
+        let body = str::from_utf8(body).ok()?;
         let [type_name, version, timestamp, data] =
-            members(text, &["type", "version", "timestamp", "data"])?;
-        let text = |value: Option<&RawValue>| Some(Text::new(body, string(value?)?));
+            members(body, &["type", "version", "timestamp", "data"])?;
+        let text = |value: Option<&RawValue>| Some(Span::new(body, string(value?)?));
         Some(Self {
             type_name: text(type_name)?,
             version: text(version),
             timestamp: text(timestamp),
-            data: data.map(|data| Text::new(body, Cow::Borrowed(data.get()))),
+            data: data.map(|data| Span::new(body, Cow::Borrowed(data.get()))),
         })
     }
 }
