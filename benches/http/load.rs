@@ -3,7 +3,9 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use gemini_webhooks::{Clock as _, SystemClock};
 
 use crate::Error;
 
@@ -37,7 +39,8 @@ impl Sender {
         let mut requests = requests.iter();
         let mut waiting = Vec::new();
         let mut answered = 0_u32;
-        let begun = Instant::now();
+        let begun = SystemClock.monotonic();
+        let elapsed = || SystemClock.monotonic().saturating_duration_since(begun);
         for connection in &mut self.connections {
             if let Some(request) = requests.next() {
                 connection.write_all(request)?;
@@ -46,7 +49,7 @@ impl Sender {
         }
         let mut answer = [0; 1024];
         while !waiting.is_empty() {
-            let more = begun.elapsed() < time;
+            let more = elapsed() < time;
             let mut failed = None;
             waiting.retain_mut(|connection| match connection.read(&mut answer) {
                 Ok(length) => {
@@ -76,6 +79,6 @@ impl Sender {
         if requests.len() == 0 {
             return Err("more requests than were made for a turn".into());
         }
-        Ok((f64::from(answered), begun.elapsed().as_secs_f64()))
+        Ok((f64::from(answered), elapsed().as_secs_f64()))
     }
 }

@@ -1,20 +1,19 @@
-//! The wiring: what is read when, who is called, what comes back. Which headers and signatures
-//! are good is decided further down and tested there, and by the vectors.
+//! What is tower's own: what is read when, and which service is called. What comes of a delivery is the
+//! same in every adapter, and tested by the conformance suite.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::{Future, pending, poll_fn, ready};
+use std::future::{Future, poll_fn, ready};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full};
-use tokio::time::advance;
 use tower::limit::ConcurrencyLimitLayer;
 use tower::{BoxError, Layer as _, Service, ServiceBuilder, ServiceExt as _, service_fn};
 
@@ -65,15 +64,13 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }
 
-/// A body that plays a script: a frame, an error, or silence that nothing ever wakes from.
+/// A body that plays a script: a frame, or silence that nothing ever wakes from.
 struct Script(VecDeque<Step>);
 
 #[derive(Clone)]
 enum Step {
     Data(&'static [u8]),
-    Error,
     Silence,
-    EmptyForever,
     /// Not to be asked at all.
     Untouchable,
 }
@@ -94,15 +91,10 @@ impl Body for Script {
         match self.0.front().cloned() {
             None => Poll::Ready(None),
             Some(Step::Silence) => Poll::Pending,
-            Some(Step::EmptyForever) => frame(b""),
             Some(Step::Untouchable) => panic!("the body was read"),
             Some(Step::Data(data)) => {
                 self.0.pop_front();
                 frame(data)
-            }
-            Some(Step::Error) => {
-                self.0.pop_front();
-                Poll::Ready(Some(Err(std::io::Error::other("connection reset"))))
             }
         }
     }
@@ -170,22 +162,6 @@ async fn an_authentic_delivery_arrives_whole() {
         echoed.as_ptr(),
         address,
         "a body of one frame is not copied"
-    );
-}
-
-#[tokio::test]
-async fn frames_are_joined_in_order() {
-    let frames = [
-        Step::Data(b"{\"type"),
-        Step::Data(b""),
-        Step::Data(b"\":\"x\""),
-        Step::Data(b"}"),
-    ];
-    let outcome = deliver(receiver(), request(br#"{"type":"x"}"#, script(frames))).await;
-    assert_eq!(outcome, (200, None, 1));
-    assert_eq!(
-        deliver(receiver(), request(b"", script([]))).await,
-        (200, None, 1)
     );
 }
 
@@ -334,39 +310,8 @@ async fn a_body_over_the_limit_is_refused_by_its_length_or_while_it_is_read() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_given_up() {
     // Silence from the start causes no second poll by itself.
-    for steps in [vec![Step::Silence], vec![Step::Data(b"12"), Step::Silence]] {
-        let outcome = deliver(receiver(), request(b"12345", script(steps))).await;
-        assert_eq!(outcome, refused(408, "body_timeout"));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn empty_frames_without_end_are_given_up() {
-    let delivery = deliver(receiver(), request(b"", script([Step::EmptyForever])));
-    let time = async {
-        for _ in 0..11 {
-            tokio::task::yield_now().await;
-            advance(Duration::from_secs(1)).await;
-        }
-        pending::<()>().await;
-    };
-    tokio::select! {
-        outcome = delivery => assert_eq!(outcome, refused(408, "body_timeout")),
-        () = time => unreachable!(),
-    }
-}
-
-#[tokio::test]
-async fn a_body_that_breaks_off_is_refused_with_its_cause() {
-    let broken = script([Step::Data(b"12"), Step::Error]);
-    let outcome = deliver(receiver(), request(b"12", broken)).await;
-    assert_eq!(outcome, refused(400, "body_incomplete"));
-}
-
-#[tokio::test]
-async fn a_tampered_body_is_refused() {
-    let outcome = deliver(receiver(), request(EVENT.as_bytes(), whole("{}"))).await;
-    assert_eq!(outcome, refused(400, "signature_mismatch"));
+    let outcome = deliver(receiver(), request(b"12345", script([Step::Silence]))).await;
+    assert_eq!(outcome, refused(408, "body_timeout"));
 }
 
 #[tokio::test]
@@ -415,51 +360,6 @@ async fn deliveries_in_flight_hold_so_much_together_and_no_more() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_handler_has_its_time() {
-    struct OnDrop(Arc<AtomicUsize>);
-    impl Drop for OnDrop {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
-    let dropped = Arc::new(AtomicUsize::new(0));
-    let guard = Arc::clone(&dropped);
-    let service = VerifyLayer::new(receiver()).layer(service_fn(move |_: Request<Full<Bytes>>| {
-        let guard = OnDrop(Arc::clone(&guard));
-        async move {
-            let _guard = guard;
-            pending::<Result<Response<Full<Bytes>>, Infallible>>().await
-        }
-    }));
-    let response = service.oneshot(event()).await.unwrap();
-    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(response.headers().contains_key(header::RETRY_AFTER));
-    assert_eq!(code(response).await.as_deref(), Some("handler_timeout"));
-    assert_eq!(dropped.load(SeqCst), 1);
-}
-
-#[tokio::test]
-async fn what_the_inner_service_answers_goes_out() {
-    let service = |status: u16| {
-        VerifyLayer::new(receiver()).layer(service_fn(move |_: Request<Full<Bytes>>| {
-            ready(match status {
-                0 => Err("broken"),
-                status => Ok(Response::builder()
-                    .status(status)
-                    .body(Full::<Bytes>::from("x"))
-                    .unwrap()),
-            })
-        }))
-    };
-    for status in [200, 204, 302, 404, 500] {
-        let response = service(status).oneshot(event()).await.unwrap();
-        assert_eq!(response.status(), status);
-        assert!(response.extensions().get::<VerifyError>().is_none());
-    }
-    assert_eq!(service(0).oneshot(event()).await.unwrap_err(), "broken");
-}
-
 #[tokio::test]
 async fn a_refusal_can_be_replaced_and_carries_its_error() {
     let inner = service_fn(async |_: Request<Full<Bytes>>| {
@@ -487,26 +387,6 @@ async fn a_refusal_can_be_replaced_and_carries_its_error() {
     assert_eq!(
         response.into_body().collect().await.unwrap().to_bytes(),
         "no"
-    );
-}
-
-#[tokio::test]
-async fn a_kind_can_be_mapped_to_another_status() {
-    let receiver = builder()
-        .status(VerifyErrorKind::SignatureMismatch, 403)
-        .status(VerifyErrorKind::SignatureMismatch, 401)
-        .status(VerifyErrorKind::HandlerTimeout, 504)
-        .build()
-        .unwrap();
-    let tampered = request(EVENT.as_bytes(), whole("{}"));
-    assert_eq!(
-        deliver(receiver.clone(), tampered).await,
-        refused(401, "signature_mismatch")
-    );
-    let unsigned = Request::post("/").body(whole("{}")).unwrap();
-    assert_eq!(
-        deliver(receiver, unsigned).await,
-        refused(400, "missing_header")
     );
 }
 

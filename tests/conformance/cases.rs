@@ -191,7 +191,12 @@ fn requests(cases: &mut Cases) {
     }
     let mut stale = sent("msg_1");
     stale.headers[1].1 = (now() - 301).to_string().into_bytes();
-    let mapped = || builder().status(VerifyErrorKind::TimestampTooOld, 410);
+    // The last one counts.
+    let mapped = || {
+        builder()
+            .status(VerifyErrorKind::TimestampTooOld, 411)
+            .status(VerifyErrorKind::TimestampTooOld, 410)
+    };
     cases.one(
         "a status mapped",
         mapped(),
