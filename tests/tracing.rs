@@ -62,8 +62,12 @@ enum Handler {
     Panics,
 }
 
-/// What is logged, and how a task of `work` ended.
+/// What is logged by a task of `work`.
 fn logged(work: impl Future<Output = ()> + Send + 'static) -> Vec<String> {
+    logged_by(|| run(work))
+}
+
+fn logged_by(work: impl FnOnce()) -> Vec<String> {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
@@ -71,7 +75,7 @@ fn logged(work: impl Future<Output = ()> + Send + 'static) -> Vec<String> {
         .with_ansi(false)
         .without_time()
         .finish();
-    tracing::subscriber::with_default(subscriber, || run(work));
+    tracing::subscriber::with_default(subscriber, work);
     log.lines()
 }
 
@@ -344,4 +348,44 @@ fn a_log_that_panics_loses_no_event() {
         let lines = logged(async { drop(app.oneshot(again).await) });
         assert_one(&lines, "", &[then]);
     }
+}
+
+#[cfg(feature = "actix-web")]
+#[test]
+fn an_event_that_no_route_takes_is_said() {
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, rt::System, web};
+    use gemini_webhooks::VerifyWebhook;
+    use gemini_webhooks::actix_web::EventType;
+
+    let clock = ManualClock::default();
+    let receiver = WebhookReceiver::builder()
+        .signing_secret(testing::SECRET)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let body = r#"{"type":"video.generated"}"#;
+    let mut request = TestRequest::post().uri("/hook?token=hidden");
+    let secret = testing::SECRET.parse().unwrap();
+    for header in testing::sign_v1(&secret, "msg_7", clock.unix_seconds(), body) {
+        request = request.insert_header(header);
+    }
+    let lines = logged_by(|| {
+        System::new().block_on(async {
+            let route = web::post().guard(EventType("batch.succeeded"));
+            let resource = web::resource("/hook").wrap(VerifyWebhook::new(receiver));
+            let app = App::new().service(resource.route(route.to(async || "")));
+            let app = init_service(app).await;
+            call_service(&app, request.set_payload(body).to_request()).await;
+        });
+    });
+    let unrouted: Vec<_> = lines
+        .into_iter()
+        .filter(|line| line.contains("no route took"))
+        .collect();
+    assert_one(
+        &unrouted,
+        "ERROR",
+        &[r#"type="video.generated""#, "`acknowledge` or `refuse`"],
+    );
 }
