@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use crate::error::VerifyError;
+#[cfg(feature = "jwks")]
+pub(crate) use crate::jwks::KeySet;
+
 #[cfg(feature = "jwks")]
 pub(crate) mod ed25519;
 pub(crate) mod hmac;
@@ -37,5 +41,33 @@ impl Scheme {
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// There are no public keys without the feature.
+#[cfg(not(feature = "jwks"))]
+pub(crate) enum KeySet {}
+
+/// Why a delivery does not verify.
+pub(crate) enum Failure {
+    Refused(VerifyError),
+    /// As far as is known; a public key that is not known yet may have signed it.
+    #[cfg(feature = "jwks")]
+    UnknownKey(VerifyError),
+}
+
+impl Failure {
+    pub(crate) fn into_error(self) -> VerifyError {
+        match self {
+            Self::Refused(error) => error,
+            #[cfg(feature = "jwks")]
+            Self::UnknownKey(error) => error,
+        }
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        Self::Refused(error)
     }
 }

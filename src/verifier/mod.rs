@@ -9,6 +9,7 @@ use crate::headers::{DeliveryHeaders, Fields, Signatures};
 use crate::scheme::Scheme;
 #[cfg(feature = "jwt")]
 use crate::scheme::jwt::SignedToken;
+pub(crate) use crate::scheme::{Failure, KeySet};
 use crate::secret::Keyring;
 
 mod rules;
@@ -16,7 +17,6 @@ mod rules;
 #[cfg(feature = "jwks")]
 use rules::PublicKeys;
 use rules::Rules;
-pub(crate) use rules::{Failure, KeySet};
 
 /// How far a timestamp may be off, either way: what Google's guide asks for.
 pub(crate) const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);

@@ -7,17 +7,11 @@ use super::{DEFAULT_TOLERANCE, Signed, Verified};
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
 use crate::headers::{DeliveryHeaders, Fields, MAX_SIGNATURE};
 #[cfg(feature = "jwks")]
-pub(crate) use crate::jwks::KeySet;
-#[cfg(feature = "jwks")]
 use crate::scheme::ed25519;
 #[cfg(feature = "jwt")]
 use crate::scheme::jwt::{self, JwtRules};
-use crate::scheme::{Scheme, hmac};
+use crate::scheme::{Failure, KeySet, Scheme, hmac};
 use crate::secret::{Keyring, SigningSecret};
-
-/// There are no public keys without the feature.
-#[cfg(not(feature = "jwks"))]
-pub(crate) enum KeySet {}
 
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
@@ -41,30 +35,6 @@ pub(super) enum PublicKeys {
     Given(KeySet),
     /// Handed over with each delivery.
     Later,
-}
-
-/// Why a delivery does not verify.
-pub(crate) enum Failure {
-    Refused(VerifyError),
-    /// As far as is known; a public key that is not known yet may have signed it.
-    #[cfg(feature = "jwks")]
-    UnknownKey(VerifyError),
-}
-
-impl Failure {
-    pub(crate) fn into_error(self) -> VerifyError {
-        match self {
-            Self::Refused(error) => error,
-            #[cfg(feature = "jwks")]
-            Self::UnknownKey(error) => error,
-        }
-    }
-}
-
-impl From<VerifyError> for Failure {
-    fn from(error: VerifyError) -> Self {
-        Self::Refused(error)
-    }
 }
 
 impl Default for Rules {

@@ -10,8 +10,7 @@ use jsonwebtoken::Algorithm;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
-use crate::jwks::KeySet;
-use crate::verifier::Failure;
+use crate::scheme::{Failure, KeySet};
 
 mod claims;
 mod rs256;
