@@ -12,7 +12,8 @@ use super::{Delivery, Flight, WebhookReceiver};
 use crate::error::VerifyError;
 use crate::event::GeminiEvent;
 use crate::eventual::Eventual;
-use crate::verifier::{Checked, Failure, KeySet};
+use crate::scheme::{Failure, KeySet};
+use crate::verifier::Checked;
 
 /// A delivery that is authentic, ready for the handler.
 #[derive(Debug)]

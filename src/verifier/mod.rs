@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{ConfigError, VerifyError};
 use crate::headers::DeliveryHeaders;
-pub(crate) use crate::scheme::{Failure, KeySet};
+use crate::scheme::Failure;
 use crate::secret::Keyring;
 
 mod checked;
