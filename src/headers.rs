@@ -4,7 +4,7 @@ use std::fmt;
 
 use memchr::memchr;
 
-use crate::error::{Detail, VerifyError, VerifyErrorKind};
+use crate::error::{Detail, Plain, VerifyError, VerifyErrorKind};
 
 /// `webhook-id`: the same over all retries of one event.
 pub const WEBHOOK_ID: &str = "webhook-id";
@@ -147,7 +147,10 @@ impl fmt::Debug for Field<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => f.write_str("absent"),
-            Self::Once(value) => write!(f, "\"{}\"", value.escape_ascii()),
+            Self::Once(value) => {
+                let value = Plain::new(value.escape_ascii()).at_most(MAX_ID);
+                write!(f, "\"{value}\"")
+            }
             Self::Conflicting => f.write_str("conflicting"),
         }
     }
@@ -443,11 +446,16 @@ mod tests {
     }
 
     #[test]
-    fn debug_keeps_the_signature_out() {
-        let headers =
-            DeliveryHeaders::from_lines([("webhook-id", "a\nb"), ("webhook-signature", SIG)]);
+    fn debug_is_bounded_and_keeps_the_signature_out() {
+        let long = "1".repeat(10_000);
+        let headers = DeliveryHeaders::from_lines([
+            ("webhook-id", "a\nb"),
+            ("webhook-timestamp", &long),
+            ("webhook-signature", SIG),
+        ]);
         let text = format!("{headers:?}");
         assert!(text.contains(r#""a\nb""#), "{text}");
+        assert!(text.len() < 400, "{text}");
         assert!(!text.contains("AAAA"), "{text}");
     }
 }

@@ -1,6 +1,8 @@
 use std::error::Error;
 use std::fmt;
 
+use super::Plain;
+
 /// A mistake in the configuration, found while building.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -101,7 +103,7 @@ impl fmt::Display for ConfigError {
             ),
             Self::MaxStaleTooShort => f.write_str("`max_stale` is less than a minute"),
             Self::HttpClient { reason } => {
-                write!(f, "the HTTP client that fetches keys cannot be made: {reason}")
+                write!(f, "the HTTP client that fetches keys cannot be made: {}", Plain::new(reason))
             }
             Self::NoRandomness => f.write_str("the operating system gave no random bytes"),
             Self::SecretEmpty => f.write_str("the signing secret is empty"),

@@ -6,9 +6,11 @@ use std::error::Error;
 use std::fmt;
 
 mod config;
+mod plain;
 mod verify;
 
 pub use config::ConfigError;
+pub(crate) use plain::Plain;
 pub(crate) use verify::Detail;
 pub use verify::{VerifyError, VerifyErrorKind};
 

@@ -3,6 +3,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "receiver")]
+use super::Plain;
+
 /// What was wrong with a delivery, as a plain value to match on.
 ///
 /// Each kind has a default status ([`VerifyError::status`]) and a stable code
@@ -267,7 +270,7 @@ impl fmt::Display for VerifyError {
             #[cfg(feature = "receiver")]
             Detail::After(limit) => write!(f, ": {limit:?}"),
             #[cfg(feature = "receiver")]
-            Detail::Source(source) => write!(f, ": {source}"),
+            Detail::Source(source) => write!(f, ": {}", Plain::new(source)),
         }
     }
 }
@@ -290,5 +293,37 @@ impl Error for VerifyError {
             Detail::Source(source) => Some(source.as_ref()),
             _ => None,
         }
+    }
+}
+
+#[cfg(all(test, feature = "receiver"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_others_is_escaped_and_bounded_and_the_source_as_it_was() {
+        let text = format!(
+            "store:\r\n2026 forged line \u{1b}[2J {}",
+            "x".repeat(50_000)
+        );
+        let source: Box<dyn Error + Send + Sync> = text.clone().into();
+        let error = VerifyError::new(
+            VerifyErrorKind::GuardUnavailable,
+            Detail::Source(source.into()),
+        );
+        for shown in [
+            error.to_string(),
+            format!("{error:?}"),
+            format!("{error:#?}"),
+        ] {
+            assert!(
+                shown.contains(r"store:\r\n2026 forged line \u{1b}[2J xxx"),
+                "{shown}"
+            );
+            assert!(shown.contains("x… (cut)") && shown.len() < 1300, "{shown}");
+            assert!(!shown.contains(['\r', '\u{1b}']), "{shown}");
+        }
+        assert!(!error.to_string().contains('\n'));
+        assert_eq!(error.source().unwrap().to_string(), text);
     }
 }

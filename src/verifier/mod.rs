@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 use crate::error::{ConfigError, VerifyError};
 use crate::headers::DeliveryHeaders;
 use crate::scheme::Failure;
+#[cfg(feature = "jwks")]
+use crate::scheme::KeySet;
 use crate::secret::Keyring;
 
 mod checked;
