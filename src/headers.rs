@@ -88,6 +88,12 @@ impl<'a> DeliveryHeaders<'a> {
         }
     }
 
+    /// The id for the log, where it is one; nobody vouches for it yet.
+    #[cfg(feature = "receiver")]
+    pub(crate) fn plain_id(&self) -> Option<&'a str> {
+        parse_id(self.id.value(WEBHOOK_ID).ok()?).ok()
+    }
+
     /// Step 2 of a delivery: each header once, and well-formed.
     pub(crate) fn parse(&self, max_signature: usize) -> Result<Fields<'a>, VerifyError> {
         let because = |kind| move |why| VerifyError::new(kind, Detail::Text(why));

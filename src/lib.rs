@@ -13,9 +13,13 @@
 
 #[cfg(feature = "actix-web")]
 pub mod actix_web;
+#[cfg(feature = "receiver")]
+pub mod adapter;
 #[cfg(feature = "axum")]
 pub mod axum;
 pub mod clock;
+#[cfg(feature = "receiver")]
+mod contained;
 #[cfg(feature = "receiver")]
 mod endpoint;
 mod error;

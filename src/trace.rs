@@ -1,12 +1,16 @@
 //! What the log says of a delivery: one event each, under the target `gemini_webhooks`.
 //!
 //! Without the `tracing` feature nothing is said. No line carries a secret, a signature, a query
-//! string or a body; what the sender chose is escaped and bounded.
+//! string or a body; what the sender or another's error says is escaped and bounded. A log that
+//! panics, as on a full disk, does no more than lose its line.
 
+use std::error::Error;
 use std::time::Duration;
 
+#[cfg(feature = "tracing")]
+use crate::error::Plain;
 use crate::error::VerifyError;
-use crate::receiver::Delivery;
+use crate::scheme::Scheme;
 
 /// Whether anything is said at all.
 pub(crate) const ENABLED: bool = cfg!(feature = "tracing");
@@ -14,11 +18,34 @@ pub(crate) const ENABLED: bool = cfg!(feature = "tracing");
 /// A sender waits a few seconds only, then takes the delivery for failed and sends it again.
 const SLOW: Duration = Duration::from_secs(3);
 
+/// A timer may come a little late on a busy machine. A handler that is later than this was never
+/// interrupted because it did not wait.
+const LATE: Duration = Duration::from_secs(1);
+
+/// One event, at a level, with fields. The arguments count as used without the feature, too.
+macro_rules! say {
+    ($level:ident, $($field:tt)*) => {{
+        #[cfg(feature = "tracing")]
+        crate::contained::contained(|| {
+            tracing::$level!(target: "gemini_webhooks", $($field)*);
+        });
+    }};
+}
+
+/// Which delivery a line is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Who<'a> {
+    pub(crate) id: &'a str,
+    /// Where a repeat is known by something else than the id.
+    pub(crate) claim_id: Option<&'a str>,
+    pub(crate) scheme: Scheme,
+    pub(crate) key_id: &'a str,
+}
+
 /// A delivery that did not reach the handler. `id` is not authenticated.
 pub(crate) fn refused(error: &VerifyError, id: Option<&str>) {
-    #[cfg(feature = "tracing")]
-    tracing::warn!(
-        target: "gemini_webhooks",
+    say!(
+        warn,
         webhook_id = id,
         outcome = "refused",
         status = error.status(),
@@ -26,8 +53,7 @@ pub(crate) fn refused(error: &VerifyError, id: Option<&str>) {
         reason = %error,
         "delivery refused"
     );
-    #[cfg(not(feature = "tracing"))]
-    let _ = (error, id);
+    used((error, id));
 }
 
 /// How a handler's run ended.
@@ -66,140 +92,154 @@ impl Outcome {
     }
 }
 
-/// A delivery that reached the handler.
-pub(crate) fn ran(delivery: &Delivery, type_name: Option<&str>, outcome: Outcome, took: Duration) {
+/// A delivery that reached the handler, which may take `limit`.
+pub(crate) fn ran(
+    who: Who<'_>,
+    type_name: Option<&str>,
+    outcome: Outcome,
+    took: Duration,
+    limit: Duration,
+) {
+    let late = took > limit.saturating_add(LATE);
     let message = match outcome {
+        _ if late => {
+            "handler blocked its thread for longer than `handler_timeout`, so it could not be stopped; \
+             when the lease ends meanwhile, a retry runs beside it: move what blocks to another thread"
+        }
         Outcome::Dropped => {
             "handler dropped before it was done: it panicked, the sender left or the server stops"
+        }
+        Outcome::TimedOut => {
+            "handler stopped after `handler_timeout`; the sender will try again, and what the handler \
+             gave to `spawn_blocking` or to a task goes on beside that"
         }
         _ if !outcome.is_success() => "handler failed; the sender will try again",
         _ if took > SLOW => "handler slow: a sender waits a few seconds only and may send again",
         _ => "delivery handled",
     };
-    #[cfg(feature = "tracing")]
-    {
-        // The set of types is open, and so is their length.
-        let bounded = |name: &str| name.chars().take(64).collect::<String>();
-        macro_rules! event {
-            ($level:ident) => {
-                tracing::$level!(
-                    target: "gemini_webhooks",
-                    webhook_id = delivery.id(),
-                    scheme = delivery.scheme().as_str(),
-                    key_id = delivery.key_id(),
-                    r#type = type_name.map(bounded).map(tracing::field::debug),
-                    outcome = outcome.name(),
-                    status = outcome.status(),
-                    took = ?took,
-                    "{message}"
-                )
-            };
-        }
-        if outcome.is_success() && took <= SLOW {
-            event!(info);
-        } else {
-            event!(warn);
-        }
+    macro_rules! event {
+        ($level:ident) => {
+            say!(
+                $level,
+                webhook_id = who.id,
+                claim_id = who.claim_id,
+                scheme = who.scheme.as_str(),
+                key_id = who.key_id,
+                r#type = type_name.map(bounded).map(tracing::field::debug),
+                outcome = outcome.name(),
+                status = outcome.status(),
+                took = ?took,
+                "{message}"
+            )
+        };
     }
-    #[cfg(not(feature = "tracing"))]
-    let _ = (delivery, type_name, outcome.name(), message);
+    if late {
+        event!(error);
+    } else if outcome.is_success() && took <= SLOW {
+        event!(info);
+    } else {
+        event!(warn);
+    }
+    used((who, type_name, outcome.name(), message));
 }
 
 /// A copy of an event that has been handled.
-pub(crate) fn repeated(delivery: &Delivery) {
-    #[cfg(feature = "tracing")]
-    tracing::info!(
-        target: "gemini_webhooks",
-        webhook_id = delivery.id(),
-        scheme = delivery.scheme().as_str(),
+pub(crate) fn repeated(who: Who<'_>) {
+    say!(
+        info,
+        webhook_id = who.id,
+        claim_id = who.claim_id,
+        scheme = who.scheme.as_str(),
+        key_id = who.key_id,
         outcome = "repeated",
         status = 200,
         "delivery of an event that has been handled"
     );
-    #[cfg(not(feature = "tracing"))]
-    let _ = delivery;
+    used(who);
 }
 
 /// A claim could not be kept. What the handler did stands.
-pub(crate) fn claim_lost(delivery: &Delivery) {
-    #[cfg(feature = "tracing")]
-    tracing::error!(
-        target: "gemini_webhooks",
-        webhook_id = delivery.id(),
-        scheme = delivery.scheme().as_str(),
+pub(crate) fn claim_lost(who: Who<'_>) {
+    say!(
+        error,
+        webhook_id = who.id,
+        claim_id = who.claim_id,
+        scheme = who.scheme.as_str(),
         "handled, but the lease ended before and another delivery claimed the event: it may be handled twice"
     );
-    #[cfg(not(feature = "tracing"))]
-    let _ = delivery;
+    used(who);
 }
 
 /// The guard did not do what it was asked for.
-pub(crate) fn guard_failed(
-    operation: &str,
-    error: &crate::replay::GuardError,
-    delivery: &Delivery,
-) {
-    #[cfg(feature = "tracing")]
-    tracing::error!(
-        target: "gemini_webhooks",
-        webhook_id = delivery.id(),
-        scheme = delivery.scheme().as_str(),
+pub(crate) fn guard_failed(operation: &str, error: &dyn Error, who: Who<'_>) {
+    say!(
+        error,
+        webhook_id = who.id,
+        claim_id = who.claim_id,
+        scheme = who.scheme.as_str(),
         operation,
-        reason = %error,
+        reason = %Plain::new(error),
         "the replay guard failed: the event may be handled twice, or again when the lease has ended"
     );
-    #[cfg(not(feature = "tracing"))]
-    let _ = (operation, error, delivery);
+    used((operation, error, who));
 }
 
 /// Handled events are forgotten while a retry may still come.
 pub(crate) fn short_retention(retention: Duration) {
-    #[cfg(feature = "tracing")]
-    tracing::warn!(
-        target: "gemini_webhooks",
+    say!(
+        warn,
         ?retention,
         "handled events are remembered for less than a day, for which Google tries again"
     );
-    #[cfg(not(feature = "tracing"))]
-    let _ = retention;
+    used(retention);
 }
 
 /// Public keys were fetched.
 #[cfg(feature = "jwks")]
 pub(crate) fn keys_fetched(keys: usize, max_age: Duration) {
-    #[cfg(feature = "tracing")]
-    tracing::info!(target: "gemini_webhooks", keys, ?max_age, "public keys fetched");
-    #[cfg(not(feature = "tracing"))]
-    let _ = (keys, max_age);
+    say!(info, keys, ?max_age, "public keys fetched");
+    used((keys, max_age));
 }
 
 /// Public keys could not be fetched.
 #[cfg(feature = "jwks")]
-pub(crate) fn keys_not_fetched(failure: &crate::jwks::FetchError) {
-    #[cfg(feature = "tracing")]
-    tracing::warn!(target: "gemini_webhooks", reason = %failure, "public keys not fetched");
-    #[cfg(not(feature = "tracing"))]
-    let _ = failure;
+pub(crate) fn keys_not_fetched(failure: &dyn Error) {
+    say!(warn, reason = %Plain::new(failure), "public keys not fetched");
+    used(failure);
 }
 
 /// No route took an event.
 #[cfg(feature = "actix-web")]
 pub(crate) fn unrouted(type_name: Option<&str>) {
-    #[cfg(feature = "tracing")]
-    tracing::error!(
-        target: "gemini_webhooks",
-        r#type = type_name.map(|name| name.chars().take(64).collect::<String>()),
+    say!(
+        error,
+        r#type = type_name.map(bounded).map(tracing::field::debug),
         "no route took the event, so it will be sent again for a day: add a route to `acknowledge` or `refuse`"
     );
-    #[cfg(not(feature = "tracing"))]
-    let _ = type_name;
+    used(type_name);
 }
 
 /// The app is put together wrongly.
 #[cfg(any(feature = "actix-web", feature = "axum"))]
-pub(crate) fn misconfigured(error: &dyn std::error::Error) {
-    #[cfg(feature = "tracing")]
-    tracing::error!(target: "gemini_webhooks", "{error}");
-    #[cfg(not(feature = "tracing"))]
-    let _ = error;
+pub(crate) fn misconfigured(error: &dyn Error) {
+    say!(error, "{}", Plain::new(error));
+    used(error);
 }
+
+/// The app's own answer to a refusal panicked, and the default one took its place.
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+pub(crate) fn response_panicked() {
+    say!(
+        error,
+        "the app's own response to a refusal panicked: the default one was sent instead"
+    );
+}
+
+/// The set of types is open, and so is their length.
+#[cfg(feature = "tracing")]
+fn bounded(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
+/// What is for the log only is of use without it, too.
+fn used<T>(_: T) {}

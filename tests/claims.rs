@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gemini_webhooks::receiver::Finished;
+use gemini_webhooks::adapter::Finished;
 use gemini_webhooks::replay::{
     ClaimKey, ClaimToken, Claimed, GuardError, GuardFuture, MemoryGuard, ReplayGuard, Settled,
 };

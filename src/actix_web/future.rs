@@ -15,9 +15,9 @@ use pin_project_lite::pin_project;
 
 use super::guard;
 use super::middleware::{Arriving, ErrorHandler};
+use crate::adapter::{Arrival, DetachedRun, Finish, Finished, Flight, Received, Run};
 use crate::error::VerifyError;
 use crate::eventual::once;
-use crate::receiver::{Arrival, DetachedRun, Finish, Finished, Flight, Received, Run};
 
 pin_project! {
     /// The future of [`VerifyService`](super::VerifyService): reads the body, verifies, claims, runs

@@ -10,9 +10,10 @@ use ::actix_web::http::header::{CONTENT_LENGTH, HeaderValue};
 use ::actix_web::{Error, HttpMessage as _, HttpRequest};
 
 use super::VerifyFuture;
+use crate::adapter::Intake;
 use crate::error::VerifyError;
 use crate::headers::{DeliveryHeaders, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
-use crate::receiver::{Intake, WebhookReceiver};
+use crate::receiver::WebhookReceiver;
 
 /// What makes an answer of a refusal.
 pub(super) type ErrorHandler = Rc<dyn Fn(VerifyError, &HttpRequest) -> Error>;

@@ -51,7 +51,7 @@ pub struct WebhookReceiverBuilder {
     audiences: Vec<String>,
     #[cfg(feature = "jwt")]
     issuer: Option<String>,
-    acceptance: Option<Acceptance>,
+    acceptance: Acceptance,
     guard: Guard,
     lease: Duration,
     retention: Duration,
@@ -91,7 +91,7 @@ impl Default for WebhookReceiverBuilder {
             audiences: Vec::new(),
             #[cfg(feature = "jwt")]
             issuer: None,
-            acceptance: None,
+            acceptance: Acceptance::default(),
             guard: Guard::Memory,
             lease: DEFAULT_LEASE,
             retention: DEFAULT_RETENTION,
@@ -251,7 +251,7 @@ impl WebhookReceiverBuilder {
         F: Fn(GeminiEvent, Delivery) -> A + Send + Sync + 'static,
         A: Future<Output = Result<bool, BoxError>> + Send + 'static,
     {
-        self.acceptance = Some(Acceptance::new(check));
+        self.acceptance.add(check);
         self
     }
 
@@ -396,6 +396,7 @@ impl WebhookReceiverBuilder {
         };
         Ok(WebhookReceiver {
             shared: Arc::new(Shared {
+                id: rand::random(),
                 endpoint_tokens: self.endpoint_tokens,
                 verifier,
                 #[cfg(feature = "jwks")]
@@ -423,7 +424,7 @@ impl WebhookReceiverBuilder {
         }
         #[cfg(feature = "jwks")]
         if self.keys.is_some() {
-            let tied = !self.endpoint_tokens.is_empty() || self.acceptance.is_some();
+            let tied = !self.endpoint_tokens.is_empty() || !self.acceptance.is_empty();
             if !tied && !self.any_google_project {
                 return Err(ConfigError::AnyGoogleProject);
             }

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::claims::Claims;
+use super::WebhookReceiver;
 use crate::replay::Claim;
 use crate::scheme::Scheme;
+use crate::trace::Who;
 use crate::verifier::Verified;
 
 /// How an event came: id, time and signature of the delivery. A handler names it beside
@@ -26,15 +27,17 @@ struct DeliveryInner {
     /// Of a token.
     accepted_until: Option<SystemTime>,
     claim: Option<Claim>,
+    /// The receiver that verified it.
+    receiver: u64,
 }
 
 impl Delivery {
-    pub(super) fn new(id: Arc<str>, verified: &Verified<'_>, claims: Option<&Claims>) -> Self {
+    pub(crate) fn new(id: Arc<str>, verified: &Verified<'_>, receiver: &WebhookReceiver) -> Self {
         #[cfg(feature = "jwt")]
         let claim_id = verified.token().map(|token| Arc::clone(&token.claim_id));
         #[cfg(not(feature = "jwt"))]
         let claim_id: Option<Arc<str>> = None;
-        let claim = claims.map(|claims| {
+        let claim = receiver.shared.claims.as_ref().map(|claims| {
             claims.of(
                 verified.scheme(),
                 Arc::clone(claim_id.as_ref().unwrap_or(&id)),
@@ -52,6 +55,7 @@ impl Delivery {
                 #[cfg(not(feature = "jwt"))]
                 accepted_until: None,
                 claim,
+                receiver: receiver.shared.id,
             }),
         }
     }
@@ -103,8 +107,22 @@ impl Delivery {
     }
 
     /// Until when a copy of it would be accepted, where the timestamp does not say so.
-    pub(super) fn accepted_until(&self) -> Option<SystemTime> {
+    pub(crate) fn accepted_until(&self) -> Option<SystemTime> {
         self.inner.accepted_until
+    }
+
+    pub(crate) fn is_of(&self, receiver: &WebhookReceiver) -> bool {
+        self.inner.receiver == receiver.shared.id
+    }
+
+    /// For the log.
+    pub(crate) fn who(&self) -> Who<'_> {
+        Who {
+            id: self.id(),
+            claim_id: self.inner.claim_id.as_deref(),
+            scheme: self.scheme(),
+            key_id: self.key_id(),
+        }
     }
 
     /// Which key signed it: [`SigningSecret::key_id`](crate::SigningSecret::key_id), or the name of

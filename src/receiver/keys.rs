@@ -10,20 +10,20 @@ use super::WebhookReceiver;
 
 /// Where a receiver is to have its keys from.
 #[derive(Clone, Debug)]
-pub(super) enum KeysFrom {
+pub(crate) enum KeysFrom {
     Set(KeySet),
     Source(Arc<dyn KeySource>),
 }
 
 #[derive(Debug)]
-pub(super) enum Keys {
+pub(crate) enum Keys {
     None,
     Given(KeySet),
     Fetched(KeyCache),
 }
 
 impl Keys {
-    pub(super) fn new(
+    pub(crate) fn new(
         from: Option<KeysFrom>,
         clock: &Arc<dyn Clock>,
         max_stale: std::time::Duration,
@@ -39,7 +39,7 @@ impl Keys {
     }
 
     /// Those to verify with, at once.
-    pub(super) fn current(&self) -> Option<KeySet> {
+    pub(crate) fn current(&self) -> Option<KeySet> {
         match self {
             Self::None => None,
             Self::Given(keys) => Some(keys.clone()),
@@ -49,7 +49,7 @@ impl Keys {
 
     /// Those to try after the ones that were `seen`, or why there are none: `error` if it is the
     /// delivery's fault.
-    pub(super) async fn others(
+    pub(crate) async fn others(
         &self,
         seen: Option<&KeySet>,
         error: VerifyError,

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Version};
 use http_body::Body;
 use http_body_util::Full;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{RefusalResponse, ResponseBody};
+use super::{JsonRefusal, RefusalResponse, ResponseBody};
+use crate::adapter::{Arrival, Drain, Finish, Finished, Flight, Intake, Received, Rest};
+use crate::contained::contained;
 use crate::error::{BoxError, VerifyError};
 use crate::eventual::once;
-use crate::receiver::{Arrival, Finish, Finished, Flight, Intake, Received};
+use crate::trace;
 
 pin_project! {
     /// The future of [`Verify`](super::Verify): reads the body, verifies, claims, runs the inner
@@ -26,7 +29,11 @@ pin_project! {
         S: Service<Request<Full<Bytes>>>,
     {
         #[pin]
-        state: State<B, R>,
+        state: State<S::Future, R>,
+        // Until it has been read, or is left alone.
+        #[pin]
+        body: Option<B>,
+        http1: bool,
         // Taken once the delivery is verified.
         call: Option<Call<S>>,
         response: Arc<dyn RefusalResponse>,
@@ -36,13 +43,12 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    enum State<B, R> {
-        Refused {
-            error: VerifyError,
+    enum State<F, R> {
+        Passing {
+            #[pin]
+            inner: F,
         },
         Reading {
-            #[pin]
-            body: B,
             #[pin]
             arrival: Arrival,
         },
@@ -53,6 +59,15 @@ pin_project! {
             #[pin]
             run: R,
         },
+        Draining {
+            #[pin]
+            drain: Drain,
+            error: VerifyError,
+        },
+        Refused {
+            error: VerifyError,
+            close: bool,
+        },
     }
 }
 
@@ -62,30 +77,78 @@ struct Call<S> {
     ready: S,
 }
 
+impl<F, R> State<F, R> {
+    /// `unasked`: the sender waits to be asked for the body.
+    fn refused(error: VerifyError, http1: bool, unasked: bool) -> Self {
+        match Rest::of(&error, http1, unasked) {
+            Rest::Drain => Self::Draining {
+                drain: Drain::new(),
+                error,
+            },
+            rest => Self::Refused {
+                error,
+                close: rest == Rest::Close,
+            },
+        }
+    }
+}
+
 impl<S, B, R> ResponseFuture<S, B, R>
 where
     S: Service<Request<Full<Bytes>>>,
 {
-    /// Refuses `request`, or reads its body for `ready` to be called with.
-    pub(super) fn new(
-        request: Request<B>,
-        intake: Result<Intake, VerifyError>,
-        ready: impl FnOnce() -> S,
+    /// Waits for `inner`, which was called with a delivery that has been verified.
+    pub(super) fn pass(
+        inner: S::Future,
         response: Arc<dyn RefusalResponse>,
         run: fn(S::Future, Flight) -> R,
     ) -> Self {
-        let (state, call) = match intake {
-            Err(error) => (State::Refused { error }, None),
-            Ok(intake) => {
-                let (head, body) = request.into_parts();
-                let arrival = Arrival::new(intake);
-                let ready = ready();
-                (State::Reading { body, arrival }, Some(Call { head, ready }))
-            }
-        };
         Self {
-            state,
-            call,
+            state: State::Passing { inner },
+            body: None,
+            http1: false,
+            call: None,
+            response,
+            run,
+        }
+    }
+
+    /// Refuses `request`.
+    pub(super) fn refuse(
+        request: Request<B>,
+        error: VerifyError,
+        response: Arc<dyn RefusalResponse>,
+        run: fn(S::Future, Flight) -> R,
+    ) -> Self {
+        let http1 = request.version() <= Version::HTTP_11;
+        let mut expected = request.headers().get_all(EXPECT).iter();
+        let unasked = expected.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        Self {
+            state: State::refused(error, http1, unasked),
+            body: Some(request.into_body()),
+            http1,
+            call: None,
+            response,
+            run,
+        }
+    }
+
+    /// Reads the body of `request`, for `ready` to be called with.
+    pub(super) fn read(
+        request: Request<B>,
+        intake: Intake,
+        ready: S,
+        response: Arc<dyn RefusalResponse>,
+        run: fn(S::Future, Flight) -> R,
+    ) -> Self {
+        let (head, body) = request.into_parts();
+        Self {
+            state: State::Reading {
+                arrival: Arrival::new(intake),
+            },
+            body: Some(body),
+            http1: head.version <= Version::HTTP_11,
+            call: Some(Call { head, ready }),
             response,
             run,
         }
@@ -103,15 +166,21 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let error = loop {
+        let (error, close) = loop {
+            let parts = |cx: &mut Context<'_>| poll_part(this.body.as_mut().as_pin_mut(), cx);
             match this.state.as_mut().project() {
-                StateProj::Refused { error } => break error.clone(),
-                StateProj::Reading { body, arrival } => {
-                    match ready!(poll_body(body, arrival, cx)) {
-                        Ok(finish) => this.state.set(State::Verifying { finish }),
-                        Err(error) => break error,
+                StateProj::Passing { inner } => return inner.poll(cx).map(answer),
+                StateProj::Reading { arrival } => match ready!(arrival.poll(cx, parts)) {
+                    Ok(finish) => {
+                        this.body.set(None);
+                        this.state.set(State::Verifying { finish });
                     }
-                }
+                    Err(error) => {
+                        // Others may have what it held.
+                        *this.call = None;
+                        this.state.set(State::refused(error, *this.http1, false));
+                    }
+                },
                 StateProj::Verifying { finish } => {
                     let received = match ready!(Pin::new(finish).poll(cx)) {
                         Ok(Finished::Run(received)) => received,
@@ -119,25 +188,40 @@ where
                             let done = Response::new(ResponseBody::refusal(Bytes::new()));
                             return Poll::Ready(Ok(done));
                         }
-                        Err(error) => break error,
+                        Err(error) => break (error, false),
                     };
                     let (inner, flight) = once(this.call).with(received);
                     let run = (this.run)(inner, flight);
                     this.state.set(State::Running { run });
                 }
                 StateProj::Running { run } => match ready!(run.poll(cx)) {
-                    Ok(answer) => {
-                        let answer = answer.map(|response| response.map(ResponseBody::inner));
-                        return Poll::Ready(answer);
-                    }
-                    Err(error) => break error,
+                    Ok(ran) => return Poll::Ready(answer(ran)),
+                    Err(error) => break (error, false),
                 },
+                StateProj::Draining { drain, error } => {
+                    let whole = ready!(drain.poll(cx, parts));
+                    break (error.clone(), !whole);
+                }
+                StateProj::Refused { error, close } => break (error.clone(), *close),
             }
         };
-        let mut response = this.response.response(&error).map(ResponseBody::refusal);
+        this.body.set(None);
+        let response = contained(|| this.response.response(&error)).unwrap_or_else(|| {
+            trace::response_panicked();
+            JsonRefusal.response(&error)
+        });
+        let mut response = response.map(ResponseBody::refusal);
         response.extensions_mut().insert(error);
+        if close {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         Poll::Ready(Ok(response))
     }
+}
+
+fn answer<B, E>(ran: Result<Response<B>, E>) -> Result<Response<ResponseBody<B>>, E> {
+    ran.map(|response| response.map(ResponseBody::inner))
 }
 
 impl<S: Service<Request<Full<Bytes>>>> Call<S> {
@@ -167,28 +251,19 @@ impl<S: Service<Request<Full<Bytes>>>> Call<S> {
     }
 }
 
-/// Hands the frames of the body over, to the last one. Trailers are nothing that was signed.
-fn poll_body<B>(
-    mut body: Pin<&mut B>,
-    arrival: Pin<&mut Arrival>,
+/// The next part of a body. Trailers end it: they are nothing that was signed, and nothing may
+/// come after them.
+fn poll_part<B: Body>(
+    body: Option<Pin<&mut B>>,
     cx: &mut Context<'_>,
-) -> Poll<Result<Finish, VerifyError>>
-where
-    B: Body,
-    B::Error: Into<BoxError>,
-{
-    arrival.poll(cx, |cx| {
-        loop {
-            match ready!(body.as_mut().poll_frame(cx)) {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(data)));
-                    }
-                }
-            }
-        }
+) -> Poll<Option<Result<B::Data, B::Error>>> {
+    let Some(body) = body else {
+        return Poll::Ready(None);
+    };
+    Poll::Ready(match ready!(body.poll_frame(cx)) {
+        Some(Ok(frame)) => frame.into_data().ok().map(Ok),
+        Some(Err(error)) => Some(Err(error)),
+        None => None,
     })
 }
 
@@ -198,10 +273,11 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Refused { .. } => "refused",
+            State::Passing { .. } => "passing",
             State::Reading { .. } => "reading",
             State::Verifying { .. } => "verifying",
             State::Running { .. } => "running",
+            State::Draining { .. } | State::Refused { .. } => "refused",
         };
         f.debug_struct("ResponseFuture")
             .field("state", &state)

@@ -7,8 +7,8 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tower_service::Service;
 
+use crate::adapter::{DetachedRun, Flight, Run};
 use crate::error::VerifyError;
-use crate::receiver::{DetachedRun, Flight, Run};
 
 /// Whose task runs the inner service `S`: [`Inline`] or [`Detached`]. For naming in bounds; there is
 /// no third.

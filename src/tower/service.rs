@@ -12,9 +12,11 @@ use http_body_util::Full;
 use tower_service::Service;
 
 use super::{Inline, Mode, RefusalResponse, ResponseBody, ResponseFuture};
+use crate::adapter::Intake;
 use crate::error::{BoxError, VerifyError};
+use crate::event::GeminiEvent;
 use crate::headers::DeliveryHeaders;
-use crate::receiver::{Intake, WebhookReceiver};
+use crate::receiver::WebhookReceiver;
 
 /// Lets authentic deliveries reach the inner service, and nothing else. See the [module](super).
 pub struct Verify<S, M = Inline> {
@@ -53,6 +55,15 @@ impl<S, M> Verify<S, M> {
         self.inner
     }
 
+    /// The bytes of a delivery that this receiver has verified further out.
+    fn verified_before<B>(&self, request: &Request<B>) -> Option<Bytes> {
+        let delivery = request.extensions().get()?;
+        let event = request.extensions().get::<GeminiEvent>()?;
+        self.receiver
+            .has_verified(delivery)
+            .then(|| event.raw().clone())
+    }
+
     /// What can be said before the body is read.
     fn admit<B: Body>(&self, request: &Request<B>) -> Result<Intake, VerifyError> {
         if request.method() != Method::POST {
@@ -89,16 +100,21 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let intake = self.admit(&request);
-        let inner = &mut self.inner;
-        let ready = || {
-            // The inner service is called later, once the body is there. It must be the one that is
-            // ready now, so that one goes along and a clone of it stays.
-            let clone = inner.clone();
-            mem::replace(inner, clone)
-        };
         let response = Arc::clone(&self.response);
-        ResponseFuture::new(request, intake, ready, response, M::run)
+        if let Some(verified) = self.verified_before(&request) {
+            let request = request.map(|_| Full::new(verified));
+            return ResponseFuture::pass(self.inner.call(request), response, M::run);
+        }
+        match self.admit(&request) {
+            Err(error) => ResponseFuture::refuse(request, error, response, M::run),
+            Ok(intake) => {
+                // The inner service is called later, once the body is there. It must be the one
+                // that is ready now, so that one goes along and a clone of it stays.
+                let clone = self.inner.clone();
+                let ready = mem::replace(&mut self.inner, clone);
+                ResponseFuture::read(request, intake, ready, response, M::run)
+            }
+        }
     }
 }
 

@@ -11,11 +11,11 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full};
 use tower::limit::ConcurrencyLimitLayer;
-use tower::{BoxError, Layer as _, Service, ServiceBuilder, ServiceExt as _, service_fn};
+use tower::{BoxError, Layer as _, Service, ServiceBuilder, ServiceExt, service_fn};
 
 use super::*;
 use crate::endpoint::EndpointToken;
@@ -36,9 +36,11 @@ fn receiver() -> WebhookReceiver {
     builder().build().unwrap()
 }
 
-/// A POST, signed now over `signed`, carrying `body`.
+/// A POST, signed now over `signed`, carrying `body`. Over HTTP/2, where a body that is refused can be
+/// left alone.
 fn request<B>(signed: &[u8], body: B) -> Request<B> {
     let mut request = Request::post("/").body(body).unwrap();
+    *request.version_mut() = Version::HTTP_2;
     let secret = testing::SECRET.parse().unwrap();
     let now = ManualClock::default().unix_seconds();
     for (name, value) in testing::sign_v1(&secret, "msg_1", now, signed) {
@@ -70,6 +72,9 @@ struct Script(VecDeque<Step>);
 #[derive(Clone)]
 enum Step {
     Data(&'static [u8]),
+    Fails(fn() -> BoxError),
+    /// Of them without end.
+    Trailers,
     Silence,
     /// Not to be asked at all.
     Untouchable,
@@ -81,16 +86,21 @@ fn script(steps: impl IntoIterator<Item = Step>) -> Script {
 
 impl Body for Script {
     type Data = Bytes;
-    type Error = std::io::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = |data| Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(data)))));
         match self.0.front().cloned() {
             None => Poll::Ready(None),
             Some(Step::Silence) => Poll::Pending,
+            Some(Step::Fails(error)) => Poll::Ready(Some(Err(error()))),
+            Some(Step::Trailers) => {
+                let trailers = http::HeaderMap::new();
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
             Some(Step::Untouchable) => panic!("the body was read"),
             Some(Step::Data(data)) => {
                 self.0.pop_front();
@@ -312,6 +322,206 @@ async fn a_body_that_does_not_come_is_given_up() {
     // Silence from the start causes no second poll by itself.
     let outcome = deliver(receiver(), request(b"12345", script([Step::Silence]))).await;
     assert_eq!(outcome, refused(408, "body_timeout"));
+}
+
+/// Sends a request over HTTP/1: the status, the value of `connection`, and how much of the body was
+/// left.
+async fn over_http1(
+    receiver: WebhookReceiver,
+    mut request: Request<Script>,
+) -> (u16, Option<String>, usize) {
+    struct Counted(Script, Arc<AtomicUsize>);
+    impl Body for Counted {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            let frame = Pin::new(&mut self.0).poll_frame(cx);
+            self.1.store(self.0.0.len(), SeqCst);
+            frame
+        }
+    }
+    *request.version_mut() = Version::HTTP_11;
+    let left = Arc::new(AtomicUsize::new(request.body().0.len()));
+    let request = request.map(|body| Counted(body, Arc::clone(&left)));
+    let inner = service_fn(async |_: Request<Full<Bytes>>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let layer = VerifyLayer::new(receiver);
+    let response = layer.layer(inner).oneshot(request).await.unwrap();
+    let connection = response.headers().get(header::CONNECTION);
+    let connection = connection.map(|value| value.to_str().unwrap().to_owned());
+    (response.status().as_u16(), connection, left.load(SeqCst))
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_http1_a_refused_body_is_drained_before_the_answer() {
+    const KIB_64: Step = Step::Data(&[b' '; 64 * 1024]);
+    let close = || Some("close".to_owned());
+    let forged = |steps: &[Step]| request(b"another", script(steps.iter().cloned()));
+    let stale = |steps: &[Step]| {
+        let mut request = forged(steps);
+        let old = "1700000000".parse().unwrap();
+        request.headers_mut().insert(WEBHOOK_TIMESTAMP, old);
+        request
+    };
+    let expecting = |mut request: Request<Script>| {
+        let expected = "100-Continue".parse().unwrap();
+        request.headers_mut().insert(header::EXPECT, expected);
+        request
+    };
+    let never = [Step::Untouchable];
+    let many = |count| vec![KIB_64; count];
+    for (what, request, expected) in [
+        ("refused by its head", stale(&many(3)), (400, None, 0)),
+        ("8 MiB", stale(&many(128)), (400, None, 0)),
+        ("and more", stale(&many(130)), (400, close(), 1)),
+        ("too long", forged(&many(3)), (413, None, 0)),
+        (
+            "silent after that",
+            stale(&[KIB_64, Step::Silence]),
+            (400, close(), 1),
+        ),
+        (
+            "broken after that",
+            stale(&[KIB_64, Step::Fails(|| "broken".into())]),
+            (400, close(), 1),
+        ),
+        (
+            "trailers without end",
+            stale(&[KIB_64, Step::Trailers]),
+            (400, None, 1),
+        ),
+        ("not asked for", expecting(stale(&never)), (400, close(), 1)),
+        (
+            "asked for, and too long",
+            expecting(forged(&many(3))),
+            (413, None, 0),
+        ),
+        ("too slow", forged(&[Step::Silence]), (408, close(), 1)),
+        (
+            "broken",
+            forged(&[Step::Fails(|| "broken".into())]),
+            (400, close(), 1),
+        ),
+        ("refused by its whole", forged(&[KIB_64]), (400, None, 0)),
+    ] {
+        assert_eq!(over_http1(receiver(), request).await, expected, "{what}");
+    }
+    // What is drained is not kept, so it does not count.
+    let narrow = builder().max_buffered_bytes(10).build().unwrap();
+    assert_eq!(over_http1(narrow, forged(&[KIB_64])).await, (503, None, 0));
+}
+
+#[tokio::test]
+async fn while_a_body_is_drained_others_may_have_what_it_held() {
+    let receiver = builder()
+        .max_body_bytes(EVENT.len())
+        .max_buffered_bytes(EVENT.len())
+        .build()
+        .unwrap();
+    let mut service = ServiceBuilder::new()
+        .layer(VerifyLayer::new(receiver))
+        .layer(ConcurrencyLimitLayer::new(1))
+        .service(service_fn(async |_: Request<Full<Bytes>>| {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        }));
+    let steps = [
+        Step::Data(EVENT.as_bytes()),
+        Step::Data(b"more than allowed"),
+        Step::Silence,
+    ];
+    let mut long = request(EVENT.as_bytes(), script(steps));
+    *long.version_mut() = Version::HTTP_11;
+    let ready = ServiceExt::<Request<Script>>::ready(&mut service);
+    let mut draining = Box::pin(ready.await.unwrap().call(long));
+    assert!(poll_once(&mut draining).await.is_pending());
+
+    let whole = request(EVENT.as_bytes(), script([Step::Data(EVENT.as_bytes())]));
+    let ready = ServiceExt::<Request<Script>>::ready(&mut service);
+    let answered = ready.await.unwrap().call(whole).await.unwrap();
+    assert_eq!(answered.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn trailers_end_a_body() {
+    let steps = [Step::Data(EVENT.as_bytes()), Step::Trailers];
+    let with_trailers = request(EVENT.as_bytes(), script(steps));
+    assert_eq!(deliver(receiver(), with_trailers).await, (200, None, 1));
+}
+
+#[tokio::test]
+async fn a_limit_of_an_outer_layer_is_a_413() {
+    let limited = http_body_util::Limited::new(script([Step::Data(EVENT.as_bytes())]), 10);
+    let too_long = request(EVENT.as_bytes(), limited);
+    let outcome = deliver(receiver(), too_long).await;
+    assert_eq!(outcome, refused(413, "body_too_large"));
+
+    // As frameworks wrap it.
+    let limited = http_body_util::Limited::new(script([Step::Data(EVENT.as_bytes())]), 10);
+    let wrapped = limited.map_err(|error| std::io::Error::other(std::io::Error::other(error)));
+    let too_long = request(EVENT.as_bytes(), wrapped);
+    let outcome = deliver(receiver(), too_long).await;
+    assert_eq!(outcome, refused(413, "body_too_large"));
+}
+
+#[tokio::test]
+async fn on_two_levels_the_inner_one_passes_on_what_the_outer_one_verified() {
+    let receiver = receiver();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let inner = Arc::clone(&calls);
+    let mut service = ServiceBuilder::new()
+        .layer(VerifyLayer::new(receiver.clone()))
+        .layer(VerifyLayer::new(receiver).finish_once_started())
+        .service(service_fn(move |request: Request<Full<Bytes>>| {
+            inner.fetch_add(1, SeqCst);
+            async move {
+                let body = request.into_body().collect().await?.to_bytes();
+                assert_eq!(body, EVENT);
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            }
+        }));
+    for _ in 0..2 {
+        let response = ready_one(&mut service).await.unwrap().call(event()).await;
+        assert_eq!(response.unwrap().status(), StatusCode::OK);
+        assert_eq!(calls.load(SeqCst), 1, "a copy is a copy");
+    }
+    let forged = request(b"another", whole(EVENT));
+    let response = ready_one(&mut service).await.unwrap().call(forged).await;
+    assert_eq!(response.unwrap().status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn another_receiver_on_the_way_verifies_by_itself() {
+    let other = WebhookReceiver::builder()
+        .signing_secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+        .clock(ManualClock::default())
+        .build()
+        .unwrap();
+    let mut service = ServiceBuilder::new()
+        .layer(VerifyLayer::new(receiver()))
+        .layer(VerifyLayer::new(other))
+        .service(service_fn(async |_: Request<Full<Bytes>>| {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        }));
+    let response = ready_one(&mut service).await.unwrap().call(event()).await;
+    assert_eq!(response.unwrap().status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_response_that_panics_is_replaced() {
+    let layer = VerifyLayer::new(receiver())
+        .with_response(|_: &VerifyError| -> Response<Bytes> { panic!("the app's own") });
+    let inner = service_fn(async |_: Request<Full<Bytes>>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let forged = request(b"another", whole(EVENT));
+    let response = layer.layer(inner).oneshot(forged).await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(code(response).await.as_deref(), Some("signature_mismatch"));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_core::Stream;
-use gemini_webhooks::receiver::{Arrival, Finished, Received, Run};
+use gemini_webhooks::adapter::{Arrival, Finished, Received, Run};
 use gemini_webhooks::{
     Delivery, DeliveryHeaders, GeminiEvent, VerifyError, VerifyLayer, VerifyWebhook,
     WebhookReceiver,

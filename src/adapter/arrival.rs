@@ -16,7 +16,7 @@ use crate::eventual::once;
 
 /// Parts taken in one go before other tasks get their turn. A body of nothing but empty parts
 /// would otherwise keep a thread busy without ever meeting a limit.
-const PARTS_PER_POLL: usize = 64;
+pub(super) const PARTS_PER_POLL: usize = 64;
 
 pin_project! {
     /// Hands a body that arrives in parts to an [`Intake`], within its limits of length and time.
@@ -33,10 +33,9 @@ pin_project! {
 impl Arrival {
     /// Begins; the time runs from when the body is first waited for.
     pub fn new(intake: Intake) -> Self {
-        let limit = intake.receiver().body_timeout();
         Self {
             intake: Some(intake),
-            deadline: Deadline::new(limit),
+            deadline: Deadline::default(),
             yielded: false,
         }
     }
@@ -55,6 +54,7 @@ impl Arrival {
         let this = self.project();
         #[expect(clippy::expect_used, reason = "it is not polled once it is done")]
         let intake = this.intake.as_mut().expect("polled after it was done");
+        let limit = intake.receiver().body_timeout();
         let mut taken = 0;
         while taken < PARTS_PER_POLL {
             taken += 1;
@@ -64,7 +64,7 @@ impl Arrival {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(intake.broke_off(error))),
                 Poll::Ready(None) => return Poll::Ready(Ok(once(this.intake).finish())),
                 Poll::Pending if *this.yielded => {
-                    ready!(this.deadline.poll(cx));
+                    ready!(this.deadline.poll(cx, || limit));
                     return Poll::Ready(Err(intake.timed_out()));
                 }
                 Poll::Pending => break,
@@ -76,7 +76,7 @@ impl Arrival {
         let again = std::mem::replace(this.yielded, true);
         cx.waker().wake_by_ref();
         if again {
-            ready!(this.deadline.poll(cx));
+            ready!(this.deadline.poll(cx, || limit));
             return Poll::Ready(Err(intake.timed_out()));
         }
         Poll::Pending
@@ -92,25 +92,27 @@ impl fmt::Debug for Arrival {
 }
 
 pin_project! {
-    /// A time limit that begins when it is first polled.
+    /// A time limit that begins when it is first polled: most of what is limited is there before
+    /// it has to be waited for, and a timer would be the dearest part of it.
+    #[derive(Default)]
     pub(super) struct Deadline {
-        after: Duration,
         #[pin]
         sleep: Option<Unconstrained<Sleep>>,
     }
 }
 
 impl Deadline {
-    pub(super) fn new(after: Duration) -> Self {
-        Self { after, sleep: None }
-    }
-
-    pub(super) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits for the end of what is `left` when this is first called.
+    pub(super) fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        left: impl FnOnce() -> Duration,
+    ) -> Poll<()> {
         let mut this = self.project();
         if this.sleep.is_none() {
             // Whatever else the task did: one that has used up its share of time would else never
             // learn that its limit is over.
-            this.sleep.set(Some(unconstrained(sleep(*this.after))));
+            this.sleep.set(Some(unconstrained(sleep(left()))));
         }
         match this.sleep.as_pin_mut() {
             Some(sleep) => sleep.poll(cx),

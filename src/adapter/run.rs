@@ -54,9 +54,11 @@ impl<F: Future> Run<F> {
     /// Runs `handler`. `status` tells the status of its answer, `None` where it failed instead of
     /// answering.
     pub fn new(handler: F, flight: Flight, status: fn(&F::Output) -> Option<u16>) -> Self {
-        let deadline = Deadline::new(flight.receiver().handler_timeout());
         Self {
-            state: State::Running { handler, deadline },
+            state: State::Running {
+                handler,
+                deadline: Deadline::default(),
+            },
             flight,
             status,
         }
@@ -82,7 +84,8 @@ impl<F: Future> Future for Run<F> {
                         });
                     }
                     Poll::Pending => {
-                        ready!(deadline.poll(cx));
+                        let flight = &*this.flight;
+                        ready!(deadline.poll(cx, || flight.time_left()));
                         this.state.set(State::Dropped);
                     }
                 },

@@ -6,17 +6,16 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::claims::within;
+use super::Flight;
 use super::intake::Held;
-use super::{Delivery, Flight, WebhookReceiver};
 use crate::error::VerifyError;
 use crate::event::GeminiEvent;
 use crate::eventual::Eventual;
+use crate::receiver::{Delivery, WebhookReceiver, within};
 use crate::scheme::{Failure, KeySet};
 use crate::verifier::Checked;
 
 /// A delivery that is authentic, ready for the handler.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Received {
     /// The event.
@@ -49,6 +48,16 @@ impl Received {
         };
         let corrected = !self.delivery.id_is_signed();
         corrected.then(of_a_token).into_iter().flatten()
+    }
+}
+
+/// Without the body and what stands in it, which is not for every log.
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received")
+            .field("delivery", &self.delivery)
+            .field("body_length", &self.body.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,8 +154,8 @@ impl Arrived {
     /// Who signed it, and the bytes of the event that were signed.
     fn verify(&self, keys: Option<&KeySet>) -> Result<(Delivery, Bytes), Failure> {
         let verified = self.checked.verify_under(keys, &self.body)?;
-        let claims = self.held.receiver.shared.claims.as_ref();
-        let delivery = Delivery::new(self.checked.shared_id(), &verified, claims);
+        let receiver = &self.held.receiver;
+        let delivery = Delivery::new(self.checked.shared_id(), &verified, receiver);
         #[cfg(feature = "jwt")]
         if let Some(token) = verified.token() {
             return Ok((delivery, token.payload.clone()));
@@ -157,12 +166,12 @@ impl Arrived {
     /// Steps 7 and 8.
     fn accept(self, (delivery, body): (Delivery, Bytes)) -> Finish {
         let event = GeminiEvent::parse(body.clone());
-        let Some(acceptance) = &self.held.receiver.shared.acceptance else {
+        if self.held.receiver.shared.acceptance.is_empty() {
             return self.claim(event, delivery, body);
-        };
-        let acceptance = acceptance.clone();
+        }
         waiting(async move {
-            match acceptance.ask(event.clone(), delivery.clone()).await {
+            let acceptance = &self.held.receiver.shared.acceptance;
+            match acceptance.ask(&event, &delivery).await {
                 Ok(()) => self.claim(event, delivery, body).await,
                 Err(error) => Err(self.refuse(error)),
             }

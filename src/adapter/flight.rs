@@ -3,16 +3,16 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::claims::{Claims, contained, within};
 use super::intake::Held;
-use super::{Delivery, WebhookReceiver};
+use crate::contained::contained;
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
 use crate::event::GeminiEvent;
 use crate::eventual::once;
+use crate::receiver::{Claims, Delivery, within};
 use crate::replay::{Claim, GuardError, GuardFuture, Settled};
 use crate::trace::{self, Outcome};
 
@@ -24,8 +24,9 @@ use crate::trace::{self, Outcome};
 #[must_use]
 pub struct Flight {
     delivery: Delivery,
+    begun: Instant,
     /// For the log.
-    begun: Option<(GeminiEvent, Instant)>,
+    event: Option<GeminiEvent>,
     held: Held,
     ended: bool,
 }
@@ -34,15 +35,23 @@ impl Flight {
     pub(super) fn new(delivery: Delivery, event: &GeminiEvent, held: Held) -> Self {
         let clock = held.receiver.shared.clock.as_ref();
         Self {
-            begun: trace::ENABLED.then(|| (event.clone(), clock.monotonic())),
+            begun: clock.monotonic(),
+            event: trace::ENABLED.then(|| event.clone()),
             delivery,
             held,
             ended: false,
         }
     }
 
-    pub(super) fn receiver(&self) -> &WebhookReceiver {
-        &self.held.receiver
+    fn took(&self) -> Duration {
+        let now = self.held.receiver.shared.clock.monotonic();
+        now.saturating_duration_since(self.begun)
+    }
+
+    /// How long the handler may go on, counted from its start.
+    pub(super) fn time_left(&self) -> Duration {
+        let limit = self.held.receiver.handler_timeout();
+        limit.saturating_sub(self.took())
     }
 
     /// The handler answered with this status.
@@ -64,7 +73,7 @@ impl Flight {
         closing
     }
 
-    /// The handler took longer than [`handler_timeout`](super::WebhookReceiver::handler_timeout):
+    /// The handler took longer than [`handler_timeout`](crate::WebhookReceiver::handler_timeout):
     /// the refusal to answer instead. Drop the handler before: from here on a retry may run.
     pub fn timed_out(&mut self) -> Closing<VerifyError> {
         let receiver = &self.held.receiver;
@@ -117,13 +126,12 @@ impl Flight {
         }
     }
 
-    /// After the guard was told: writing the log may panic, as where it is on a full disk.
     fn end(&mut self, outcome: Outcome) {
         self.ended = true;
-        if let Some((event, begun)) = &self.begun {
-            let now = self.held.receiver.shared.clock.monotonic();
-            let took = now.saturating_duration_since(*begun);
-            trace::ran(&self.delivery, event.type_name(), outcome, took);
+        if let Some(event) = &self.event {
+            let limit = self.held.receiver.handler_timeout();
+            let type_name = event.type_name();
+            trace::ran(self.delivery.who(), type_name, outcome, self.took(), limit);
         }
     }
 }
@@ -131,14 +139,14 @@ impl Flight {
 fn report_settled(settled: Result<Settled, GuardError>, delivery: &Delivery) {
     match settled {
         Ok(Settled::Settled) => {}
-        Ok(Settled::Lost) => trace::claim_lost(delivery),
-        Err(error) => trace::guard_failed("settle", &error, delivery),
+        Ok(Settled::Lost) => trace::claim_lost(delivery.who()),
+        Err(error) => trace::guard_failed("settle", &error, delivery.who()),
     }
 }
 
 fn report_released(released: Result<(), GuardError>, delivery: &Delivery) {
     if let Err(error) = released {
-        trace::guard_failed("release", &error, delivery);
+        trace::guard_failed("release", &error, delivery.who());
     }
 }
 

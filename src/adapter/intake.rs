@@ -1,13 +1,16 @@
 //! The body of a delivery, bounded while it arrives.
 
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::atomic::Ordering;
 
-use bytes::{Buf, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf, BufMut as _, Bytes};
 
+use super::Finish;
 use super::finish::Arrived;
-use super::{Finish, WebhookReceiver};
 use crate::error::{BoxError, Detail, VerifyError, VerifyErrorKind};
+use crate::receiver::WebhookReceiver;
 use crate::verifier::Checked;
 
 /// A delivery whose headers were accepted and whose body is arriving.
@@ -20,11 +23,11 @@ pub struct Intake {
     held: Held,
 }
 
-/// One frame is handed on as it is; a second one begins a copy.
+/// One part is handed on as it is; a second one begins a copy.
 enum Body {
     Empty,
     One(Bytes),
-    Many(BytesMut),
+    Many(Chunks),
 }
 
 impl Intake {
@@ -61,31 +64,30 @@ impl Intake {
     /// [`VerifyErrorKind::BodyTooLarge`], [`VerifyErrorKind::Overloaded`]. Nothing of the part is
     /// kept then.
     pub fn push(&mut self, mut part: impl Buf) -> Result<(), VerifyError> {
-        let length = part.remaining();
-        let limit = self.held.receiver.shared.max_body_bytes;
-        if length > limit.saturating_sub(self.held.bytes) {
+        let (more, limit) = (part.remaining(), self.held.receiver.shared.max_body_bytes);
+        if more > limit.saturating_sub(self.held.bytes) {
             return Err(self.refuse(VerifyErrorKind::BodyTooLarge, Detail::Limit(limit)));
         }
-        if !self.held.grow(length) {
+        if !self.held.grow(more) {
             let all = self.held.receiver.shared.max_buffered_bytes;
             return Err(self.refuse(VerifyErrorKind::Overloaded, Detail::Limit(all)));
         }
         match &mut self.body {
-            Body::Many(bytes) => bytes.put(part),
-            Body::Empty => self.body = Body::One(part.copy_to_bytes(length)),
+            Body::Empty => self.body = Body::One(part.copy_to_bytes(more)),
             Body::One(first) => {
-                let mut bytes = BytesMut::with_capacity(first.len() + length);
-                bytes.extend_from_slice(first);
-                bytes.put(part);
-                self.body = Body::Many(bytes);
+                let mut chunks = Chunks::default();
+                chunks.put(first);
+                chunks.put(part);
+                self.body = Body::Many(chunks);
             }
+            Body::Many(chunks) => chunks.put(part),
         }
         Ok(())
     }
 
     /// Steps 6 to 9, once the body is there: verifies it, reads the event, asks the app, claims the
     /// event. Waits where a public key is not known yet, 5 seconds at most, for
-    /// [`accept_if`](super::WebhookReceiverBuilder::accept_if), 2 seconds, and for
+    /// [`accept_if`](crate::WebhookReceiverBuilder::accept_if), 2 seconds, and for
     /// a guard that has to ask a store, 2 seconds unless that is changed.
     ///
     /// # Errors
@@ -95,7 +97,7 @@ impl Intake {
         let body = match self.body {
             Body::Empty => Bytes::new(),
             Body::One(bytes) => bytes,
-            Body::Many(bytes) => bytes.freeze(),
+            Body::Many(chunks) => chunks.join(),
         };
         let arrived = Arrived {
             checked: self.checked,
@@ -113,19 +115,75 @@ impl Intake {
         self.refuse(VerifyErrorKind::BodyTimeout, Detail::After(limit))
     }
 
-    /// The refusal when reading the body failed.
+    /// The refusal when reading the body failed: it broke off, or it is longer than a limit of
+    /// somebody further out allows, such as `RequestBodyLimitLayer` of tower-http.
     #[must_use]
     pub fn broke_off(&self, source: impl Into<BoxError>) -> VerifyError {
-        self.refuse(
-            VerifyErrorKind::BodyIncomplete,
-            Detail::Source(source.into().into()),
-        )
+        let source = source.into();
+        let kind = if is_over_a_limit(source.as_ref()) {
+            VerifyErrorKind::BodyTooLarge
+        } else {
+            VerifyErrorKind::BodyIncomplete
+        };
+        self.refuse(kind, Detail::Source(source.into()))
     }
 
     fn refuse(&self, kind: VerifyErrorKind, detail: Detail) -> VerifyError {
         self.held
             .receiver
             .refuse(VerifyError::new(kind, detail), Some(self.checked.id()))
+    }
+}
+
+/// A body in pieces of one size: a buffer that grows would be copied time and again, hold up to twice
+/// as much as it is filled, and leave holes behind.
+#[derive(Default)]
+struct Chunks(Vec<Vec<u8>>);
+
+impl Chunks {
+    /// A connection costs its server as much.
+    const SIZE: usize = 8 * 1024;
+
+    fn put(&mut self, mut part: impl Buf) {
+        while part.has_remaining() {
+            let room = self.0.last().map_or(0, |chunk| Self::SIZE - chunk.len());
+            if room == 0 {
+                self.0.push(Vec::with_capacity(Self::SIZE));
+            }
+            if let Some(chunk) = self.0.last_mut() {
+                let room = Self::SIZE - chunk.len();
+                chunk.put((&mut part).take(room));
+            }
+        }
+    }
+
+    fn join(self) -> Bytes {
+        self.0.concat().into()
+    }
+}
+
+/// Whether a limit of length is among the causes.
+fn is_over_a_limit(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&error| cause(error)).any(|error| {
+        #[cfg(feature = "tower")]
+        if error.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        #[cfg(feature = "actix-web")]
+        if let Some(error) = error.downcast_ref::<actix_web::error::PayloadError>() {
+            return matches!(error, actix_web::error::PayloadError::Overflow);
+        }
+        // Without an adapter that knows one.
+        let _ = error;
+        false
+    })
+}
+
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>() {
+        // Its source is not what it wraps, but the source of that.
+        Some(wraps) => Some(wraps.get_ref()?),
+        None => error.source(),
     }
 }
 
@@ -164,5 +222,31 @@ impl Drop for Held {
             .shared
             .buffered
             .fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_any_size_become_one_body() {
+        let body: Vec<u8> = (0..=255).cycle().take(40_000).collect();
+        for size in [1, 7, 100, 8191, 8192, 8193, 20_000, 40_000] {
+            let mut chunks = Chunks::default();
+            for part in body.chunks(size) {
+                chunks.put(part);
+            }
+            let full = |chunk: &Vec<u8>| chunk.len() == Chunks::SIZE;
+            let last = chunks.0.len() - 1;
+            assert!(chunks.0[..last].iter().all(full), "{size}");
+            assert!(
+                chunks
+                    .0
+                    .iter()
+                    .all(|chunk| chunk.capacity() == Chunks::SIZE)
+            );
+            assert_eq!(chunks.join(), body, "{size}");
+        }
     }
 }

@@ -1,0 +1,196 @@
+//! The rest of a body that was refused.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Buf;
+use pin_project_lite::pin_project;
+
+use super::arrival::{Deadline, PARTS_PER_POLL};
+use crate::error::{VerifyError, VerifyErrorKind};
+
+/// Beyond, it is cheaper for both sides to begin a new connection.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What an adapter does with the body of a request that is refused, before it answers.
+///
+/// On HTTP/1 a server has to close a connection on which it left a body unread. A proxy in front
+/// that keeps connections may have another sender's delivery on that one by then, and answers it
+/// with 502; and the refusal itself may be lost, if the proxy is still sending. So a stranger who
+/// sends long bodies would cost others their deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "an adapter must do each")]
+pub enum Rest {
+    /// Nothing: a stream of HTTP/2 or later ends without its connection.
+    Leave,
+    /// Read it with [`Drain`] and keep none of it; then answer.
+    Drain,
+    /// Answer at once, with `Connection: close`: the body was given up, or the sender waits for a
+    /// `100 Continue` that reading would send.
+    Close,
+}
+
+impl Rest {
+    /// What becomes of the body of a request that was refused with `error`. `http1`: it came over
+    /// HTTP/1. `unasked`: it says `Expect: 100-continue`, and its body has not been asked for.
+    #[must_use]
+    pub fn of(error: &VerifyError, http1: bool, unasked: bool) -> Self {
+        let given_up = [
+            VerifyErrorKind::BodyTimeout,
+            VerifyErrorKind::BodyIncomplete,
+        ];
+        match http1 {
+            false => Self::Leave,
+            true if unasked || given_up.contains(&error.kind()) => Self::Close,
+            true => Self::Drain,
+        }
+    }
+}
+
+pin_project! {
+    /// Reads the rest of a body and drops it: at most 8 MiB, for at most 5 seconds.
+    #[must_use]
+    pub struct Drain {
+        left: usize,
+        #[pin]
+        deadline: Deadline,
+    }
+}
+
+impl Drain {
+    /// Begins; the time runs from when the body is first waited for.
+    pub fn new() -> Self {
+        Self {
+            left: MAX_BYTES,
+            deadline: Deadline::default(),
+        }
+    }
+
+    /// Takes parts from `next` until there are no more (`None`). `true`: that was all of it.
+    /// `false`: it is too long, too slow, or broke off; answer with `Connection: close`.
+    pub fn poll<D: Buf, E>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<D, E>>>,
+    ) -> Poll<bool> {
+        let this = self.project();
+        for _ in 0..PARTS_PER_POLL {
+            match next(cx) {
+                Poll::Ready(Some(Ok(part))) => match this.left.checked_sub(part.remaining()) {
+                    Some(left) => *this.left = left,
+                    None => return Poll::Ready(false),
+                },
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
+                Poll::Ready(None) => return Poll::Ready(true),
+                Poll::Pending => {
+                    ready!(this.deadline.poll(cx, || PATIENCE));
+                    return Poll::Ready(false);
+                }
+            }
+        }
+        // A body that is always there would keep others from their turn.
+        cx.waker().wake_by_ref();
+        ready!(this.deadline.poll(cx, || PATIENCE));
+        Poll::Ready(false)
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Drain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain")
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+
+    use bytes::Bytes;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[test]
+    fn what_becomes_of_the_rest() {
+        use VerifyErrorKind::{
+            BodyIncomplete, BodyTimeout, BodyTooLarge, MethodNotAllowed, SignatureMismatch,
+        };
+        for (kind, http1, unasked, expected) in [
+            (SignatureMismatch, true, false, Rest::Drain),
+            (BodyTooLarge, true, false, Rest::Drain),
+            (MethodNotAllowed, true, false, Rest::Drain),
+            (SignatureMismatch, true, true, Rest::Close),
+            (BodyTimeout, true, false, Rest::Close),
+            (BodyIncomplete, true, false, Rest::Close),
+            (SignatureMismatch, false, false, Rest::Leave),
+            (BodyTimeout, false, true, Rest::Leave),
+        ] {
+            let rest = Rest::of(&kind.into(), http1, unasked);
+            assert_eq!(rest, expected, "{kind:?}, {http1}, {unasked}");
+        }
+    }
+
+    /// Whether all of a body was read, and how many parts of it.
+    async fn drained(
+        mut part: impl FnMut(usize) -> Poll<Option<Result<Bytes, &'static str>>>,
+    ) -> (bool, usize) {
+        let (mut drain, mut parts) = (pin!(Drain::new()), 0);
+        let whole = poll_fn(|cx| {
+            drain.as_mut().poll(cx, |_| {
+                let next = part(parts);
+                parts += usize::from(matches!(next, Poll::Ready(Some(Ok(_)))));
+                next
+            })
+        });
+        (whole.await, parts)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_read_to_its_end_or_its_limits() {
+        const MIB: Bytes = Bytes::from_static(&[0; 1 << 20]);
+        let of = |count| move |n| Poll::Ready((n < count).then_some(Ok(MIB)));
+        assert_eq!(drained(of(0)).await, (true, 0));
+        assert_eq!(drained(of(8)).await, (true, 8));
+        assert_eq!(drained(of(9)).await, (false, 9));
+        let broken = |n| Poll::Ready(Some(if n < 2 { Ok(MIB) } else { Err("broken") }));
+        assert_eq!(drained(broken).await, (false, 2));
+
+        let moment = Duration::from_millis(1);
+        let silent = |n| {
+            if n < 2 {
+                Poll::Ready(Some(Ok(MIB)))
+            } else {
+                Poll::Pending
+            }
+        };
+        assert!(timeout(PATIENCE - moment, drained(silent)).await.is_err());
+        assert_eq!(
+            timeout(PATIENCE + moment, drained(silent)).await,
+            Ok((false, 2))
+        );
+    }
+
+    /// Time has to pass by itself here.
+    #[tokio::test]
+    async fn parts_of_nothing_without_end_let_others_have_their_turn() {
+        let endless = drained(|_| Poll::Ready(Some(Ok(Bytes::new()))));
+        let moment = tokio::time::sleep(Duration::from_millis(20));
+        tokio::select! {
+            biased;
+            _ = endless => panic!("it has no end"),
+            () = moment => {}
+        }
+    }
+}
