@@ -389,3 +389,45 @@ fn an_event_that_no_route_takes_is_said() {
         &[r#"type="video.generated""#, "`acknowledge` or `refuse`"],
     );
 }
+
+/// Guards that are asked too early say so once a request, also where nothing else of this crate is reached.
+#[cfg(feature = "actix-web")]
+#[test]
+fn guards_outside_of_the_middleware() {
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, rt::System, web};
+    use gemini_webhooks::VerifyWebhook;
+    use gemini_webhooks::actix_web::EventType;
+
+    let receiver = WebhookReceiver::builder()
+        .signing_secret(testing::SECRET)
+        .build()
+        .unwrap();
+    let lines = logged_by(|| {
+        System::new().block_on(async {
+            let route = |event_type| {
+                let route = web::post().guard(EventType(event_type));
+                let middleware = VerifyWebhook::new(receiver.clone());
+                route.to(async |_: GeminiEvent| "").wrap(middleware)
+            };
+            let resource = web::resource("/hook")
+                .route(route("batch.succeeded"))
+                .route(route("video.generated"));
+            let app = init_service(App::new().service(resource)).await;
+            let request = TestRequest::post().uri("/hook").to_request();
+            assert_eq!(call_service(&app, request).await.status(), 405);
+        });
+    });
+    let ours: Vec<_> = lines
+        .into_iter()
+        .filter(|line| line.contains("gemini_webhooks"))
+        .collect();
+    assert_one(
+        &ours,
+        "ERROR",
+        &[
+            "`VerifyWebhook`",
+            "around the resource, the scope or the app",
+        ],
+    );
+}

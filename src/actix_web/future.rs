@@ -13,11 +13,13 @@ use bytes::Bytes;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use super::guard;
-use super::middleware::{Arriving, ErrorHandler};
-use crate::adapter::{Arrival, DetachedRun, Finish, Finished, Flight, Received, Run};
+use super::middleware::{Beginning, ErrorHandler};
+use super::{MisplacedVerifyWebhook, guard};
+use crate::adapter::{Arrival, Closing, DetachedRun, Finish, Finished, Flight, Received, Run};
+use crate::contained::contained;
 use crate::error::VerifyError;
 use crate::eventual::once;
+use crate::trace;
 
 pin_project! {
     /// The future of [`VerifyService`](super::VerifyService): reads the body, verifies, claims, runs
@@ -43,6 +45,11 @@ pin_project! {
         Refused {
             error: VerifyError,
         },
+        Misplaced {
+            error: MisplacedVerifyWebhook,
+            // Of an event that was claimed before that was seen.
+            closing: Option<Closing>,
+        },
         Reading {
             payload: Payload,
             #[pin]
@@ -64,14 +71,18 @@ pin_project! {
 impl<S: Service<ServiceRequest>> VerifyFuture<S> {
     pub(super) fn new(
         request: ServiceRequest,
-        arriving: Result<Arriving, VerifyError>,
+        beginning: Beginning,
         service: Rc<S>,
         error_handler: Option<ErrorHandler>,
         detached: bool,
     ) -> Self {
-        let state = match arriving {
-            Err(error) => State::Refused { error },
-            Ok((intake, payload)) => State::Reading {
+        let state = match beginning {
+            Beginning::Refused(error) => State::Refused { error },
+            Beginning::Misplaced(error) => State::Misplaced {
+                error,
+                closing: None,
+            },
+            Beginning::Admitted(intake, payload) => State::Reading {
                 payload,
                 arrival: Arrival::new(intake),
             },
@@ -99,6 +110,13 @@ where
         let error = loop {
             match this.state.as_mut().project() {
                 StateProj::Refused { error } => break error.clone(),
+                StateProj::Misplaced { error, closing } => {
+                    if let Some(closing) = closing {
+                        ready!(Pin::new(closing).poll(cx));
+                    }
+                    let response = once(this.request).error_response(*error);
+                    return Poll::Ready(Ok(response.map_into_right_body()));
+                }
                 StateProj::Reading { payload, arrival } => {
                     let parts = |cx: &mut Context<'_>| Pin::new(&mut *payload).poll_next(cx);
                     match ready!(arrival.poll(cx, parts)) {
@@ -115,7 +133,15 @@ where
                         }
                         Err(error) => break error,
                     };
-                    let (request, flight) = put_back(once(this.request), received);
+                    let mut request = once(this.request);
+                    if let Err(error) = correct_headers(&mut request, &received) {
+                        *this.request = Some(request);
+                        let mut flight = received.flight;
+                        let closing = Some(flight.failed());
+                        this.state.set(State::Misplaced { error, closing });
+                        continue;
+                    }
+                    let (request, flight) = put_back(request, received);
                     let run = Run::new(this.service.call(request), flight, status);
                     this.state.set(if *this.detached {
                         let run = rt::spawn(run).into();
@@ -148,19 +174,33 @@ fn answer<B>(
     Ok(response.map_into_left_body())
 }
 
+/// Makes the headers say what is so of the body that the handler gets.
+fn correct_headers(
+    request: &mut ServiceRequest,
+    received: &Received,
+) -> Result<(), MisplacedVerifyWebhook> {
+    // Nothing is corrected where the first of these panics, as it does where something outside holds a
+    // clone of the request. There is no way to ask before.
+    let correct = || {
+        for (name, value) in received.header_corrections() {
+            let headers = request.headers_mut();
+            headers.remove(name);
+            // A number and a type: they are always valid.
+            if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+    };
+    contained(correct).ok_or_else(|| {
+        let error = MisplacedVerifyWebhook::INSIDE_OF_A_HOLDER;
+        trace::misconfigured(&error);
+        error
+    })
+}
+
 /// The request as the handler is to see it: with the body that was verified, the event and how it
 /// came.
 fn put_back(mut request: ServiceRequest, received: Received) -> (ServiceRequest, Flight) {
-    for (name, value) in received.header_corrections() {
-        // It panics where something outside holds a clone of the request, as actix-web's own routing
-        // does.
-        let headers = request.headers_mut();
-        headers.remove(name);
-        // A number and a type: they are always valid.
-        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    }
     let Received {
         event,
         delivery,
@@ -199,7 +239,7 @@ fn status<B>(answer: &Result<ServiceResponse<B>, Error>) -> Option<u16> {
 impl<S: Service<ServiceRequest>> fmt::Debug for VerifyFuture<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Refused { .. } => "refused",
+            State::Refused { .. } | State::Misplaced { .. } => "refused",
             State::Reading { .. } => "reading",
             State::Verifying { .. } => "verifying",
             State::Running { .. } | State::Detached { .. } => "running",

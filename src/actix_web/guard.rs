@@ -3,38 +3,63 @@
 use ::actix_web::dev::ServiceResponse;
 use ::actix_web::guard::{Guard, GuardContext};
 use ::actix_web::http::StatusCode;
-use ::actix_web::{HttpMessage as _, HttpResponse, Responder};
+use ::actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Responder};
 
+use super::MisplacedVerifyWebhook;
 use crate::event::GeminiEvent;
 use crate::trace;
 
 /// A guard for routes: events of this type. An older name counts as what it stands for, both here
 /// and in the event.
 ///
-/// It knows the event once [`VerifyWebhook`](super::VerifyWebhook) has run, so that must be on the
-/// resource, the scope or the app, as `wrap` puts it. Without it no event is of any type.
+/// It knows the event once [`VerifyWebhook`](super::VerifyWebhook) has run, so wrap that around the
+/// resource, the scope or the app that the guarded routes are in. Around a route it is too late: actix-web
+/// asks the guards of a route before it calls what wraps the route.
+///
+/// A guard that is asked before an event was verified lets nothing pass and writes an error to the log. From
+/// then on `VerifyWebhook`, [`acknowledge`], [`refuse`] and the extractors answer that request with a
+/// 500 that names the middleware, so that a later route does not take an event that was meant for
+/// another one. If none of them takes the request, actix-web answers it 404 or 405.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a name to write with its value")]
 pub struct EventType(pub &'static str);
 
-/// Whether one of the guards of a request let it pass.
-struct Asked {
-    passed: bool,
+/// What the guards of a request have said so far.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// The event is of another type than any of theirs.
+    Failed,
+    /// One of them let it pass.
+    Passed,
+    /// No event was verified when the first of them was asked.
+    TooEarly,
 }
 
 impl Guard for EventType {
     fn check(&self, context: &GuardContext<'_>) -> bool {
-        let passes = context
-            .req_data()
-            .get::<GeminiEvent>()
-            .is_some_and(|event| event.is(self.0));
         let mut data = context.req_data_mut();
-        let before = data.get::<Asked>().is_some_and(|asked| asked.passed);
-        data.insert(Asked {
-            passed: passes || before,
-        });
-        passes
+        let before = data.get::<Asked>().copied();
+        let passes = data.get::<GeminiEvent>().map(|event| event.is(self.0));
+        let asked = match (before, passes) {
+            (Some(Asked::TooEarly), _) => return false,
+            (_, None) => Asked::TooEarly,
+            (Some(Asked::Passed), _) | (_, Some(true)) => Asked::Passed,
+            (_, Some(false)) => Asked::Failed,
+        };
+        data.insert(asked);
+        // Before the log, whose writer may be code of the app's that looks at the request.
+        drop(data);
+        if matches!(asked, Asked::TooEarly) {
+            trace::misconfigured(&MisplacedVerifyWebhook::INSIDE_OF_A_GUARD);
+        }
+        passes.unwrap_or(false)
     }
+}
+
+/// Whether a guard of this request was asked before there was an event. It said no to whatever comes,
+/// so the route that the request has come to need not be the one for it.
+pub(super) fn asked_too_early(request: &HttpRequest) -> bool {
+    matches!(request.extensions().get(), Some(Asked::TooEarly))
 }
 
 /// Says in the log when an event fell through the routes, which nobody decided.
@@ -44,20 +69,25 @@ pub(super) fn check_routes<B>(response: &ServiceResponse<B>) {
         return;
     }
     let extensions = response.request().extensions();
-    if extensions.get::<Asked>().is_some_and(|asked| !asked.passed) {
+    if matches!(extensions.get(), Some(Asked::Failed)) {
         let event = extensions.get::<GeminiEvent>();
         trace::unrouted(event.and_then(GeminiEvent::type_name));
     }
 }
 
-/// Takes what no other route takes: 200, and it counts as handled. For events that are of no
-/// interest.
-pub async fn acknowledge() -> impl Responder {
+/// Takes what no other route takes: answers 200, and the event counts as handled. For events that are of
+/// no interest.
+///
+/// Without [`VerifyWebhook`](super::VerifyWebhook) around it, it answers 500: it would acknowledge what
+/// nobody has verified.
+pub async fn acknowledge(_verified: GeminiEvent) -> impl Responder {
     HttpResponse::Ok()
 }
 
-/// Refuses what no other route takes: 501, so that Google sends it again for a day, in which the app
-/// may learn to handle it. After repeated failures Google switches a webhook off.
-pub async fn refuse() -> impl Responder {
+/// Refuses what no other route takes: answers 501, so that Google sends it again for a day, in which
+/// the app may learn to handle it. After repeated failures Google switches a webhook off.
+///
+/// Without [`VerifyWebhook`](super::VerifyWebhook) around it, it answers 500.
+pub async fn refuse(_verified: GeminiEvent) -> impl Responder {
     HttpResponse::NotImplemented()
 }

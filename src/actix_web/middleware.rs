@@ -9,7 +9,8 @@ use ::actix_web::http::Method;
 use ::actix_web::http::header::{CONTENT_LENGTH, HeaderValue};
 use ::actix_web::{Error, HttpMessage as _, HttpRequest};
 
-use super::VerifyFuture;
+use super::guard::asked_too_early;
+use super::{MisplacedVerifyWebhook, VerifyFuture};
 use crate::adapter::Intake;
 use crate::error::VerifyError;
 use crate::headers::{DeliveryHeaders, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
@@ -19,6 +20,21 @@ use crate::receiver::WebhookReceiver;
 pub(super) type ErrorHandler = Rc<dyn Fn(VerifyError, &HttpRequest) -> Error>;
 
 /// Lets only authentic deliveries reach a handler. See the [module](super).
+///
+/// # Where it goes
+///
+/// Around a resource, a scope or the app:
+/// `web::resource("/gemini-callback").wrap(VerifyWebhook::new(receiver)).route(web::post().to(on_event))`.
+/// There the order of the calls does not matter, and nothing behind the middleware is reached without it.
+///
+/// Around a single route it must come last, `web::post().to(on_event).wrap(VerifyWebhook::new(receiver))`,
+/// and the route must have no [`EventType`](super::EventType) guard. The other way round,
+/// `web::post().wrap(…).to(on_event)`, actix-web panics when the app starts, because `to` would drop
+/// the middleware. Releases before 4.14 did drop it without a word, so this crate does not allow them.
+///
+/// At a place where it cannot work, deliveries are answered by a 500 that names it, and an error in the
+/// log: inside of `EventType` guards ([`MisplacedVerifyWebhook`]), and where a handler or an extractor
+/// wants an event and it is missing ([`MissingVerifyWebhook`](super::MissingVerifyWebhook)).
 #[derive(Clone)]
 pub struct VerifyWebhook {
     receiver: WebhookReceiver,
@@ -119,6 +135,17 @@ pub struct VerifyService<S> {
 
 impl<S> VerifyService<S> {
     /// What can be said before the body is read.
+    fn begin(&self, request: &mut ServiceRequest) -> Beginning {
+        if asked_too_early(request.request()) {
+            // The guard has told the log.
+            return Beginning::Misplaced(MisplacedVerifyWebhook::INSIDE_OF_A_GUARD);
+        }
+        match self.admit(request) {
+            Ok(intake) => Beginning::Admitted(intake, request.take_payload()),
+            Err(error) => Beginning::Refused(error),
+        }
+    }
+
     fn admit(&self, request: &ServiceRequest) -> Result<Intake, VerifyError> {
         if request.method() != Method::POST {
             return Err(self.receiver.method_not_allowed());
@@ -154,12 +181,10 @@ where
     }
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let arriving = self
-            .admit(&request)
-            .map(|intake| (intake, request.take_payload()));
+        let beginning = self.begin(&mut request);
         VerifyFuture::new(
             request,
-            arriving,
+            beginning,
             Rc::clone(&self.service),
             self.error_handler.clone(),
             self.detached,
@@ -175,5 +200,10 @@ impl<S> fmt::Debug for VerifyService<S> {
     }
 }
 
-/// What is admitted, and its body.
-pub(super) type Arriving = (Intake, Payload);
+/// How a request begins.
+pub(super) enum Beginning {
+    /// Its body is to be read.
+    Admitted(Intake, Payload),
+    Refused(VerifyError),
+    Misplaced(MisplacedVerifyWebhook),
+}

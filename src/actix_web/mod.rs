@@ -1,7 +1,7 @@
 //! Middleware and extractors for actix-web 4: [`VerifyWebhook`],
 //! [`GeminiEvent`](crate::GeminiEvent) and [`Delivery`](crate::Delivery) in a handler's signature.
 //!
-//! The middleware goes on an app, a scope or a resource. It examines each request before a handler
+//! The middleware goes [around an app, a scope or a resource](VerifyWebhook#where-it-goes). It examines each request before a handler
 //! sees it: the payload is read within [its limits](crate::WebhookReceiverBuilder), verified, and put
 //! back byte for byte, so that a handler may also take `web::Bytes`, `web::Json` or `String`. What is
 //! refused never reaches the handler; the answer is `{"error":"<code>"}` with the status of the
@@ -47,9 +47,11 @@
 //! is handled when it comes again. For handlers that cannot be quick there is
 //! [`finish_once_started`](VerifyWebhook::finish_once_started).
 //!
-//! A middleware outside of this one must not keep a clone of the `HttpRequest` while it calls on:
-//! actix-web panics where a request is changed that is held twice, and here that is so for
-//! [tokens](crate::Scheme::Jwt).
+//! A middleware outside of this one must not keep a clone of the `HttpRequest` while it calls on.
+//! actix-web itself panics where it routes such a request. For a [token](crate::Scheme::Jwt) the
+//! headers have to be changed, which actix-web does not allow then: the answer is a 500
+//! ([`MisplacedVerifyWebhook`]), the log says why, and the event is handled when it comes again without
+//! the clone. (actix-web has no way to ask before, so its panic is caught, and a panic hook tells of it.)
 //!
 //! # Routes by type
 //!
@@ -81,13 +83,14 @@ mod extract;
 mod future;
 mod guard;
 mod middleware;
+mod misconfigured;
 #[cfg(test)]
 mod tests;
 
-pub use extract::MissingVerifyWebhook;
 pub use future::VerifyFuture;
 pub use guard::{EventType, acknowledge, refuse};
 pub use middleware::{VerifyService, VerifyWebhook};
+pub use misconfigured::{MisplacedVerifyWebhook, MissingVerifyWebhook};
 
 /// `{"error":"<code>"}` with the [code](VerifyErrorKind::code) of the error's kind, `Retry-After`
 /// where the sender should wait, and `Allow` with a 405.
