@@ -421,13 +421,16 @@ fn keys(cases: &mut Cases) {
         with_headers(rsa.sign(id, now(), &claims), body.to_owned())
             .header("content-length", &body.len().to_string())
     };
+    let taking_tokens = || {
+        builder()
+            .jwks(set.clone())
+            .allow_any_google_project()
+            .accept_jwt("us")
+    };
     // Its claim id is a digest, so what it was called with is not told here.
     cases.add(
         "copies of a token under other ids",
-        builder()
-            .jwks(set)
-            .allow_any_google_project()
-            .accept_jwt("us"),
+        taking_tokens(),
         [
             (token("msg_1", ""), OK, Expected::Handled(200, None)),
             (token("msg_2", EVENT), OK, Expected::Repeat),
@@ -436,6 +439,26 @@ fn keys(cases: &mut Cases) {
                 OK,
                 refused(400, "body_mismatch"),
             ),
+        ],
+    );
+    // Of every delivery the suite looks at the headers that speak of the body.
+    let spoken_of = |sent: Sent| {
+        sent.header("content-type", "application/jwt")
+            .header("Content-Type", "text/plain")
+            .header("content-encoding", "gzip")
+            .header("transfer-encoding", "chunked")
+            .header("trailer", "x-checksum")
+    };
+    cases.add(
+        "headers that speak of the body",
+        taking_tokens(),
+        [
+            (
+                spoken_of(token("msg_1", "")),
+                OK,
+                Expected::Handled(200, None),
+            ),
+            (spoken_of(sent("msg_2")), OK, handled("msg_2")),
         ],
     );
 }

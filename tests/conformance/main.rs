@@ -20,7 +20,8 @@ mod vectors;
 
 use bytes::Bytes;
 use cases::{Case, Expected};
-use rig::{Answered, End, Handler, Rig};
+use gemini_webhooks::Scheme;
+use rig::{Answered, BodyHeaders, Call, End, Handler, Rig, Sent, body_headers};
 use tokio::runtime::{Builder, Runtime};
 
 /// Time stands still but for what is waited for; where a body keeps a task busy without end, it has
@@ -55,7 +56,7 @@ fn all_through(rig: impl Rig) {
             let exchange = rig.exchange(&receiver, &sent, handler.clone());
             let tasks = tokio::task::LocalSet::new();
             let answered = tasks.block_on(runtime, exchange);
-            check(&name, &answered, &handler, &expected);
+            check(&name, &sent, &answered, &handler, &expected);
             done += 1;
         }
     }
@@ -63,7 +64,7 @@ fn all_through(rig: impl Rig) {
     assert!(done > 300, "{done}");
 }
 
-fn check(name: &str, answered: &Answered, handler: &Handler, expected: &Expected) {
+fn check(name: &str, sent: &Sent, answered: &Answered, handler: &Handler, expected: &Expected) {
     let calls = handler.calls();
     let (status, body, runs) = match expected {
         Expected::Handled(status, _) => (*status, Bytes::new(), 1),
@@ -81,9 +82,25 @@ fn check(name: &str, answered: &Answered, handler: &Handler, expected: &Expected
     };
     assert_eq!(*answered, expected_answer, "{name}");
     assert_eq!(calls.len(), runs, "runs of the handler: {name}");
-    if let Expected::Handled(_, Some(call)) = expected {
-        assert_eq!(calls[0], *call, "{name}");
+    for (call, headers) in &calls {
+        assert_eq!(*headers, seen(sent, call), "{name}");
     }
+    if let Expected::Handled(_, Some(call)) = expected {
+        assert_eq!(calls[0].0, *call, "{name}");
+    }
+}
+
+/// What a handler is to see in the headers of its body: what was sent. But where a token carried the
+/// event, they speak of its payload.
+fn seen(sent: &Sent, call: &Call) -> BodyHeaders {
+    if call.scheme == Scheme::Jwt {
+        return vec![
+            ("content-length", call.body.len().to_string()),
+            ("content-type", "application/json".to_owned()),
+        ];
+    }
+    let lines = sent.headers.iter();
+    body_headers(lines.map(|(name, value)| (name.as_str(), value.as_slice())))
 }
 
 #[test]

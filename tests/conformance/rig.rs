@@ -11,7 +11,7 @@ use gemini_webhooks::{Delivery, GeminiEvent, Scheme, WebhookReceiver};
 /// A way into a handler: an adapter, or the receiver by itself.
 ///
 /// `exchange` sends one request to an app whose only route, for any path and any method, is behind
-/// `receiver`. Its handler takes event, delivery and body, tells `handler` of them
+/// `receiver`. Its handler takes event, delivery, headers and body, tells `handler` of them
 /// ([`Handler::called`]) and answers as that says.
 pub(crate) trait Rig {
     /// Sends a request and returns what came back.
@@ -134,7 +134,31 @@ pub(crate) enum Does {
 #[derive(Clone)]
 pub(crate) struct Handler {
     pub(crate) does: Does,
-    calls: Arc<Mutex<Vec<Call>>>,
+    calls: Arc<Mutex<Vec<(Call, BodyHeaders)>>>,
+}
+
+/// The lines of a request that say something of its body, in the order of the names.
+pub(crate) type BodyHeaders = Vec<(&'static str, String)>;
+
+/// Of the lines that a handler sees, or that were sent, those that say something of the body.
+pub(crate) fn body_headers<'a>(lines: impl Iterator<Item = (&'a str, &'a [u8])>) -> BodyHeaders {
+    const NAMES: [&str; 5] = [
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "trailer",
+        "transfer-encoding",
+    ];
+    let mut found: BodyHeaders = lines
+        .filter_map(|(name, value)| {
+            let name = NAMES
+                .iter()
+                .find(|known| name.eq_ignore_ascii_case(known))?;
+            Some((*name, String::from_utf8_lossy(value).into_owned()))
+        })
+        .collect();
+    found.sort();
+    found
 }
 
 /// A call of a handler.
@@ -156,29 +180,31 @@ impl Handler {
         }
     }
 
-    /// What the body of each handler is.
+    /// What the body of each handler is. `headers` are those that it sees.
     pub(crate) async fn called(
         &self,
         delivery: &Delivery,
         event: &GeminiEvent,
+        headers: BodyHeaders,
         body: Bytes,
     ) -> u16 {
         assert_eq!(event.raw(), &body, "the event is that of the body");
-        self.calls.lock().unwrap().push(Call {
+        let call = Call {
             id: delivery.id().to_owned(),
             claim_id: delivery.claim_id().to_owned(),
             scheme: delivery.scheme(),
             type_name: event.type_name().map(str::to_owned),
             claimed: delivery.claim().is_some(),
             body,
-        });
+        };
+        self.calls.lock().unwrap().push((call, headers));
         match self.does {
             Does::Answers(status) => status,
             Does::Never => std::future::pending().await,
         }
     }
 
-    pub(crate) fn calls(&self) -> Vec<Call> {
+    pub(crate) fn calls(&self) -> Vec<(Call, BodyHeaders)> {
         self.calls.lock().unwrap().clone()
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use actix_web::dev::Service as _;
 use actix_web::error::PayloadError;
-use actix_web::{App, HttpResponse, web};
+use actix_web::{App, HttpRequest, HttpResponse, web};
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::rig::{Answered, Handler, Parts, Rig, Sent};
+use crate::rig::{Answered, BodyHeaders, Handler, Parts, Rig, Sent, body_headers};
 
 /// The receiver, without any adapter.
 pub(crate) struct Bare;
@@ -60,6 +60,13 @@ impl Rig for Bare {
                 Finished::Run(received) => received,
                 Finished::Repeat => return Ok(200),
             };
+            let mut lines = sent.headers.clone();
+            for (name, value) in received.header_corrections() {
+                lines.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+                lines.extend(value.map(|value| (name.to_owned(), value.into_bytes())));
+            }
+            let lines = lines.iter();
+            let seen = body_headers(lines.map(|(name, value)| (name.as_str(), value.as_slice())));
             let Received {
                 event,
                 delivery,
@@ -67,10 +74,8 @@ impl Rig for Bare {
                 flight,
                 ..
             } = received;
-            Run::new(handler.called(&delivery, &event, body), flight, |status| {
-                Some(*status)
-            })
-            .await
+            let called = handler.called(&delivery, &event, seen, body);
+            Run::new(called, flight, |status| Some(*status)).await
         };
         outcome.await.map_or_else(refused, answered)
     }
@@ -86,6 +91,11 @@ fn request<B>(sent: &Sent, body: B) -> Request<B> {
         request.headers_mut().append(name, value);
     }
     request
+}
+
+fn seen(headers: &HeaderMap) -> BodyHeaders {
+    let lines = headers.iter();
+    body_headers(lines.map(|(name, value)| (name.as_str(), value.as_bytes())))
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -135,7 +145,8 @@ impl Rig for Tower {
                 let delivery = head.extensions.get().unwrap();
                 let event = head.extensions.get().unwrap();
                 let mut response = Response::new(Full::<Bytes>::default());
-                let status = handler.called(delivery, event, body).await;
+                let seen = seen(&head.headers);
+                let status = handler.called(delivery, event, seen, body).await;
                 *response.status_mut() = StatusCode::from_u16(status).unwrap();
                 Ok::<_, Infallible>(response)
             }
@@ -156,9 +167,11 @@ impl Rig for Axum {
         sent: &Sent,
         handler: Handler,
     ) -> Answered {
-        let on_event = async move |delivery: Delivery, event: GeminiEvent, body: Bytes| {
-            StatusCode::from_u16(handler.called(&delivery, &event, body).await).unwrap()
-        };
+        let on_event =
+            async move |delivery: Delivery, event: GeminiEvent, headers: HeaderMap, body: Bytes| {
+                let called = handler.called(&delivery, &event, seen(&headers), body);
+                StatusCode::from_u16(called.await).unwrap()
+            };
         let app: Router = Router::new()
             .fallback(on_event)
             .layer(VerifyLayer::new(receiver.clone()));
@@ -177,10 +190,16 @@ impl Rig for Actix {
         sent: &Sent,
         handler: Handler,
     ) -> Answered {
-        let on_event = move |delivery: Delivery, event: GeminiEvent, body: web::Bytes| {
+        let on_event = move |delivery: Delivery,
+                             event: GeminiEvent,
+                             request: HttpRequest,
+                             body: web::Bytes| {
             let handler = handler.clone();
             async move {
-                let status = handler.called(&delivery, &event, body).await;
+                let lines = request.headers().iter();
+                let seen =
+                    body_headers(lines.map(|(name, value)| (name.as_str(), value.as_bytes())));
+                let status = handler.called(&delivery, &event, seen, body).await;
                 HttpResponse::new(actix_web::http::StatusCode::from_u16(status).unwrap())
             }
         };
