@@ -77,6 +77,7 @@ fn check(name: &str, sent: &Sent, answered: &Answered, handler: &Handler, expect
     let expected_answer = Answered {
         status,
         body,
+        content_type: refused.then(|| "application/json".to_owned()),
         retry_after: waits.then(|| "5".to_owned()),
         allow: (status == 405).then(|| "POST".to_owned()),
     };

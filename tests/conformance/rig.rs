@@ -119,6 +119,7 @@ impl std::error::Error for BrokenOff {}
 pub(crate) struct Answered {
     pub(crate) status: u16,
     pub(crate) body: Bytes,
+    pub(crate) content_type: Option<String>,
     pub(crate) retry_after: Option<String>,
     pub(crate) allow: Option<String>,
 }

@@ -35,12 +35,14 @@ impl Rig for Bare {
         let refused = |error: VerifyError| Answered {
             status: error.status(),
             body: format!(r#"{{"error":"{}"}}"#, error.kind().code()).into(),
+            content_type: Some("application/json".to_owned()),
             retry_after: error.retry_after().map(|after| after.as_secs().to_string()),
             allow: (error.status() == 405).then(|| "POST".to_owned()),
         };
         let answered = |status| Answered {
             status,
             body: Bytes::new(),
+            content_type: None,
             retry_after: None,
             allow: None,
         };
@@ -111,6 +113,7 @@ where
     let answered = Answered {
         status: head.status.as_u16(),
         body: body.collect().await.unwrap().to_bytes(),
+        content_type: text(&head.headers, "content-type"),
         retry_after: text(&head.headers, "retry-after"),
         allow: text(&head.headers, "allow"),
     };
@@ -232,6 +235,7 @@ impl Rig for Actix {
             Some(value.to_str().unwrap().to_owned())
         };
         let (retry_after, allow) = (header("retry-after"), header("allow"));
+        let content_type = header("content-type");
         let error = response
             .response()
             .error()
@@ -239,6 +243,7 @@ impl Rig for Actix {
             .cloned();
         let answered = Answered {
             status: response.status().as_u16(),
+            content_type,
             retry_after,
             allow,
             body: actix_web::test::read_body(response).await,
