@@ -50,6 +50,10 @@ pin_project! {
             // Of an event that was claimed before that was seen.
             closing: Option<Closing>,
         },
+        Passed {
+            #[pin]
+            handler: F,
+        },
         Reading {
             payload: Payload,
             #[pin]
@@ -76,7 +80,11 @@ impl<S: Service<ServiceRequest>> VerifyFuture<S> {
         error_handler: Option<ErrorHandler>,
         detached: bool,
     ) -> Self {
+        let mut request = Some(request);
         let state = match beginning {
+            Beginning::Verified => State::Passed {
+                handler: service.call(once(&mut request)),
+            },
             Beginning::Refused(error) => State::Refused { error },
             Beginning::Misplaced(error) => State::Misplaced {
                 error,
@@ -90,7 +98,7 @@ impl<S: Service<ServiceRequest>> VerifyFuture<S> {
         Self {
             state,
             detached,
-            request: Some(request),
+            request,
             service,
             error_handler,
         }
@@ -116,6 +124,10 @@ where
                     }
                     let response = once(this.request).error_response(*error);
                     return Poll::Ready(Ok(response.map_into_right_body()));
+                }
+                StateProj::Passed { handler } => {
+                    let answer = ready!(handler.poll(cx));
+                    return Poll::Ready(answer.map(ServiceResponse::map_into_left_body));
                 }
                 StateProj::Reading { payload, arrival } => {
                     let parts = |cx: &mut Context<'_>| Pin::new(&mut *payload).poll_next(cx);
@@ -242,7 +254,7 @@ impl<S: Service<ServiceRequest>> fmt::Debug for VerifyFuture<S> {
             State::Refused { .. } | State::Misplaced { .. } => "refused",
             State::Reading { .. } => "reading",
             State::Verifying { .. } => "verifying",
-            State::Running { .. } | State::Detached { .. } => "running",
+            State::Passed { .. } | State::Running { .. } | State::Detached { .. } => "running",
         };
         f.debug_struct("VerifyFuture")
             .field("state", &state)

@@ -140,6 +140,10 @@ impl<S> VerifyService<S> {
             // The guard has told the log.
             return Beginning::Misplaced(MisplacedVerifyWebhook::INSIDE_OF_A_GUARD);
         }
+        let verified = |delivery| self.receiver.has_verified(delivery);
+        if request.extensions().get().is_some_and(verified) {
+            return Beginning::Verified;
+        }
         match self.admit(request) {
             Ok(intake) => Beginning::Admitted(intake, request.take_payload()),
             Err(error) => Beginning::Refused(error),
@@ -206,4 +210,6 @@ pub(super) enum Beginning {
     Admitted(Intake, Payload),
     Refused(VerifyError),
     Misplaced(MisplacedVerifyWebhook),
+    /// This receiver has verified it further out, and sees to its end.
+    Verified,
 }

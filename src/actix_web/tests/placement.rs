@@ -450,3 +450,57 @@ async fn an_error_of_a_middleware_inside() {
         assert_eq!(again.status(), 200, "what was answered 2xx is handled");
     }
 }
+
+/// One receiver on two levels: the inner middleware passes on what the outer one has verified.
+#[::actix_web::test]
+async fn twice_around_a_handler() {
+    let parts = parts();
+    let runs = parts.ran.clone();
+    let resource = || {
+        let handler = runs.handler("ran");
+        let on_event = move |event: GeminiEvent, body: web::Bytes| {
+            assert_eq!(event.raw(), &body);
+            let handler = handler.clone();
+            async move { handler().await }
+        };
+        web::resource("/hook")
+            .wrap(parts.middleware())
+            .route(web::post().guard(EventType("batch.succeeded")).to(on_event))
+            .route(web::post().to(refuse))
+    };
+    let scope = || {
+        web::scope("")
+            .wrap(parts.middleware())
+            .service(resource().wrap(parts.middleware()))
+    };
+    let app = init_service(App::new().service(scope())).await;
+    let genuine = || call_service(&app, signed("msg_1", EVENT).to_request());
+    assert_eq!(text(genuine().await).await, (200, "ran".to_owned()));
+    assert_eq!(
+        text(genuine().await).await,
+        (200, String::new()),
+        "a repeat"
+    );
+    let other = testing::SAMPLE_EVENTS[1];
+    for _ in 0..2 {
+        let refused = call_service(&app, signed("msg_2", other).to_request()).await;
+        assert_eq!(refused.status(), 501, "neither settled nor in flight");
+    }
+    let unsigned = TestRequest::post().uri("/hook").to_request();
+    assert_eq!(call_service(&app, unsigned).await.status(), 400);
+    assert_eq!(runs.take(), ["ran"]);
+
+    // Another receiver trusts only itself.
+    let theirs = WebhookReceiver::builder()
+        .signing_secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+        .build()
+        .unwrap();
+    let outer = web::scope("").wrap(VerifyWebhook::new(receiver()));
+    let inner = web::resource("/hook").wrap(VerifyWebhook::new(theirs));
+    let scope = outer.service(inner.route(parts.route("other")));
+    let app = init_service(App::new().service(scope)).await;
+    let foreign = call_service(&app, signed("msg_3", EVENT).to_request()).await;
+    let expected = (400, r#"{"error":"signature_mismatch"}"#.to_owned());
+    assert_eq!(text(foreign).await, expected);
+    assert!(runs.take().is_empty());
+}
