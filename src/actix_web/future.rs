@@ -167,11 +167,16 @@ where
             }
         };
         let request = once(this.request);
-        let error = match this.error_handler {
-            Some(handler) => handler(error, request.request()),
-            None => error.into(),
-        };
-        let response = request.error_response(error);
+        let replaced = this.error_handler.as_ref().map(|handler| {
+            let handled = || HttpResponse::from_error(handler(error.clone(), request.request()));
+            contained(handled).unwrap_or_else(|| {
+                trace::response_panicked();
+                HttpResponse::from_error(error.clone())
+            })
+        });
+        let response = replaced.unwrap_or_else(|| HttpResponse::from_error(error));
+        // `into_response` would lose the error, which a middleware outside may want to see.
+        let response = ServiceResponse::new(request.into_parts().0, response);
         Poll::Ready(Ok(response.map_into_right_body()))
     }
 }

@@ -123,6 +123,12 @@ async fn refusals_are_replaced_as_actix_users_expect() {
     let answer = text(call_service(&app, unsigned()).await).await;
     assert_eq!(answer, (403, "missing_header at /hook".to_owned()));
 
+    // One that panics leaves the default.
+    let panics = VerifyWebhook::new(receiver()).error_handler(|_, _| panic!("the app's own"));
+    let app = init_service(App::new().wrap(panics)).await;
+    let answer = text(call_service(&app, unsigned()).await).await;
+    assert_eq!(answer, (400, r#"{"error":"missing_header"}"#.to_owned()));
+
     // And by a middleware outside, which sees the error.
     let outside = ErrorHandlers::new().handler(StatusCode::BAD_REQUEST, |response| {
         let error = response.response().error().unwrap();
