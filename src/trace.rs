@@ -7,9 +7,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-#[cfg(feature = "tracing")]
-use crate::error::Plain;
-use crate::error::VerifyError;
+use crate::error::{Plain, VerifyError};
 use crate::scheme::Scheme;
 
 /// Whether anything is said at all.
@@ -22,13 +20,15 @@ const SLOW: Duration = Duration::from_secs(3);
 /// interrupted because it did not wait.
 const LATE: Duration = Duration::from_secs(1);
 
-/// One event, at a level, with fields. The arguments count as used without the feature, too.
+/// Logs a message with fields, which may be `debug(…)` or `display(…)`. Without the feature they are computed all the same, and dropped.
 macro_rules! say {
-    ($level:ident, $($field:tt)*) => {{
+    ($level:ident, $message:expr $(, $field:ident = $value:expr)* $(,)?) => {{
         #[cfg(feature = "tracing")]
         crate::contained::contained(|| {
-            tracing::$level!(target: "gemini_webhooks", $($field)*);
+            tracing::$level!(target: "gemini_webhooks", $($field = $value,)* "{}", $message);
         });
+        #[cfg(not(feature = "tracing"))]
+        let _ = (stringify!($level), $(&$value,)* &$message);
     }};
 }
 
@@ -46,14 +46,13 @@ pub(crate) struct Who<'a> {
 pub(crate) fn refused(error: &VerifyError, id: Option<&str>) {
     say!(
         warn,
+        "delivery refused",
         webhook_id = id,
         outcome = "refused",
         status = error.status(),
         code = error.kind().code(),
-        reason = %error,
-        "delivery refused"
+        reason = display(error)
     );
-    used((error, id));
 }
 
 /// How a handler's run ended.
@@ -121,15 +120,15 @@ pub(crate) fn ran(
         ($level:ident) => {
             say!(
                 $level,
+                message,
                 webhook_id = who.id,
                 claim_id = who.claim_id,
                 scheme = who.scheme.as_str(),
                 key_id = who.key_id,
-                r#type = type_name.map(bounded).map(tracing::field::debug),
+                r#type = type_name.map(bounded).map(debug),
                 outcome = outcome.name(),
                 status = outcome.status(),
-                took = ?took,
-                "{message}"
+                took = debug(took)
             )
         };
     }
@@ -140,72 +139,74 @@ pub(crate) fn ran(
     } else {
         event!(warn);
     }
-    used((who, type_name, outcome.name(), message));
 }
 
 /// A copy of an event that has been handled.
 pub(crate) fn repeated(who: Who<'_>) {
     say!(
         info,
+        "delivery of an event that has been handled",
         webhook_id = who.id,
         claim_id = who.claim_id,
         scheme = who.scheme.as_str(),
         key_id = who.key_id,
         outcome = "repeated",
-        status = 200,
-        "delivery of an event that has been handled"
+        status = 200
     );
-    used(who);
 }
 
 /// A claim could not be kept. What the handler did stands.
 pub(crate) fn claim_lost(who: Who<'_>) {
     say!(
         error,
+        "handled, but the lease ended before and another delivery claimed the event: it may be handled twice",
         webhook_id = who.id,
         claim_id = who.claim_id,
-        scheme = who.scheme.as_str(),
-        "handled, but the lease ended before and another delivery claimed the event: it may be handled twice"
+        scheme = who.scheme.as_str()
     );
-    used(who);
 }
 
 /// The guard did not do what it was asked for.
 pub(crate) fn guard_failed(operation: &str, error: &dyn Error, who: Who<'_>) {
     say!(
         error,
+        "the replay guard failed: the event may be handled twice, or again when the lease has ended",
         webhook_id = who.id,
         claim_id = who.claim_id,
         scheme = who.scheme.as_str(),
-        operation,
-        reason = %Plain::new(error),
-        "the replay guard failed: the event may be handled twice, or again when the lease has ended"
+        operation = operation,
+        reason = display(Plain::new(error))
     );
-    used((operation, error, who));
 }
 
 /// Handled events are forgotten while a retry may still come.
 pub(crate) fn short_retention(retention: Duration) {
     say!(
         warn,
-        ?retention,
-        "handled events are remembered for less than a day, for which Google tries again"
+        "handled events are remembered for less than a day, for which Google tries again",
+        retention = debug(retention)
     );
-    used(retention);
 }
 
 /// Public keys were fetched.
 #[cfg(feature = "jwks")]
 pub(crate) fn keys_fetched(keys: usize, max_age: Duration) {
-    say!(info, keys, ?max_age, "public keys fetched");
-    used((keys, max_age));
+    say!(
+        info,
+        "public keys fetched",
+        keys = keys,
+        max_age = debug(max_age)
+    );
 }
 
 /// Public keys could not be fetched.
 #[cfg(feature = "jwks")]
 pub(crate) fn keys_not_fetched(failure: &dyn Error) {
-    say!(warn, reason = %Plain::new(failure), "public keys not fetched");
-    used(failure);
+    say!(
+        warn,
+        "public keys not fetched",
+        reason = display(Plain::new(failure))
+    );
 }
 
 /// No route took an event.
@@ -213,21 +214,19 @@ pub(crate) fn keys_not_fetched(failure: &dyn Error) {
 pub(crate) fn unrouted(type_name: Option<&str>) {
     say!(
         error,
-        r#type = type_name.map(bounded).map(tracing::field::debug),
-        "no route took the event, so it will be sent again for a day: add a route to `acknowledge` or `refuse`"
+        "no route took the event, so it will be sent again for a day: add a route to `acknowledge` or `refuse`",
+        r#type = type_name.map(bounded).map(debug)
     );
-    used(type_name);
 }
 
 /// The app is put together wrongly.
 #[cfg(any(feature = "actix-web", feature = "axum"))]
 pub(crate) fn misconfigured(error: &dyn Error) {
-    say!(error, "{}", Plain::new(error));
-    used(error);
+    say!(error, Plain::new(error));
 }
 
 /// The app's own answer to a refusal panicked, and the default one took its place.
-#[cfg(any(feature = "actix-web", feature = "tower"))]
+#[cfg(feature = "tower")]
 pub(crate) fn response_panicked() {
     say!(
         error,
@@ -236,10 +235,17 @@ pub(crate) fn response_panicked() {
 }
 
 /// The set of types is open, and so is their length.
-#[cfg(feature = "tracing")]
 fn bounded(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
-/// What is for the log only is of use without it, too.
-fn used<T>(_: T) {}
+// The macros of tracing bring these two along.
+#[cfg(not(feature = "tracing"))]
+fn debug<T>(value: T) -> T {
+    value
+}
+
+#[cfg(not(feature = "tracing"))]
+fn display<T>(value: T) -> T {
+    value
+}

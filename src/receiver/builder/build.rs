@@ -1,0 +1,148 @@
+//! From the settings to a receiver, or to the first mistake in them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use super::{DAY, Guard, WebhookReceiverBuilder};
+use crate::error::ConfigError;
+#[cfg(feature = "jwks")]
+use crate::receiver::Keys;
+use crate::receiver::{Claims, Shared, WebhookReceiver};
+use crate::replay::{MemoryGuard, ReplayGuard};
+use crate::trace;
+use crate::verifier::Verifier;
+
+/// For a public key and for the app's own check, and to round up: at most this long lies between the
+/// body and the claim.
+const MAX_WAIT: Duration = Duration::from_secs(5 + 2 + 1);
+
+impl WebhookReceiverBuilder {
+    /// Finishes.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake that was made, see [`ConfigError`].
+    pub fn build(self) -> Result<WebhookReceiver, ConfigError> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        for (setting, zero) in [
+            ("max_body_bytes", self.max_body_bytes == 0),
+            ("max_buffered_bytes", self.max_buffered_bytes == 0),
+            ("body_timeout", self.body_timeout.is_zero()),
+            ("handler_timeout", self.handler_timeout.is_zero()),
+            ("guard_timeout", self.guard_timeout.is_zero()),
+        ] {
+            if zero {
+                return Err(ConfigError::Zero { setting });
+            }
+        }
+        let verifier = self.verifier()?;
+        let claims = self.claims()?;
+        #[cfg(feature = "jwks")]
+        let keys = {
+            #[cfg(feature = "jwt")]
+            let tokens = !self.audiences.is_empty();
+            #[cfg(not(feature = "jwt"))]
+            let tokens = false;
+            Keys::new(self.keys, &self.clock, self.max_stale, tokens)
+        };
+        Ok(WebhookReceiver {
+            shared: Arc::new(Shared {
+                id: rand::random(),
+                endpoint_tokens: self.endpoint_tokens,
+                verifier,
+                #[cfg(feature = "jwks")]
+                keys,
+                acceptance: self.acceptance,
+                claims,
+                max_body_bytes: self.max_body_bytes,
+                max_buffered_bytes: self.max_buffered_bytes,
+                buffered: AtomicUsize::new(0),
+                body_timeout: self.body_timeout,
+                handler_timeout: self.handler_timeout,
+                statuses: self.statuses,
+                clock: self.clock,
+            }),
+        })
+    }
+
+    /// The rules by which deliveries are verified.
+    fn verifier(&self) -> Result<Verifier, ConfigError> {
+        let mut verifier = Verifier::empty().with_tolerance(self.tolerance)?;
+        let mut has_keys = false;
+        if let Some(keyring) = &self.keyring {
+            verifier = verifier.with_keyring(keyring.clone());
+            has_keys = true;
+        }
+        #[cfg(feature = "jwks")]
+        if self.keys.is_some() {
+            let tied = !self.endpoint_tokens.is_empty() || !self.acceptance.is_empty();
+            if !tied && !self.any_google_project {
+                return Err(ConfigError::AnyGoogleProject);
+            }
+            if self.max_stale < Duration::from_secs(60) {
+                return Err(ConfigError::MaxStaleTooShort);
+            }
+            verifier = verifier.with_keys_later();
+            has_keys = true;
+        }
+        #[cfg(feature = "jwt")]
+        {
+            let mut names = self.audiences.iter().chain(&self.issuer);
+            if names.any(String::is_empty) {
+                return Err(ConfigError::JwtNameEmpty);
+            }
+            if self.keys.is_none() && !self.audiences.is_empty() {
+                return Err(ConfigError::JwtWithoutKeys);
+            }
+            for audience in &self.audiences {
+                verifier = verifier.accept_jwt(audience);
+            }
+            if let Some(issuer) = &self.issuer {
+                verifier = verifier.jwt_issuer(issuer);
+            }
+        }
+        if has_keys {
+            Ok(verifier)
+        } else {
+            Err(ConfigError::NoKeys)
+        }
+    }
+
+    /// How events are claimed, if they are.
+    fn claims(&self) -> Result<Option<Claims>, ConfigError> {
+        let (namespace, guard) = match &self.guard {
+            Guard::None => return Ok(None),
+            Guard::Given(namespace, guard) => (Arc::clone(namespace), Arc::clone(guard)),
+            Guard::Memory => {
+                let guard = MemoryGuard::new().by_clock(Arc::clone(&self.clock));
+                ("".into(), Arc::new(guard) as Arc<dyn ReplayGuard>)
+            }
+        };
+        // It counts from when the store made it, and holds until the store has settled it.
+        let answers = self.guard_timeout.saturating_mul(2);
+        if self.lease <= self.handler_timeout.saturating_add(answers) {
+            return Err(ConfigError::LeaseTooShort);
+        }
+        if self.retention < self.tolerance.saturating_mul(2) {
+            return Err(ConfigError::RetentionTooShort);
+        }
+        if self.retention < DAY {
+            trace::short_retention(self.retention);
+        }
+        Ok(Some(Claims {
+            guard,
+            namespace,
+            lease: self.lease,
+            retention: self.retention,
+            delay: self
+                .body_timeout
+                .saturating_add(MAX_WAIT)
+                .saturating_add(self.guard_timeout),
+            timeout: self.guard_timeout,
+            handle_unclaimed: self.handle_unclaimed,
+        }))
+    }
+}
