@@ -224,9 +224,9 @@ impl<'a> Signatures<'a> {
             .filter(|entry| entry.starts_with(b"eyJ") && memchr(b',', entry).is_none())
     }
 
-    /// What the list holds, for the log. Whoever sent it may be anyone: only short plain names
-    /// are repeated.
-    pub(crate) fn versions(self) -> String {
+    /// What the list holds, for the log: `found v1, v1a`. Whoever sent it may be anyone: only short
+    /// plain names are repeated.
+    pub(crate) fn found(self) -> String {
         let name = |entry: &'a [u8]| match memchr(b',', entry).map(|comma| entry.split_at(comma).0)
         {
             Some(version)
@@ -243,7 +243,7 @@ impl<'a> Signatures<'a> {
             .entries()
             .map(|entry| name(entry).unwrap_or("something else"))
             .collect();
-        names.join(", ")
+        format!("found {}", names.join(", "))
     }
 }
 
@@ -446,8 +446,8 @@ mod tests {
         assert_eq!(list.after(b"v1,").collect::<Vec<_>>(), [b"A", b"C"]);
         assert_eq!(list.after(b"v1a,").collect::<Vec<_>>(), [b"B"]);
         assert_eq!(
-            list.versions(),
-            "v1, v1a, something else, v1, V1, something else, a token (JWT), something else, something else, eyJ"
+            list.found(),
+            "found v1, v1a, something else, v1, V1, something else, a token (JWT), something else, something else, eyJ"
         );
     }
 

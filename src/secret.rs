@@ -1,5 +1,6 @@
 //! Shared secrets of static webhooks, several at once while one replaces another.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -220,6 +221,17 @@ impl Keyring {
             .iter()
             .filter(move |entry| entry.end.is_none_or(|end| now < end))
             .map(|entry| &entry.secret)
+    }
+
+    /// The secrets that have reached their end, each with it, the last one first.
+    pub(crate) fn ended_at(&self, now: SystemTime) -> Vec<(&SigningSecret, SystemTime)> {
+        let mut ended: Vec<_> = self
+            .entries
+            .iter()
+            .filter_map(|entry| Some((&entry.secret, entry.end.filter(|end| *end <= now)?)))
+            .collect();
+        ended.sort_by_key(|(_, end)| Reverse(*end));
+        ended
     }
 }
 

@@ -161,11 +161,8 @@ pub(crate) enum Detail {
         seconds: u64,
         tolerance: u64,
     },
-    /// The entry versions that were present, cleaned of anything that could forge a log line.
-    Versions(Arc<str>),
-    /// A name that the sender chose.
-    #[cfg(feature = "jwt")]
-    Named(Arc<str>),
+    /// A sentence with values in it. What the sender chose of them is escaped and bounded.
+    Told(Arc<str>),
     /// A limit in bytes.
     #[cfg(feature = "receiver")]
     Limit(usize),
@@ -234,9 +231,7 @@ impl fmt::Display for VerifyError {
             Kind::TimestampTooOld => "the delivery is too old",
             Kind::TimestampTooNew => "the delivery is dated in the future",
             Kind::UnsupportedScheme => "no signature is in a scheme that this receiver verifies",
-            Kind::SignatureMismatch => {
-                "no key of this receiver made any of the signatures: another secret, or another body than was signed"
-            }
+            Kind::SignatureMismatch => "no key that is valid now made any of the signatures",
             Kind::InvalidToken => "the token is not what it should be",
             Kind::WrongAudience => "the token is for somebody else",
             Kind::UnknownKey => "the token names a key that is not among the public keys",
@@ -262,9 +257,7 @@ impl fmt::Display for VerifyError {
                     ": {seconds} s off, {tolerance} s allowed; check this machine's clock"
                 )
             }
-            Detail::Versions(found) => write!(f, ": found {found}"),
-            #[cfg(feature = "jwt")]
-            Detail::Named(name) => write!(f, ": {name:?}"),
+            Detail::Told(text) => write!(f, ": {text}"),
             #[cfg(feature = "receiver")]
             Detail::Limit(bytes) => write!(f, ": more than {bytes} bytes"),
             #[cfg(feature = "receiver")]

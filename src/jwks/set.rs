@@ -97,6 +97,11 @@ impl KeySet {
         !self.keys.ed25519.is_empty()
     }
 
+    /// What the Ed25519 keys are called.
+    pub(crate) fn ed25519_ids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.keys.ed25519.iter().map(|(id, _)| id)
+    }
+
     /// The id of the key that made one of the `v1a` signatures. No key id travels with them, so
     /// every key is tried, the one that matched last first.
     pub(crate) fn signer(&self, fields: &Fields<'_>, body: &[u8]) -> Option<&Arc<str>> {

@@ -11,6 +11,7 @@ use crate::scheme::KeySet;
 use crate::secret::Keyring;
 
 mod checked;
+mod mismatch;
 mod rules;
 #[cfg(test)]
 mod tests;

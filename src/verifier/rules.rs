@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::mismatch::all_ended;
 use super::{DEFAULT_TOLERANCE, Signed, Verified};
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
 use crate::headers::{DeliveryHeaders, Fields, MAX_SIGNATURE};
@@ -69,19 +70,14 @@ impl Rules {
             return Ok(fields);
         }
         Err(match v1 {
-            Some(_) => {
-                let why = Detail::Text("every signing secret has reached its end");
-                VerifyError::new(VerifyErrorKind::KeysUnavailable, why)
-            }
+            Some(keyring) => all_ended(keyring, now),
             None => {
-                let mut found = fields.signatures.versions();
+                let mut found = fields.signatures.found();
                 if fields.signatures.tokens().next().is_some() {
                     found += "; a token is taken where public keys and `accept_jwt` are configured (feature `jwt`)";
                 }
-                VerifyError::new(
-                    VerifyErrorKind::UnsupportedScheme,
-                    Detail::Versions(found.into()),
-                )
+                let found = Detail::Told(found.into());
+                VerifyError::new(VerifyErrorKind::UnsupportedScheme, found)
             }
         })
     }
@@ -160,9 +156,7 @@ impl Rules {
         if self.has_public_candidate(fields) {
             return self.verify_publicly(keys, fields, body, now).map(verified);
         }
-        #[cfg(not(feature = "jwks"))]
-        let _ = keys;
-        Err(mismatch(fields).into())
+        Err(self.mismatch(keys, fields, body, now).into())
     }
 
     /// The id of the secret that signed.
@@ -192,9 +186,7 @@ impl Rules {
         if self.takes_tokens() {
             return self.verify_tokens(keys, fields, body, now, unknown);
         }
-        #[cfg(not(feature = "jwt"))]
-        let _ = now;
-        Err(failure(mismatch(fields), unknown))
+        Err(failure(self.mismatch(keys, fields, body, now), unknown))
     }
 
     /// `unknown`: a key that is not known may have made another signature of the list.
@@ -218,7 +210,8 @@ impl Rules {
                 }
             }
         }
-        Err(failure(error.unwrap_or_else(|| mismatch(fields)), unknown))
+        let error = error.unwrap_or_else(|| self.mismatch(keys, fields, body, now));
+        Err(failure(error, unknown))
     }
 }
 
@@ -229,11 +222,6 @@ fn failure(error: VerifyError, unknown: bool) -> Failure {
     } else {
         Failure::Refused(error)
     }
-}
-
-fn mismatch(fields: &Fields<'_>) -> VerifyError {
-    let found = Detail::Versions(fields.signatures.versions().into());
-    VerifyError::new(VerifyErrorKind::SignatureMismatch, found)
 }
 
 /// A clock before 1970 is a broken clock: everything is then too new, and refused.

@@ -151,3 +151,166 @@ fn errors_tell_the_operator_what_he_needs_and_nobody_a_digest() {
         assert!(error.source().is_none());
     }
 }
+
+fn mismatch(verifier: &Verifier, signature: &str, body: &[u8], now: u64) -> String {
+    let error = verify(verifier, signature, body, at(now)).unwrap_err();
+    assert_eq!(error.kind(), VerifyErrorKind::SignatureMismatch);
+    error.to_string()
+}
+
+fn says(shown: &str, parts: &[&str], others: &[&str]) {
+    for part in parts {
+        assert!(shown.contains(part), "{part:?} is not in {shown:?}");
+    }
+    for part in others {
+        assert!(!shown.contains(part), "{part:?} is in {shown:?}");
+    }
+}
+
+#[test]
+fn a_mismatch_tells_the_body_and_the_secrets_that_were_tried() {
+    let ids = [1, 2, 3].map(|byte| secret(byte).key_id().to_owned());
+    let verifier = Verifier::new(
+        Keyring::new(secret(1))
+            .add(secret(2))
+            .add_until(secret(3), at(SENT - 1)),
+    );
+    for (signature, body) in [
+        (signature(&secret(9), b"{\"a\":1}"), "{\"a\":1}"),
+        (signature(&secret(1), b"{\"a\":1}"), "{\"a\":2}"),
+    ] {
+        let shown = mismatch(&verifier, &signature, body.as_bytes(), SENT);
+        let tried = format!("tried secrets {}, {};", ids[0], ids[1]);
+        says(
+            &shown,
+            &["found v1;", &tried, "7 bytes", "nobody can tell"],
+            &[&ids[2]],
+        );
+    }
+}
+
+#[test]
+fn a_mismatch_tells_of_the_secret_that_has_ended_and_would_have_fitted() {
+    // Not in the order in which they ended.
+    let verifier = Verifier::new(
+        Keyring::new(secret(1))
+            .add_until(secret(3), at(SENT - 2 * 3600))
+            .add_until(secret(4), at(SENT - 3 * 3600))
+            .add_until(secret(2), at(SENT - 200)),
+    );
+    let id = |byte| secret(byte).key_id().to_owned();
+    let shown =
+        |byte, body: &[u8]| mismatch(&verifier, &signature(&secret(byte), b"{}"), body, SENT);
+    for (byte, ago) in [(2, "3 min ago"), (3, "2 h ago")] {
+        let fits = format!("the secret {} did, which ended {ago}", id(byte));
+        says(&shown(byte, b"{}"), &[&fits], &["nobody can tell"]);
+        says(
+            &shown(byte, b"{ }"),
+            &["nobody can tell"],
+            &["ended", &id(byte)],
+        );
+    }
+    // More are not tried: each is a hash of the body.
+    says(&shown(4, b"{}"), &["nobody can tell"], &["ended", &id(4)]);
+
+    let ended = Verifier::new(Keyring::until(secret(1), at(SENT - 9)).add_until(secret(2), at(0)));
+    let error = verify(&ended, &signature(&secret(1), b"{}"), b"{}", at(SENT)).unwrap_err();
+    assert_eq!(error.kind(), VerifyErrorKind::KeysUnavailable);
+    let last = format!("the last one, {}, 9 s ago", id(1));
+    says(&error.to_string(), &[&last], &[&id(2)]);
+}
+
+#[cfg(feature = "jwks")]
+#[test]
+fn a_mismatch_tells_the_public_keys_that_were_tried() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use ed25519_dalek::{Signer as _, SigningKey};
+
+    let keys = |count: u8| {
+        let jwk = |byte: u8| {
+            let x = URL_SAFE_NO_PAD.encode(SigningKey::from_bytes(&[byte; 32]).verifying_key());
+            format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"key\n{byte}","x":"{x}"}}"#)
+        };
+        let keys: Vec<String> = (1..=count).map(jwk).collect();
+        KeySet::from_json(format!(r#"{{"keys":[{}]}}"#, keys.join(",")).as_bytes()).unwrap()
+    };
+    let signature = SigningKey::from_bytes(&[99; 32]).sign(b"msg_1.1700000000.{}");
+    let signature = format!("v1a,{}", STANDARD.encode(signature.to_bytes()));
+    let shown = mismatch(&Verifier::for_keys(keys(1)), &signature, b"{}", SENT);
+    says(
+        &shown,
+        &["found v1a;", r"tried public key key\n1;", "2 bytes"],
+        &[],
+    );
+
+    let both = Verifier::new(Keyring::new(secret(1))).with_keys(keys(9));
+    let shown = mismatch(&both, &signature, b"{}", SENT);
+    let four = r"tried public keys key\n1, key\n2, key\n3, key\n4 and 5 more;";
+    says(&shown, &[four], &["secret sha256"]);
+
+    let by_secret = super::tests::signature(&secret(2), b"{}");
+    let shown = mismatch(&both, &format!("{signature} {by_secret}"), b"{}", SENT);
+    let tried = format!("tried secret {} and public keys key", secret(1).key_id());
+    says(&shown, &["found v1a, v1;", &tried], &[]);
+    let shown = mismatch(&both, &by_secret, b"{}", SENT);
+    says(&shown, &["tried secret sha256"], &["public key key"]);
+
+    // What is no signature under any key is tried with none.
+    let malformed = format!("v1a,{}", "%".repeat(88));
+    let shown = mismatch(&Verifier::for_keys(keys(1)), &malformed, b"{}", SENT);
+    says(&shown, &["tried no key;"], &[]);
+}
+
+#[test]
+fn debug_shows_no_signature() {
+    let verifier = Verifier::new(Keyring::new(secret(1)));
+    let timestamp = SENT.to_string();
+    let signature = signature(&secret(1), b"{}");
+    let headers = DeliveryHeaders::from_lines([
+        ("webhook-id", "msg_1"),
+        ("webhook-timestamp", &timestamp),
+        ("webhook-signature", &signature),
+    ]);
+    let checked = verifier.check(&headers, at(SENT)).unwrap();
+    let verified = checked.verify(b"{}").unwrap();
+    let digest = signature.trim_start_matches("v1,");
+    for shown in [
+        format!("{checked:?}"),
+        format!("{verified:?}"),
+        format!("{verifier:?}"),
+    ] {
+        let bytes = format!("{:?}", digest.as_bytes()).replace(['[', ']'], "");
+        says(&shown, &[], &[digest, &bytes]);
+    }
+    says(
+        &format!("{verified:?}"),
+        &["msg_1", secret(1).key_id()],
+        &[],
+    );
+}
+
+#[cfg(feature = "jwt")]
+#[test]
+fn debug_shows_no_payload_of_a_token() {
+    let signer = testing::Rs256Signer::generate("key-1").unwrap();
+    let keys = KeySet::from_json(testing::key_set([signer.jwk()]).as_bytes()).unwrap();
+    let event = r#"{"type":"batch.succeeded","data":{"id":"of-somebody"}}"#;
+    let claims = testing::claims(event, "my-app", SENT).unwrap();
+    let lines = signer.sign("msg_1", SENT, &claims);
+    let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (*name, value)));
+    let verifier = Verifier::for_keys(keys).accept_jwt("my-app");
+    let checked = verifier.check(&headers, at(SENT)).unwrap();
+    let verified = checked.verify(b"").unwrap();
+    assert_eq!(verified.payload(), Some(claims.as_bytes()));
+    let [.., (_, token)] = &lines;
+    let parts: Vec<&str> = token.split('.').collect();
+    for shown in [format!("{checked:?}"), format!("{verified:?}")] {
+        says(
+            &shown,
+            &["msg_1"],
+            &["of-somebody", "batch", parts[1], parts[2]],
+        );
+    }
+    says(&format!("{verified:?}"), &["key-1"], &[]);
+}

@@ -1,12 +1,13 @@
 //! What a token says, and whether it is meant for us and for now.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 
 use super::{JwtRules, refuse};
-use crate::error::{Detail, VerifyError, VerifyErrorKind};
+use crate::error::{Detail, Plain, VerifyError, VerifyErrorKind};
 use crate::json::{members, string, string_or_number, unambiguous};
 
 /// How far ahead a token without `iat` may expire. With it, the tolerance bounds how long a token
@@ -14,6 +15,9 @@ use crate::json::{members, string, string_or_number, unambiguous};
 const MAX_AHEAD: u64 = 24 * 60 * 60;
 
 const MAX_JTI: usize = 256;
+
+/// How much of a claim the log shows.
+const MAX_SHOWN: usize = 256;
 
 /// What is needed of the claims once they are found in order.
 #[derive(Debug, PartialEq)]
@@ -71,17 +75,12 @@ impl JwtRules {
         if let Some(expected) = &self.issuer
             && iss.and_then(string).as_deref() != Some(expected)
         {
-            return Err(refuse("`iss` is not the issuer that is configured"));
+            let why = differs("iss", iss, &[expected]);
+            return Err(VerifyError::new(VerifyErrorKind::InvalidToken, why));
         }
         if !self.is_for_us(aud) {
-            // Whoever configures this needs to know; and the token is authentic.
-            let aud: String = aud
-                .map_or("no `aud`", RawValue::get)
-                .chars()
-                .take(256)
-                .collect();
-            let aud = Detail::Named(aud.into());
-            return Err(VerifyError::new(VerifyErrorKind::WrongAudience, aud));
+            let why = differs("aud", aud, &self.audiences);
+            return Err(VerifyError::new(VerifyErrorKind::WrongAudience, why));
         }
         let jti = jti
             .and_then(string_or_number)
@@ -101,6 +100,18 @@ impl JwtRules {
             },
         )
     }
+}
+
+/// What a claim says and what it should: whoever configures this needs both. The token is authentic.
+fn differs(name: &str, claim: Option<&RawValue>, expected: &[impl fmt::Debug]) -> Detail {
+    let says = match claim {
+        Some(claim) => format!("`{name}` is {}", Plain::new(claim.get()).at_most(MAX_SHOWN)),
+        None => format!("it has no `{name}`"),
+    };
+    let names: Vec<String> = expected.iter().map(|name| format!("{name:?}")).collect();
+    let expected = names.join(" or ");
+    let expected = Plain::new(expected).at_most(MAX_SHOWN);
+    Detail::Told(format!("{says}, where this receiver expects {expected}").into())
 }
 
 /// A `NumericDate` (RFC 7519, 2): seconds since the Unix epoch, perhaps with a fraction.
@@ -262,6 +273,58 @@ mod tests {
             assert_eq!(outcome(&strict, &claims), expected, "{iss}");
             assert_eq!(outcome(&rules(), &claims), Ok(360));
         }
+    }
+
+    #[test]
+    fn what_differs_is_told_beside_what_was_expected() {
+        let strict = JwtRules {
+            issuer: Some("google".to_owned()),
+            ..rules()
+        };
+        let told = |rules: &JwtRules, claims: &str| {
+            let claims = format!(r#"{{"exp":{}{claims}}}"#, NOW + 60);
+            rules
+                .claims(claims.as_bytes(), NOW, 300)
+                .unwrap_err()
+                .to_string()
+        };
+        for (rules, claims, part) in [
+            (
+                &rules(),
+                r#","aud":"them""#,
+                r#": `aud` is "them", where this receiver expects "us" or "we""#,
+            ),
+            (
+                &rules(),
+                r#","aud":["a","b"]"#,
+                r#"`aud` is ["a","b"], where"#,
+            ),
+            (
+                &rules(),
+                "",
+                r#"it has no `aud`, where this receiver expects "us""#,
+            ),
+            (
+                &strict,
+                r#","aud":"us","iss":"x""#,
+                r#"`iss` is "x", where this receiver expects "google""#,
+            ),
+            (&strict, r#","aud":"us""#, "it has no `iss`, where"),
+        ] {
+            let told = told(rules, claims);
+            assert!(told.contains(part), "{told}");
+        }
+        // It is authentic, but not ours.
+        let long = "x".repeat(9000);
+        let many = JwtRules {
+            audiences: vec![long.clone()],
+            issuer: None,
+        };
+        let told = told(&many, &format!(",\"aud\":\"\u{202e}\u{7f}{long}\""));
+        assert!(
+            told.contains(r"\u{202e}\u{7f}xxx") && told.len() < 800,
+            "{told}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The form of dynamic webhooks that Google's guide shows: a compact RS256 JWT (RFC 7515, RFC 7519)
 //! in place of the signature. Nothing but the token is signed, so the token is the event.
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use jsonwebtoken::Algorithm;
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Detail, VerifyError, VerifyErrorKind};
+use crate::error::{Detail, Plain, VerifyError, VerifyErrorKind};
 use crate::scheme::{Failure, KeySet};
 
 mod claims;
@@ -37,7 +38,7 @@ pub(crate) struct JwtRules {
 }
 
 /// What is known of a token that is in order.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct SignedToken {
     pub(crate) key_id: Arc<str>,
     /// The claims as they were signed: the event.
@@ -47,6 +48,17 @@ pub(crate) struct SignedToken {
     pub(crate) claim_id: Arc<str>,
     /// In seconds since the Unix epoch.
     pub(crate) valid_until: u64,
+}
+
+/// Without the payload, which does not belong in a log.
+impl fmt::Debug for SignedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedToken")
+            .field("key_id", &self.key_id)
+            .field("claim_id", &self.claim_id)
+            .field("valid_until", &self.valid_until)
+            .finish_non_exhaustive()
+    }
 }
 
 impl JwtRules {
@@ -61,19 +73,20 @@ impl JwtRules {
         let token = Token::read(token)?;
         let named = |keys: &'_ KeySet| keys.named(&token.kid).next().is_some();
         let Some(keys) = keys.filter(|keys| named(keys)) else {
-            let kid = token.kid.chars().take(64).collect::<String>();
-            let kid = Detail::Named(kid.into());
-            return Err(Failure::UnknownKey(VerifyError::new(
-                VerifyErrorKind::UnknownKey,
-                kid,
-            )));
+            let kid = Detail::Told(token.shown_kid().into());
+            let error = VerifyError::new(VerifyErrorKind::UnknownKey, kid);
+            return Err(Failure::UnknownKey(error));
         };
         let key_id = keys
             .named(&token.kid)
             .take(MAX_NAMESAKES)
             .find(|(_, key)| key.signed(&token.signature, token.signed))
             .map(|(id, _)| Arc::clone(id))
-            .ok_or(VerifyError::from(VerifyErrorKind::SignatureMismatch))?;
+            .ok_or_else(|| {
+                let kid = token.shown_kid();
+                let why = format!("the token names the public key {kid}, which did not sign it");
+                VerifyError::new(VerifyErrorKind::SignatureMismatch, Detail::Told(why.into()))
+            })?;
         // Only now: what nobody signed is not worth reading.
         let payload = decode(token.payload).ok_or(refuse("its payload is no base64url"))?;
         let claims = self.claims(&payload, now, tolerance)?;
@@ -132,6 +145,11 @@ impl<'a> Token<'a> {
             payload,
             signature,
         })
+    }
+
+    /// For the log: whoever sent it may be anyone.
+    fn shown_kid(&self) -> String {
+        format!("\"{}\"", Plain::new(&self.kid).at_most(64))
     }
 
     fn digest(&self) -> String {
