@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2_iter, memchr3};
 
 use crate::error::{Detail, Plain, VerifyError, VerifyErrorKind};
 
@@ -10,7 +10,8 @@ use crate::error::{Detail, Plain, VerifyError, VerifyErrorKind};
 pub const WEBHOOK_ID: &str = "webhook-id";
 /// `webhook-timestamp`: when this attempt was made, in seconds since the Unix epoch.
 pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
-/// `webhook-signature`: entries `version,base64`, separated by spaces.
+/// `webhook-signature`: entries `version,base64`, separated by spaces; or by commas, where a proxy has
+/// joined several lines into one (RFC 9110, 5.3).
 pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
 
 const MAX_ID: usize = 256;
@@ -27,7 +28,9 @@ const INVISIBLE: &str = "it has bytes that are not visible ASCII";
 ///
 /// They are taken as they are; [`Verifier::check`](crate::Verifier::check) judges them. A line
 /// that is repeated with the same value counts once, with another value it is refused: a proxy
-/// and this receiver could otherwise go by different ones.
+/// and this receiver could otherwise go by different ones. Where a proxy has joined lines of
+/// `webhook-signature` into one, each signature counts; an id or a timestamp that was joined is
+/// malformed.
 ///
 /// The names and the format of the three are those of
 /// [Standard Webhooks](https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
@@ -177,8 +180,9 @@ pub(crate) struct Fields<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Signatures<'a> {
     list: &'a [u8],
-    /// Outside a rotation there is one entry; it is then looked for once, not at every reading.
-    several: bool,
+    /// Outside a rotation there is one entry, and nothing else; it is then looked for once, not at
+    /// every reading.
+    one: bool,
 }
 
 impl<'a> Signatures<'a> {
@@ -196,8 +200,8 @@ impl<'a> Signatures<'a> {
 
     /// From the bytes of a list that was parsed before.
     pub(crate) fn reread(list: &'a [u8]) -> Self {
-        let several = memchr(b' ', list).is_some();
-        Self { list, several }
+        let one = separators(list) == 0 && entry_length(list) == list.len();
+        Self { list, one }
     }
 
     pub(crate) fn as_bytes(self) -> &'a [u8] {
@@ -207,7 +211,7 @@ impl<'a> Signatures<'a> {
     fn entries(self) -> Entries<'a> {
         Entries {
             rest: self.list,
-            several: self.several,
+            one: self.one,
         }
     }
 
@@ -247,10 +251,10 @@ impl<'a> Signatures<'a> {
     }
 }
 
-/// What stands between spaces.
+/// What stands between separators.
 struct Entries<'a> {
     rest: &'a [u8],
-    several: bool,
+    one: bool,
 }
 
 impl<'a> Iterator for Entries<'a> {
@@ -258,18 +262,52 @@ impl<'a> Iterator for Entries<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        while !self.rest.is_empty() {
-            let space = self.several.then(|| memchr(b' ', self.rest)).flatten();
-            let (entry, rest) = self.rest.split_at(space.unwrap_or(self.rest.len()));
-            // A search from each of many spaces would let a list of nothing else cost more than
-            // its hash.
-            let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-            self.rest = rest.split_at(spaces).1;
-            if !entry.is_empty() {
-                return Some(entry);
-            }
+        let length = if self.one {
+            self.rest.len()
+        } else {
+            self.rest = self.rest.split_at(separators(self.rest)).1;
+            entry_length(self.rest)
+        };
+        let (entry, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        (!entry.is_empty()).then_some(entry)
+    }
+}
+
+/// How many separators stand in front, passed over in one go: a search from each of many would let a
+/// list of nothing else cost more than its hash.
+fn separators(list: &[u8]) -> usize {
+    let is_separator = |byte: &&u8| matches!(byte, b' ' | b',');
+    list.iter().take_while(is_separator).count()
+}
+
+/// How long the entry in front is. It ends at a space, as Standard Webhooks says; or, in a list that
+/// was joined, at a comma behind which there is no more of it: neither base64 nor a version has a
+/// comma, so no entry of a sender is cut. One has a comma of its own; with more than the next it is no
+/// entry, and goes on to the space, so that many commas cost no more than one.
+fn entry_length(list: &[u8]) -> usize {
+    let is_end = |at: &usize| match list.split_at(*at).1 {
+        [b',', next @ ..] => matches!(next, [] | [b' ' | b',', ..]) || starts_entry(next),
+        _ => true,
+    };
+    memchr2_iter(b' ', b',', list)
+        .take(2)
+        .find(is_end)
+        .or_else(|| memchr(b' ', list))
+        .unwrap_or(list.len())
+}
+
+/// Whether this is a version and its comma, or a token: either is told from a signature by a few bytes
+/// that base64 cannot have there.
+fn starts_entry(text: &[u8]) -> bool {
+    match text {
+        [b'v', b'1'..=b'9', b',', ..] => true,
+        [b'v', b'1'..=b'9', b'a'..=b'z', b',', ..] => true,
+        [b'e', b'y', b'J', ..] => {
+            let end = memchr3(b'.', b',', b' ', text);
+            end.is_some_and(|end| text.get(end) == Some(&b'.'))
         }
-        None
+        _ => false,
     }
 }
 
@@ -436,6 +474,76 @@ mod tests {
                 "{value:?}"
             );
         }
+    }
+
+    /// A proxy joins several lines with a comma, and a space or none (RFC 9110, 5.3).
+    #[test]
+    fn lists_that_were_joined() {
+        let entries = |list: &str| -> Vec<String> {
+            Signatures::reread(list.as_bytes())
+                .entries()
+                .map(|entry| String::from_utf8(entry.to_vec()).unwrap())
+                .collect()
+        };
+        // A genuine signature may begin like a token or a version.
+        let (a, b) = ("v1,eyJAAAA/+A=", "v1,v1aBBBB=");
+        for (list, expected) in [
+            (a.to_owned(), vec![a]),
+            (format!("{a} {b}"), vec![a, b]),
+            (format!("{a}, {b}"), vec![a, b]),
+            (format!("{a},{b}"), vec![a, b]),
+            (format!("{a} ,{b}"), vec![a, b]),
+            (format!("{a} , {b}"), vec![a, b]),
+            (format!("{a},,{b}"), vec![a, b]),
+            (format!("{a}, , {b}"), vec![a, b]),
+            (format!(", {a},{b}, "), vec![a, b]),
+            (format!("{a} {b}, {a} {b},{a}"), vec![a, b, a, b, a]),
+            (format!("{a},"), vec![a]),
+            (format!("{a},v1a,CC==,{b}"), vec![a, "v1a,CC==", b]),
+            (format!("{a},v2,CC==,v9x,D"), vec![a, "v2,CC==", "v9x,D"]),
+            // tokens
+            (format!("eyJh.e30.A,{b}"), vec!["eyJh.e30.A", b]),
+            (format!("{a},eyJh.e30.A"), vec![a, "eyJh.e30.A"]),
+            (
+                "eyJh.e30.A, eyJi.e30.B".to_owned(),
+                vec!["eyJh.e30.A", "eyJi.e30.B"],
+            ),
+            (
+                "eyJh.e30.A,eyJi.e30.B".to_owned(),
+                vec!["eyJh.e30.A", "eyJi.e30.B"],
+            ),
+            // What is no entry does not spoil the others.
+            (format!("junk,{b}"), vec!["junk", b]),
+            (format!("v1,{b}"), vec!["v1", b]),
+            (format!("x,y,{b}"), vec!["x,y", b]),
+            (format!("x,y,z {b}"), vec!["x,y,z", b]),
+            (format!("{a},junk {b}"), vec!["v1,eyJAAAA/+A=,junk", b]),
+            (format!("{a},eyJ,x {b}"), vec!["v1,eyJAAAA/+A=,eyJ,x", b]),
+            (format!("{a},v1 {b}"), vec!["v1,eyJAAAA/+A=,v1", b]),
+            (format!("{a},V1,x {b}"), vec!["v1,eyJAAAA/+A=,V1,x", b]),
+            (",".to_owned(), vec![]),
+            (" , ,,".to_owned(), vec![]),
+        ] {
+            assert_eq!(entries(&list), expected, "{list:?}");
+        }
+    }
+
+    /// However many separators there are, they are passed over once.
+    #[test]
+    fn many_separators_are_no_entries() {
+        for junk in [",", " ", ", ", " ,,"] {
+            let list = junk.repeat(4096 / junk.len());
+            let parsed = Signatures::parse(list.as_bytes(), MAX_SIGNATURE);
+            assert_eq!(parsed.err(), Some("it is empty"), "{junk:?}");
+            let list = format!("{}{SIG}{}{SIG}", &list[..2000], &list[..2000]);
+            let parsed = Signatures::parse(list.as_bytes(), MAX_SIGNATURE).unwrap();
+            assert_eq!(parsed.after(b"v1,").count(), 2, "{junk:?}");
+        }
+        let seventeen = vec![SIG; 17].join(",");
+        assert!(Signatures::parse(seventeen.as_bytes(), MAX_SIGNATURE).is_err());
+        let commas = ",x".repeat(2000);
+        let one = Signatures::parse(commas.as_bytes(), MAX_SIGNATURE).unwrap();
+        assert_eq!(one.entries().count(), 1);
     }
 
     #[test]

@@ -93,6 +93,60 @@ fn any_secret_that_is_valid_now() {
 }
 
 #[test]
+fn any_place_in_a_list_that_a_proxy_joined() {
+    let verifier = Verifier::new(Keyring::new(secret(1)));
+    let (ours, other) = (signature(&secret(1), b"{}"), signature(&secret(2), b"{}"));
+    for between in [" ", ", ", ",", " , ", ",,"] {
+        for list in [[&ours, &other], [&other, &ours]] {
+            let list = list.map(String::as_str).join(between);
+            assert!(verify(&verifier, &list, b"{}", at(SENT)).is_ok(), "{list}");
+            let changed = verify(&verifier, &list, b"{ }", at(SENT)).unwrap_err();
+            assert_eq!(changed.kind(), VerifyErrorKind::SignatureMismatch, "{list}");
+        }
+        let list = [other.as_str(), &other].join(between);
+        assert!(verify(&verifier, &list, b"{}", at(SENT)).is_err(), "{list}");
+    }
+    // Lines that differ stay refused, and an id or a time that was joined is malformed.
+    let time = SENT.to_string();
+    let joined = (format!("{time}, {time}"), format!("{time},{time}"));
+    for (id, timestamp, signatures, kind) in [
+        (
+            "msg_1",
+            &time,
+            &[&ours, &other][..],
+            VerifyErrorKind::ConflictingHeader,
+        ),
+        ("msg_1, msg_1", &time, &[&ours], VerifyErrorKind::InvalidId),
+        (
+            "msg_1,msg_1",
+            &time,
+            &[&ours],
+            VerifyErrorKind::SignatureMismatch,
+        ),
+        (
+            "msg_1",
+            &joined.0,
+            &[&ours],
+            VerifyErrorKind::InvalidTimestamp,
+        ),
+        (
+            "msg_1",
+            &joined.1,
+            &[&ours],
+            VerifyErrorKind::InvalidTimestamp,
+        ),
+    ] {
+        let headers = DeliveryHeaders::from_values(
+            [id.as_bytes()],
+            [timestamp.as_bytes()],
+            signatures.iter().map(|signature| signature.as_bytes()),
+        );
+        let error = verifier.verify(&headers, b"{}", at(SENT)).unwrap_err();
+        assert_eq!(error.kind(), kind, "{id} {timestamp}");
+    }
+}
+
+#[test]
 fn half_a_digest_is_none() {
     let verifier = Verifier::new(Keyring::new(secret(1)));
     let whole = signature(&secret(1), b"{}");
