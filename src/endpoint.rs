@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::error::ConfigError;
+use crate::pasted;
 
 /// 128 bits in the URL-safe alphabet.
 const MIN_CHARS: usize = 22;
@@ -31,7 +32,10 @@ const MIN_CHARS: usize = 22;
 ///     token.url("https://example.com/gemini-webhook"),
 ///     "https://example.com/gemini-webhook?token=Zm9yLWRvY3VtZW50YXRpb24tb25seQ",
 /// );
-/// assert_eq!(EndpointToken::new("short").unwrap_err(), ConfigError::EndpointTokenTooShort);
+/// assert_eq!(
+///     EndpointToken::new("short").unwrap_err(),
+///     ConfigError::EndpointTokenTooShort { chars: 5 }
+/// );
 /// # Ok::<(), ConfigError>(())
 /// ```
 #[derive(Clone)]
@@ -41,19 +45,18 @@ pub struct EndpointToken {
 
 impl EndpointToken {
     /// From at least 22 characters of the URL-safe alphabet (letters, digits, `-`, `_`): 128 bits
-    /// if they are random. White space around it is trimmed.
+    /// if they are random. White space and what else cannot be seen around it is trimmed.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::EndpointTokenTooShort`], [`ConfigError::EndpointTokenAlphabet`].
+    /// [`ConfigError::EndpointTokenTooShort`], [`ConfigError::EndpointTokenMalformed`].
     pub fn new(text: impl AsRef<str>) -> Result<Self, ConfigError> {
-        let text = text.as_ref().trim();
-        let url_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if !text.bytes().all(url_safe) {
-            return Err(ConfigError::EndpointTokenAlphabet);
+        let text = pasted::trim(text.as_ref());
+        if let Some(reason) = slip(text) {
+            return Err(ConfigError::EndpointTokenMalformed { reason });
         }
         if text.len() < MIN_CHARS {
-            return Err(ConfigError::EndpointTokenTooShort);
+            return Err(ConfigError::EndpointTokenTooShort { chars: text.len() });
         }
         Ok(Self {
             text: Zeroizing::new(text.to_owned()),
@@ -64,9 +67,10 @@ impl EndpointToken {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::EndpointTokenUnset`] if it is not set, else as [`new`](Self::new).
+    /// [`ConfigError::Variable`], which names the variable and says what is wrong: it is not set, is
+    /// empty, or [`new`](Self::new) refuses what it holds.
     pub fn from_env(name: &str) -> Result<Self, ConfigError> {
-        Self::new(std::env::var(name).map_err(|_| ConfigError::EndpointTokenUnset)?)
+        pasted::from_env(name, |text| Self::new(text))
     }
 
     /// A new one of 192 random bits, from the operating system.
@@ -96,6 +100,33 @@ impl EndpointToken {
         }
         url
     }
+}
+
+/// What was pasted instead of a token, or along with it.
+fn slip(text: &str) -> Option<&'static str> {
+    // These would pass, and every URL would carry them.
+    if ["whsec_", "whsk_"]
+        .iter()
+        .any(|prefix| text.starts_with(prefix))
+    {
+        return Some("is a signing secret, which must not stand in a URL");
+    }
+    if text.starts_with('/') {
+        return Some("is a path; give its last segment alone");
+    }
+    if let Some(reason) = pasted::slip(text) {
+        return Some(reason);
+    }
+    let url_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if text.bytes().all(url_safe) {
+        return None;
+    }
+    if text.contains(['+', '/', '=']) {
+        return Some(
+            "is in standard base64 (`+`, `/`, `=`); a URL wants `-` and `_`, without padding",
+        );
+    }
+    Some("has other characters than letters, digits, `-` and `_`")
 }
 
 impl fmt::Debug for EndpointToken {
@@ -162,23 +193,27 @@ mod tests {
 
     #[test]
     fn what_is_a_token() {
-        use ConfigError::{EndpointTokenAlphabet, EndpointTokenTooShort};
-        for (text, expected) in [
-            (ONE, None),
-            (TWO, None),
-            (" 0123456789abcdefghijkl\n", None),
-            ("0123456789abcdefghijk", Some(EndpointTokenTooShort)),
-            ("", Some(EndpointTokenTooShort)),
-            ("0123456789abcdefghijk+", Some(EndpointTokenAlphabet)),
-            ("0123456789abcdefghijk=", Some(EndpointTokenAlphabet)),
-            ("0123456789 abcdefghijkl", Some(EndpointTokenAlphabet)),
-            ("0123456789abcdefghijké", Some(EndpointTokenAlphabet)),
+        for text in [
+            ONE,
+            TWO,
+            " 0123456789abcdefghijkl\n",
+            "\u{feff}0123456789abcdefghijkl\u{200b}",
+            "0123456789abcdef0123456789abcdef",
+            "123e4567-e89b-12d3-a456-426614174000",
+            "----------abcdefghijkl",
         ] {
-            assert_eq!(EndpointToken::new(text).err(), expected, "{text:?}");
+            assert!(EndpointToken::new(text).is_ok(), "{text:?}");
         }
-        assert_eq!(
-            EndpointToken::from_env("GEMINI_WEBHOOKS_UNSET").unwrap_err(),
-            ConfigError::EndpointTokenUnset
+        for (text, chars) in [("0123456789abcdefghijk", 21), ("", 0), (" \n", 0)] {
+            let expected = ConfigError::EndpointTokenTooShort { chars };
+            assert_eq!(EndpointToken::new(text).unwrap_err(), expected, "{text:?}");
+        }
+        let mistake = EndpointToken::from_env("GEMINI_WEBHOOKS_UNSET").unwrap_err();
+        assert!(
+            mistake
+                .to_string()
+                .contains("`GEMINI_WEBHOOKS_UNSET` is not set"),
+            "{mistake}"
         );
         let (a, b) = (
             EndpointToken::generate().unwrap(),
@@ -187,6 +222,53 @@ mod tests {
         assert_ne!(*a.text, *b.text);
         assert!(EndpointToken::new(&*a.text).is_ok());
         assert!(!format!("{a:?}").contains(&*a.text));
+    }
+
+    #[test]
+    fn what_people_paste_instead_is_named() {
+        for (text, part) in [
+            ("WEBHOOK_ENDPOINT_TOKEN={}", "a name and `=`"),
+            ("?token={}", "a name and `=`"),
+            ("WEBHOOK_ENDPOINT_TOKEN", "name of a variable"),
+            ("https://example.com/hook?token={}", "a URL"),
+            ("/hook/{}", "a path"),
+            ("\"{}\"", "in quotes"),
+            ("“{}”", "in quotes"),
+            ("token: {}", "a name and `:`"),
+            ("- {}", "marks of YAML"),
+            ("{} # dynamic", "a comment"),
+            ("{},{}", "a `,` or `;`"),
+            ("{} {}", "white space"),
+            ("0123456789\u{200b}abcdefghijkl", "cannot be seen"),
+            ("{}…", "shortened"),
+            ("{}é", "not ASCII"),
+            ("${WEBHOOK_ENDPOINT_TOKEN}", "a reference"),
+            ("<your-token>", "a placeholder (`<…>`)"),
+            ("changemechangemechangeme", "is a placeholder"),
+            ("your-endpoint-token-goes-here", "is a placeholder"),
+            ("xxxxxxxxxxxxxxxxxxxxxxxx", "is a placeholder"),
+            ("0000000000000000000000", "is a placeholder"),
+            ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "signing secret"),
+            ("AIzaSyA1b2C3d4E5f6G7h8I9j0K1l2M3n4O-_6Q", "Google API key"),
+            ("eyJhbGciOiJSUzI1NiJ9.e30.AAAA", "(JWT)"),
+            ("{}+", "standard base64"),
+            ("{}/", "standard base64"),
+            ("{}=", "standard base64"),
+            ("{}!", "other characters"),
+        ] {
+            let text = text.replace("{}", ONE);
+            let mistake = EndpointToken::new(&text).unwrap_err();
+            assert!(
+                matches!(mistake, ConfigError::EndpointTokenMalformed { .. }),
+                "{text:?}: {mistake}"
+            );
+            let shown = mistake.to_string();
+            assert!(shown.contains(part), "{text:?}: {shown}");
+            assert!(
+                !shown.contains("0123") && !shown.contains("AIza"),
+                "{text:?}: {shown}"
+            );
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod headers;
 mod json;
 #[cfg(feature = "jwks")]
 pub mod jwks;
+mod pasted;
 #[cfg(feature = "receiver")]
 pub mod receiver;
 #[cfg(feature = "receiver")]

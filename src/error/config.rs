@@ -14,11 +14,23 @@ pub enum ConfigError {
     /// (`accept_if`), or say `allow_any_google_project`.
     AnyGoogleProject,
     /// The endpoint token is shorter than 22 characters, which hold 128 bits.
-    EndpointTokenTooShort,
-    /// The endpoint token has other characters than letters, digits, `-` and `_`.
-    EndpointTokenAlphabet,
-    /// The environment variable for the endpoint token is not set.
-    EndpointTokenUnset,
+    EndpointTokenTooShort {
+        /// How many characters it has.
+        chars: usize,
+    },
+    /// The endpoint token is something else, such as a placeholder or a signing secret, or has
+    /// something around it, such as quotes; or other characters than letters, digits, `-` and `_`.
+    EndpointTokenMalformed {
+        /// The end of a sentence that begins with "the endpoint token".
+        reason: &'static str,
+    },
+    /// An environment variable is not set, is empty, or holds what cannot be used.
+    Variable {
+        /// The variable.
+        name: String,
+        /// The end of a sentence that begins with the name.
+        reason: String,
+    },
     /// The JWT form was switched on without public keys to check tokens with.
     JwtWithoutKeys,
     /// The audience or the issuer that tokens are to name is empty.
@@ -45,18 +57,12 @@ pub enum ConfigError {
         /// How many bytes it decodes to.
         bytes: usize,
     },
-    /// The secret is wrapped in quotes, as from an `.env` file that was read verbatim.
-    SecretQuoted,
-    /// The secret starts with `v1,`: that is a signature, or a secret with a signature's prefix.
-    SecretIsSignature,
-    /// The secret starts with `whsk_` or `whpk_`: those are asymmetric keys.
-    SecretIsAsymmetric,
-    /// The secret has white space inside, as if two were pasted into one.
-    SecretHasWhitespace,
-    /// The secret is in the url-safe alphabet (`-`, `_`); Google issues standard base64.
-    SecretUrlSafe,
-    /// The secret is no base64.
-    SecretNotBase64,
+    /// The secret is something else, such as a placeholder, a signature or an API key, or has
+    /// something around it, such as quotes or a name; or it is not standard base64.
+    SecretMalformed {
+        /// The end of a sentence that begins with "the signing secret".
+        reason: &'static str,
+    },
     /// A limit or a duration is zero, which would refuse every delivery.
     Zero {
         /// The builder's method.
@@ -84,14 +90,13 @@ impl fmt::Display for ConfigError {
             Self::AnyGoogleProject => f.write_str(
                 "public keys prove that Google sent a delivery, not that it is yours: set an endpoint token or `accept_if`, or call `allow_any_google_project`",
             ),
-            Self::EndpointTokenTooShort => {
-                f.write_str("the endpoint token has fewer than 22 characters, so less than 128 bits")
-            }
-            Self::EndpointTokenAlphabet => f.write_str(
-                "the endpoint token may have letters, digits, `-` and `_` only",
+            Self::EndpointTokenTooShort { chars } => write!(
+                f,
+                "the endpoint token has {chars} characters; at least 22 are needed, which hold 128 bits"
             ),
-            Self::EndpointTokenUnset => {
-                f.write_str("the environment variable for the endpoint token is not set")
+            Self::EndpointTokenMalformed { reason } => write!(f, "the endpoint token {reason}"),
+            Self::Variable { name, reason } => {
+                write!(f, "the environment variable `{}` {reason}", Plain::new(name))
             }
             Self::JwtWithoutKeys => f.write_str(
                 "the JWT form wants public keys: call `google_keys`, `jwks_url`, `key_source` or `jwks`",
@@ -111,22 +116,7 @@ impl fmt::Display for ConfigError {
                 f,
                 "the signing secret decodes to {bytes} bytes; at least 16 are needed, 24 to 64 are usual"
             ),
-            Self::SecretQuoted => {
-                f.write_str("the signing secret is wrapped in quotes; give it without them")
-            }
-            Self::SecretIsSignature => f.write_str(
-                "the signing secret starts with `v1,`, which belongs to a signature; a secret starts with `whsec_`",
-            ),
-            Self::SecretIsAsymmetric => f.write_str(
-                "the signing secret starts with `whsk_` or `whpk_`, an asymmetric key; a shared secret starts with `whsec_`",
-            ),
-            Self::SecretHasWhitespace => f.write_str(
-                "the signing secret has white space inside; give several secrets one at a time",
-            ),
-            Self::SecretUrlSafe => f.write_str(
-                "the signing secret uses the url-safe alphabet (`-`, `_`); standard base64 (`+`, `/`) is needed",
-            ),
-            Self::SecretNotBase64 => f.write_str("the signing secret is no standard base64"),
+            Self::SecretMalformed { reason } => write!(f, "the signing secret {reason}"),
             Self::Zero { setting } => write!(f, "`{setting}` is zero, which would refuse every delivery"),
             Self::NamespaceEmpty => f.write_str("the namespace of the guard is empty"),
             Self::LeaseTooShort => f.write_str("`lease` is not longer than `handler_timeout` and twice `guard_timeout`"),
