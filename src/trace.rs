@@ -234,6 +234,19 @@ pub(crate) fn response_panicked() {
     );
 }
 
+/// An authentic event that has no type, for its form.
+pub(crate) fn formless(who: Who<'_>, length: usize, looks: &str) {
+    say!(
+        warn,
+        "the event is authentic, but no JSON object with a string `type`: the handler gets it as `Unknown`; read `GeminiEvent::raw`",
+        webhook_id = who.id,
+        claim_id = who.claim_id,
+        scheme = who.scheme.as_str(),
+        length = length,
+        looks = looks
+    );
+}
+
 /// The set of types is open, and so is their length.
 fn bounded(name: &str) -> String {
     name.chars().take(64).collect()

@@ -10,7 +10,8 @@
 use std::time::{Duration, SystemTime};
 
 use gemini_webhooks::{
-    DeliveryHeaders, GeminiEvent, Keyring, SigningSecret, Verifier, VerifyErrorKind, testing,
+    DeliveryHeaders, EventKind, GeminiEvent, Keyring, SigningSecret, Verifier, VerifyErrorKind,
+    testing,
 };
 use proptest::prelude::*;
 
@@ -55,7 +56,76 @@ prop_compose! {
     })) -> String { id }
 }
 
+/// A member of a JSON object that nobody asks for, as odd as JSON's grammar allows.
+fn an_odd_member() -> impl Strategy<Value = String> {
+    let name = r#"(\\u[0-9a-f]{4}|\\ud[89a-f][0-9a-f]{2}|\\["\\/bfnrt]|[ -!#-\[\]-~é🎬]){0,4}"#;
+    let number = "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,20})?";
+    let leaf = prop_oneof![
+        name.prop_map(|text| format!("\"{text}\"")),
+        number.prop_map(String::from),
+        prop::sample::select(vec!["null", "true", "false", "[]", "{}"]).prop_map(String::from),
+        (1_usize..2_000).prop_map(|depth| "[".repeat(depth) + &"]".repeat(depth)),
+    ];
+    let value = leaf.prop_recursive(3, 12, 3, move |value| {
+        let member = (name, value.clone()).prop_map(|(name, value)| format!("\"{name}\":{value}"));
+        prop_oneof![
+            prop::collection::vec(value, 0..3).prop_map(|items| format!("[{}]", items.join(" ,"))),
+            prop::collection::vec(member, 0..3)
+                .prop_map(|members| format!("{{{}}}", members.join(", "))),
+        ]
+    });
+    // The names of an event's members are longer than four letters, but for two.
+    (name, value).prop_filter_map("a name that is asked for", |(name, value)| {
+        let asked = [r#""type""#, r#""data""#, r#""id""#];
+        let name = format!("\"{name}\"");
+        let text: Option<String> = serde_json::from_str(&name).ok();
+        let known = |text| asked.contains(&format!("\"{text}\"").as_str());
+        (!text.is_some_and(known)).then(|| format!("{name}:{value}"))
+    })
+}
+
+#[derive(Debug, PartialEq, serde::Deserialize)]
+struct Mine {
+    error_message: String,
+    counts: Counts,
+}
+
+#[derive(Debug, PartialEq, serde::Deserialize)]
+struct Counts {
+    failed: u8,
+}
+
 proptest! {
+    #[test]
+    fn an_odd_member_changes_no_other(
+        odd in prop::collection::vec(an_odd_member(), 1..4),
+        places in prop::collection::vec(0_usize..7, 3),
+    ) {
+        let mut parts = [""; 7].map(String::from);
+        for (odd, place) in odd.iter().zip(&places) {
+            // The even places are before a member, the odd ones after one.
+            let part = &mut parts[*place];
+            *part = if place % 2 == 0 { format!("{part}{odd},") } else { format!("{part},{odd}") };
+        }
+        let [a, b, c, d, e, f, g] = &parts;
+        let body = format!(
+            r#"{{{a}"type":"batch.failed","version":"v1","data":{{{c}"id":"b/1","error_code":8,"error_message":"m","counts":{{{e}"failed":2{f}}}{d}}},{g}"timestamp":"now","user_metadata":{{"failed":3}}{b}}}"#
+        );
+        let event = GeminiEvent::parse(body);
+        prop_assert_eq!(event.type_name(), Some("batch.failed"));
+        prop_assert_eq!(event.version(), Some("v1"));
+        prop_assert_eq!(event.timestamp(), Some("now"));
+        let EventKind::BatchFailed(batch) = event.kind() else {
+            panic!("{:?}", event.kind())
+        };
+        prop_assert_eq!(batch.id(), Some("b/1"));
+        prop_assert_eq!(batch.error_code(), Some("8"));
+        prop_assert_eq!(batch.error_message(), Some("m"));
+        let mine = Mine { error_message: "m".to_owned(), counts: Counts { failed: 2 } };
+        prop_assert_eq!(event.data_as::<Mine>().unwrap(), Some(mine));
+        prop_assert_eq!(event.user_metadata_as::<Counts>().unwrap(), Some(Counts { failed: 3 }));
+    }
+
     #[test]
     fn what_was_signed_is_accepted(
         key in prop::collection::vec(any::<u8>(), 16..80),

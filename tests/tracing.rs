@@ -121,9 +121,13 @@ fn log_of(handler: Handler, request: impl FnOnce(&ManualClock) -> Request<Body>)
 }
 
 fn signed(clock: &ManualClock, type_name: &str, path: &str) -> Request<Body> {
+    let body = serde_json::json!({"type": type_name, "data": {"note": SECRETS_OF_THE_BODY}});
+    signed_body(clock, body.to_string(), path)
+}
+
+fn signed_body(clock: &ManualClock, body: impl Into<Vec<u8>>, path: &str) -> Request<Body> {
     let secret: SigningSecret = testing::SECRET.parse().unwrap();
-    let body =
-        serde_json::json!({"type": type_name, "data": {"note": SECRETS_OF_THE_BODY}}).to_string();
+    let body = body.into();
     let mut request = Request::post(path).body(Body::from(body.clone())).unwrap();
     for (name, value) in testing::sign_v1(&secret, "msg_7", clock.unix_seconds(), body) {
         request.headers_mut().insert(name, value.parse().unwrap());
@@ -192,6 +196,47 @@ fn a_run_of_the_handler_is_one_line() {
     let lines = send(Handler::Ok, &long);
     assert_one(&lines, "INFO", &[r"\u{1b}[2J\nERROR forged"]);
     assert!(lines[0].len() < 500, "{}", lines[0].len());
+}
+
+#[test]
+fn an_event_without_a_form_is_said_and_handled() {
+    for (body, looks) in [
+        (b"".as_slice(), "empty"),
+        (b" \n", "empty"),
+        (b"a body nobody should log", "not JSON"),
+        (br#"{"type":"batch.expired"}}"#, "not JSON"),
+        (b"\xef\xbb\xbf{\"type\":\"batch.expired\"}", "not JSON"),
+        (br#"{"type":"batch.expired"#, "not JSON"),
+        (b"{\"type\":\"batch.expired\xff\"}", "not UTF-8"),
+        (br#"["a body nobody should log"]"#, "JSON, but no object"),
+        (
+            br#"{"note":"a body nobody should log"}"#,
+            "a JSON object without a string `type`",
+        ),
+        (br#"{"type":7}"#, "a JSON object without a string `type`"),
+    ] {
+        let lines = log_of(Handler::Ok, |clock| {
+            signed_body(clock, body, "/hook?token=hidden")
+        });
+        let [said, handled] = &lines[..] else {
+            panic!("not two lines: {lines:#?}")
+        };
+        let length = format!(" length={} ", body.len());
+        assert_one(
+            std::slice::from_ref(said),
+            "WARN",
+            &[
+                r#"webhook_id="msg_7""#,
+                r#"scheme="v1""#,
+                &length,
+                &format!("looks=\"{looks}\""),
+            ],
+        );
+        assert_one(std::slice::from_ref(handled), "INFO", &["handled"]);
+    }
+    // A type that this version does not know is a type.
+    let lines = log_of(Handler::Ok, |clock| signed(clock, "batch.new", "/hook"));
+    assert_one(&lines, "INFO", &["handled"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::event::GeminiEvent;
 use crate::eventual::Eventual;
 use crate::receiver::{Delivery, WebhookReceiver, within};
 use crate::scheme::{Failure, KeySet};
+use crate::trace;
 use crate::verifier::Checked;
 
 /// A delivery that is authentic, ready for the handler.
@@ -166,6 +167,9 @@ impl Arrived {
     /// Steps 7 and 8.
     fn accept(self, (delivery, body): (Delivery, Bytes)) -> Finish {
         let event = GeminiEvent::parse(body.clone());
+        if let Some(looks) = event.formless() {
+            trace::formless(delivery.who(), body.len(), looks);
+        }
         if self.held.receiver.shared.acceptance.is_empty() {
             return self.claim(event, delivery, body);
         }

@@ -11,6 +11,8 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+#[cfg(feature = "receiver")]
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -22,7 +24,7 @@ pub use kind::{
     InteractionCompleted, InteractionFailed, InteractionRequiresAction, VideoGenerated,
 };
 
-use crate::json::{members, string};
+use crate::json::{self, members, string};
 use text::Span;
 
 /// An event, as a handler receives it.
@@ -124,6 +126,23 @@ impl GeminiEvent {
         Some(timestamp.of(&self.inner.raw))
     }
 
+    /// What the body looks like instead, if it is no JSON object with a string `type`.
+    #[cfg(feature = "receiver")]
+    pub(crate) fn formless(&self) -> Option<&'static str> {
+        if self.envelope().is_some() {
+            return None;
+        }
+        Some(match self.text() {
+            None => "not UTF-8",
+            Some(text) if text.trim_ascii().is_empty() => "empty",
+            Some(text) => match serde_json::from_str::<IgnoredAny>(text) {
+                Err(_) => "not JSON",
+                Ok(_) if members(text, &[]).is_none() => "JSON, but no object",
+                Ok(_) => "a JSON object without a string `type`",
+            },
+        })
+    }
+
     /// The body, byte for byte.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
@@ -132,6 +151,10 @@ impl GeminiEvent {
 
     /// `data` as a type of your own, for fields or events that this version does not know.
     /// `None` if it is absent or `null`.
+    ///
+    /// Members that `T` does not ask for do not matter, whatever they are; `serde_json::Value` and
+    /// types with `flatten`, `untagged` or `tag` ask for all of them. Of a repeated name the last one
+    /// counts.
     ///
     /// ```
     /// # use gemini_webhooks::GeminiEvent;
@@ -152,13 +175,14 @@ impl GeminiEvent {
         let found = self.text().and_then(|text| members(text, &["data"]));
         found
             .and_then(|[data]| present(data))
-            .map(read_as)
+            .map(json::deserialize)
             .transpose()
+            .map_err(DataError)
     }
 
     /// The `user_metadata` that you gave in `webhook_config`, as a type of your own. `None` if
     /// it is absent or `null`. Read at the top level, else in `data`: Google does not say where
-    /// it comes.
+    /// it comes. Members that `T` does not ask for do not matter, as in [`data_as`](Self::data_as).
     ///
     /// # Errors
     ///
@@ -173,7 +197,10 @@ impl GeminiEvent {
                 present(metadata)
             })
         });
-        metadata.map(read_as).transpose()
+        metadata
+            .map(json::deserialize)
+            .transpose()
+            .map_err(DataError)
     }
 
     fn text(&self) -> Option<&str> {
@@ -206,10 +233,6 @@ impl Envelope {
 
 fn present(value: Option<&RawValue>) -> Option<&RawValue> {
     value.filter(|value| value.get() != "null")
-}
-
-fn read_as<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T, DataError> {
-    serde_json::from_str(value.get()).map_err(DataError)
 }
 
 /// `data` or `user_metadata` is not of the type that was asked for.

@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::*;
@@ -135,6 +137,172 @@ fn a_field_of_another_shape_is_none_and_spoils_no_other() {
     }
 }
 
+/// Members that are no trouble of anyone who did not ask for them.
+const ODD_MEMBERS: [&str; 15] = [
+    r#""\ud83d":1"#,
+    r#""\udc00\ud83d":"\ud83d""#,
+    r#""\ud83d\n":{"\ud83d":["\udc00"]}"#,
+    r#""\ud83dtype":"x""#,
+    r#""":0"#,
+    r#""\u0000":"\u0000""#,
+    r#""a\"\\\/\b\u00e9":null"#,
+    r#""other":1,"other":2"#,
+    r#""other":{"a":1,"a":{"a":1,"a":2}}"#,
+    r#""other":1e999"#,
+    r#""other":-1E+99999999999999999999"#,
+    r#""other":123456789012345678901234567890.5"#,
+    r#""other":"\ud800""#,
+    r#""$serde_json::private::RawValue":"{""#,
+    r#""$serde_json::private::Number":"x""#,
+];
+
+#[test]
+fn an_odd_member_spoils_no_other() {
+    let deep = format!(r#""other":{}{}"#, "[".repeat(9_000), "]".repeat(9_000));
+    let names = format!(
+        r#""other":{}1{}"#,
+        r#"{"\ud83d":"#.repeat(9_000),
+        "}".repeat(9_000)
+    );
+    for odd in ODD_MEMBERS
+        .into_iter()
+        .chain([deep.as_str(), names.as_str()])
+    {
+        let about = odd.get(..60).unwrap_or(odd);
+        let body = |before: [&str; 2], after: [&str; 2]| {
+            format!(
+                r#"{{{}"type":"batch.failed","timestamp":"now","data":{{{}"id":"b/1","error_code":8{}}},"user_metadata":{{{}"job":7{}}},"version":"v1"{}}}"#,
+                before[0], before[1], after[1], before[1], after[1], after[0],
+            )
+        };
+        let (first, last) = (format!("{odd},"), format!(",{odd}"));
+        for body in [
+            body([&first, ""], ["", ""]),
+            body(["", &first], ["", ""]),
+            body(["", ""], [&last, ""]),
+            body(["", ""], ["", &last]),
+            body([&first, &first], [&last, &last]),
+        ] {
+            let event = GeminiEvent::parse(body);
+            assert_eq!(event.type_name(), Some("batch.failed"), "{about}");
+            assert_eq!(event.version(), Some("v1"), "{about}");
+            assert_eq!(event.timestamp(), Some("now"), "{about}");
+            let expected = [
+                ("id", Some("b/1")),
+                ("error_code", Some("8")),
+                ("error_message", None),
+            ];
+            assert_eq!(fields(event.kind()).1, expected, "{about}");
+        }
+    }
+}
+
+/// One of each shape that an app's type may have.
+#[derive(Debug, PartialEq, Deserialize)]
+struct Shapes<'a> {
+    id: &'a str,
+    name: String,
+    count: Option<u64>,
+    none: Option<u8>,
+    inner: Inner,
+    new: New,
+    tuple: (i8, f64, bool),
+    list: Vec<Inner>,
+    map: HashMap<String, Inner>,
+    unit: Choice,
+    newtype: Choice,
+    tupled: Choice,
+    struct_: Choice,
+    tagged: Tagged,
+    value: Value,
+    #[serde(borrow)]
+    raw: Raw<'a>,
+    #[serde(default)]
+    default: u8,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Inner {
+    a: i64,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct New(Inner);
+
+#[derive(Debug, Deserialize)]
+struct Raw<'a>(#[serde(borrow)] &'a RawValue);
+
+impl PartialEq for Raw<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+enum Choice {
+    Unit,
+    Newtype(Inner),
+    Tuple(u8, Inner),
+    Struct { inner: Inner },
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(tag = "type")]
+enum Tagged {
+    One { a: i64 },
+}
+
+#[test]
+fn an_odd_member_that_is_not_asked_for_spoils_no_type() {
+    let shapes = |first: &str| {
+        let inner = format!(r#"{{{first}"a":-1}}"#);
+        format!(
+            r#"{{{first}"id":"b/1","name":"\u00e9\n","count":7,"none":null,"inner":{inner},"new":{inner},"tuple":[-1,2.5,true],"list":[{inner},{inner}],"map":{{"x":{inner}}},"unit":"Unit","newtype":{{"Newtype":{inner}}},"tupled":{{"Tuple":[1,{inner}]}},"struct_":{{"Struct":{{{first}"inner":{inner}}}}},"tagged":{{"type":"One","a":3}},"value":{{"x":[1]}},"raw":{{ "\ud83d" : 1 }}}}"#
+        )
+    };
+    let plain = shapes("");
+    let expected: Shapes<'_> = serde_json::from_str(&plain).unwrap();
+    let deep = format!(r#""other":{}{}"#, "[".repeat(900), "]".repeat(900));
+    for odd in ODD_MEMBERS.into_iter().chain([deep.as_str()]) {
+        let odd = format!("{odd},");
+        for data in [
+            shapes(&odd),
+            // Of a repeated name the last one counts.
+            shapes(&format!(r#""a":"x","id":0,"inner":[],{odd}"#)),
+        ] {
+            for body in [
+                format!(r#"{{"type":"x",{odd}"data":{data}}}"#),
+                format!(r#"{{"type":"x",{odd}"user_metadata":{data}}}"#),
+                format!(r#"{{"type":"x","data":{{{odd}"user_metadata":{data}}}}}"#),
+            ] {
+                let event = GeminiEvent::parse(body);
+                let found = match event.user_metadata_as::<Shapes<'_>>().unwrap() {
+                    None => event.data_as().unwrap(),
+                    found => found,
+                };
+                assert_eq!(found.as_ref(), Some(&expected), "{odd}");
+            }
+        }
+    }
+    // What is asked for is not made up.
+    for data in [
+        r#"{"\ud83d":1,"a":"x"}"#,
+        r#"{"\ud83d":1}"#,
+        r#"{"a":"\ud83d"}"#,
+        r#"{"a":1,"a":"x"}"#,
+    ] {
+        let event = GeminiEvent::parse(format!(r#"{{"type":"x","data":{data}}}"#));
+        assert!(event.data_as::<Inner>().is_err(), "{data}");
+    }
+    let deep = format!(
+        r#"{{"\ud83d":1,"a":{}{}}}"#,
+        "[".repeat(20_000),
+        "]".repeat(20_000)
+    );
+    let event = GeminiEvent::parse(format!(r#"{{"type":"x","data":{deep}}}"#));
+    assert!(event.data_as::<Value>().is_err(), "refused, not overflowed");
+}
+
 #[test]
 fn data_of_another_shape_leaves_the_type() {
     for data in [
@@ -231,6 +399,8 @@ fn what_has_no_type_is_unknown_without_a_name() {
     ] {
         let event = GeminiEvent::parse(body.to_vec());
         assert_eq!(event.kind(), &EventKind::Unknown, "{}", body.escape_ascii());
+        #[cfg(feature = "receiver")]
+        assert!(event.formless().is_some(), "{}", body.escape_ascii());
         assert_eq!(event.type_name(), None);
         assert_eq!(event.raw(), body);
         assert!(matches!(event.user_metadata_as::<Value>(), Ok(None)));

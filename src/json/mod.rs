@@ -9,11 +9,16 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::de::{Error as _, SeqAccess};
 use serde_json::value::RawValue;
 
+mod lenient;
+
+pub(crate) use lenient::deserialize;
+
 /// The members of these names, each as the JSON text of its value, or `None` if `json` is no
 /// JSON object.
 ///
-/// Of a repeated name the last one counts, as in most parsers. Values are not looked into, so
-/// none can be of a type, a size or a depth that spoils the rest.
+/// Of a repeated name the last one counts, as in most parsers. Neither names nor values are looked
+/// into further than JSON's grammar, so none can be of a text, a type, a size or a depth that spoils
+/// the rest.
 pub(crate) fn members<'a, const N: usize>(
     json: &'a str,
     names: &[&str; N],
@@ -139,13 +144,16 @@ impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
 }
 
 /// Reads a member's name as its place in a list, without keeping the text.
+///
+/// It asks for bytes: asked for a `str`, serde_json fails the whole object at a name that stands for
+/// no text, such as a lone surrogate.
 struct Position<'n>(&'n [&'n str]);
 
 impl<'de> DeserializeSeed<'de> for Position<'_> {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
+        deserializer.deserialize_bytes(self)
     }
 }
 
@@ -156,7 +164,8 @@ impl Visitor<'_> for Position<'_> {
         f.write_str("a member's name")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|known| *known == name))
+    fn visit_bytes<E>(self, name: &[u8]) -> Result<Self::Value, E> {
+        let mut known = self.0.iter();
+        Ok(known.position(|known| known.as_bytes() == name))
     }
 }
