@@ -11,12 +11,13 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use serde::Deserialize;
 #[cfg(feature = "receiver")]
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 mod kind;
+mod serial;
 mod text;
 
 pub use kind::{
@@ -31,8 +32,23 @@ use text::Span;
 ///
 /// With a framework's feature on, name it in a handler's signature. It is cheap to clone.
 ///
-/// `Serialize` gives back what came: through `serde_json` the very text that was signed, for a
-/// queue or a log.
+/// # In a queue
+///
+/// `Serialize` and `Deserialize` carry the body, so that an event can be a job's payload. What is
+/// deserialized is read as by [`parse`](Self::parse): **it verifies nothing**, and whoever can write
+/// to the queue can write events.
+///
+/// - Through `serde_json`'s texts a JSON body is the JSON text that was signed, without the white
+///   space around it. [`raw`](Self::raw) has every byte.
+/// - A body that is no JSON is an object with the one member `$gemini_webhooks::base64`, and comes
+///   back byte for byte. So is JSON that some readers refuse or take for something else: `null`,
+///   texts with a lone surrogate, numbers beyond an `f64`, more than 64 levels.
+/// - Where a format is binary (not `is_human_readable`), the body is its bytes.
+/// - Where serde buffers a value, the text is lost: in a `serde_json::Value`, and in an outer type
+///   with `untagged`, `flatten` or `tag`. The event is the same; white space, the order of members,
+///   names that come twice, and the digits of numbers beyond 64 bits may differ.
+/// - An event is a value of its own: give it a member. Flattened itself, or as the newtype variant
+///   of an enum with `tag` and no `content`, it has no place for its text; the latter is an error.
 ///
 /// ```
 /// use gemini_webhooks::{EventKind, GeminiEvent};
@@ -258,19 +274,6 @@ impl fmt::Debug for GeminiEvent {
             .field("type_name", &self.type_name())
             .field("kind", &self.kind())
             .finish_non_exhaustive()
-    }
-}
-
-/// JSON comes out as it came in; a body that is no JSON as a string or, if it is no text, bytes.
-impl Serialize for GeminiEvent {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some(text) = self.text() else {
-            return serializer.serialize_bytes(self.raw());
-        };
-        match serde_json::from_str::<&RawValue>(text) {
-            Ok(json) => json.serialize(serializer),
-            Err(_) => serializer.serialize_str(text),
-        }
     }
 }
 
