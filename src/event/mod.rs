@@ -17,12 +17,14 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 mod kind;
+mod payload;
 mod serial;
 mod text;
 
-pub use kind::{
-    BatchCancelled, BatchExpired, BatchFailed, BatchSucceeded, EventKind, InteractionCancelled,
-    InteractionCompleted, InteractionFailed, InteractionRequiresAction, VideoGenerated,
+pub use kind::EventKind;
+pub use payload::{
+    BatchCancelled, BatchExpired, BatchFailed, BatchSucceeded, InteractionCancelled,
+    InteractionCompleted, InteractionFailed, InteractionRequiresAction, Payload, VideoGenerated,
 };
 
 use crate::json::{self, members, string};
@@ -107,6 +109,22 @@ impl GeminiEvent {
             }
             None => EventKind::Unknown,
         })
+    }
+
+    /// What it carries, if it is an event of that type, by its present or an older name.
+    ///
+    /// ```
+    /// use gemini_webhooks::GeminiEvent;
+    /// use gemini_webhooks::event::{BatchFailed, BatchSucceeded};
+    ///
+    /// let event = GeminiEvent::parse(r#"{"type":"batch.completed","data":{"id":"batches/1"}}"#);
+    /// let batch = event.payload::<BatchSucceeded>();
+    /// assert_eq!(batch.and_then(BatchSucceeded::id), Some("batches/1"));
+    /// assert_eq!(event.payload::<BatchFailed>(), None);
+    /// ```
+    #[must_use]
+    pub fn payload<P: Payload>(&self) -> Option<&P> {
+        P::of(self.kind())
     }
 
     /// The `type`, as it came.

@@ -96,6 +96,49 @@ fn every_type_and_alias() {
     }
 }
 
+/// Each rule about types stands with the payload, and both ways to ask follow it.
+#[test]
+fn payloads_by_type() {
+    fn check<P: Payload + PartialEq>(names: &[&str]) {
+        assert_eq!(
+            names,
+            [&[P::TYPE_NAME], P::OLDER_NAMES].concat(),
+            "the present name goes first"
+        );
+        for name in names {
+            assert!(P::is_named(name));
+            let event = event(json!({"type": name, "data": {"id": "x"}}));
+            let payload = event.payload::<P>().unwrap();
+            assert!(format!("{:?}", event.kind()).contains(&format!("({payload:?})")));
+            assert!(event.is(P::TYPE_NAME) && names.iter().all(|name| event.is(name)));
+        }
+        for other in [
+            "",
+            "batch",
+            "Batch.Succeeded",
+            "batch.succeeded ",
+            "batch.new",
+        ] {
+            assert!(!P::is_named(other));
+            let event = event(json!({"type": other, "data": {"id": "x"}}));
+            assert_eq!(event.payload::<P>(), None);
+            assert!(!event.is(P::TYPE_NAME) && event.is(other));
+        }
+        assert_eq!(GeminiEvent::parse("{}").payload::<P>(), None);
+    }
+    check::<BatchSucceeded>(&["batch.succeeded", "batch.completed"]);
+    check::<BatchFailed>(&["batch.failed"]);
+    check::<BatchExpired>(&["batch.expired"]);
+    check::<BatchCancelled>(&["batch.cancelled"]);
+    check::<InteractionRequiresAction>(&["interaction.requires_action"]);
+    check::<InteractionCompleted>(&["interaction.completed"]);
+    check::<InteractionFailed>(&["interaction.failed"]);
+    check::<InteractionCancelled>(&["interaction.cancelled"]);
+    check::<VideoGenerated>(&["video.generated"]);
+    let failed = event(json!({"type": "batch.failed"}));
+    assert_eq!(failed.payload::<InteractionFailed>(), None);
+}
+
 #[test]
 fn a_field_of_another_shape_is_none_and_spoils_no_other() {
     for odd in [

@@ -340,6 +340,7 @@ fn every_body_comes_back() {
         &nested(62),
         &nested(64),
         &nested(120),
+        &nested(124),
         &nested(126),
         &nested(128),
         &nested(20_000),
