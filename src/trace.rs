@@ -209,6 +209,26 @@ pub(crate) fn keys_not_fetched(failure: &dyn Error) {
     );
 }
 
+/// A key of a set is not used. `faulty`: it was meant for deliveries.
+#[cfg(feature = "jwks")]
+pub(crate) fn key_skipped(kid: Option<&str>, reason: &str, faulty: bool) {
+    macro_rules! event {
+        ($level:ident) => {
+            say!(
+                $level,
+                "public key skipped: what it signed is refused",
+                kid = kid.map(debug),
+                reason = reason
+            )
+        };
+    }
+    if faulty {
+        event!(warn);
+    } else {
+        event!(info);
+    }
+}
+
 /// No route took an event.
 #[cfg(feature = "actix-web")]
 pub(crate) fn unrouted(type_name: Option<&str>) {

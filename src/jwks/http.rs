@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use reqwest::{Client, Url, header, redirect};
+use reqwest::{Client, Url, redirect};
 
 use super::set::MAX_BYTES;
 use super::source::{FetchedKeys, KeyFuture, KeySource};
@@ -76,13 +76,7 @@ impl HttpKeySource {
             }
             json.extend_from_slice(&chunk);
         }
-        let cache_control: Vec<&str> = response
-            .headers()
-            .get_all(header::CACHE_CONTROL)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
-        Ok(FetchedKeys::new(json).cache_control(&cache_control.join(",")))
+        Ok(FetchedKeys::new(json).headers(response.headers()))
     }
 }
 

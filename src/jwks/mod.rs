@@ -15,12 +15,13 @@
 //!   others are answered 503, so that the sender tries again.
 
 mod cache;
+mod freshness;
 mod http;
 mod set;
 mod source;
 
 pub use http::{GOOGLE_KEYS_URL, HttpKeySource};
-pub use set::{KeySet, KeySetError};
+pub use set::{KeySet, KeySetError, SkippedKey};
 pub use source::{FetchError, FetchedKeys, KeyFuture, KeySource};
 
-pub(crate) use cache::KeyCache;
+pub(crate) use cache::{Aged, Current, KeyCache};

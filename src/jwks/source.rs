@@ -4,10 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::freshness::Freshness;
 use crate::error::{BoxError, Chain};
 
 /// What [`KeySource::fetch`] returns.
@@ -42,7 +42,7 @@ pub trait KeySource: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct FetchedKeys {
     pub(super) json: Bytes,
-    pub(super) max_age: Option<Duration>,
+    pub(super) freshness: Freshness,
 }
 
 impl FetchedKeys {
@@ -51,32 +51,42 @@ impl FetchedKeys {
     pub fn new(json: impl Into<Bytes>) -> Self {
         Self {
             json: json.into(),
-            max_age: None,
+            freshness: Freshness::default(),
         }
     }
 
-    /// Takes how long it is fresh from the value of a `Cache-Control` header (RFC 9111, 5.2.2):
-    /// `max-age`, or not at all with `no-store` or `no-cache`. Less than a minute counts as a
-    /// minute, more than an hour as an hour.
+    /// Takes how long it is fresh from the headers of the response that brought it, as a private
+    /// cache does (RFC 9111): `max-age` of `Cache-Control`, else `Expires`, less the time for which
+    /// caches on the way have held it (`Age`, `Date`); not at all with `no-store` or `no-cache`.
+    /// Less than a minute counts as a minute, more than an hour as an hour, and nothing said as an
+    /// hour. Other headers are passed over.
+    ///
+    /// ```
+    /// use gemini_webhooks::jwks::FetchedKeys;
+    ///
+    /// // Fresh for five minutes more. `&http::HeaderMap` does as well.
+    /// let headers = [("Cache-Control", "public, max-age=3600"), ("Age", "3300")];
+    /// let keys = FetchedKeys::new(r#"{"keys":[]}"#).headers(headers);
+    /// # let _ = keys;
+    /// ```
     #[must_use]
-    pub fn cache_control(mut self, value: &str) -> Self {
-        let seconds = value.split(',').filter_map(|directive| {
-            let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
-            match name.trim().to_ascii_lowercase().as_str() {
-                "no-store" | "no-cache" => Some(0),
-                // What is too large for a number is still large.
-                "max-age" => match value.trim().trim_matches('"') {
-                    digits if digits.is_empty() || digits.bytes().any(|d| !d.is_ascii_digit()) => {
-                        None
-                    }
-                    digits => Some(digits.parse().unwrap_or(u64::MAX)),
-                },
-                _ => None,
-            }
-        });
-        // Where they contradict each other, the careful one.
-        self.max_age = seconds.min().map(Duration::from_secs).or(self.max_age);
+    pub fn headers<N, V>(mut self, headers: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: AsRef<str>,
+        V: AsRef<[u8]>,
+    {
+        for (name, value) in headers {
+            let value = String::from_utf8_lossy(value.as_ref());
+            self.freshness.note(name.as_ref(), &value);
+        }
         self
+    }
+
+    /// Takes how long it is fresh from the value of a `Cache-Control` header, where that is all
+    /// there is; see [`headers`](Self::headers).
+    #[must_use]
+    pub fn cache_control(self, value: &str) -> Self {
+        self.headers([("cache-control", value)])
     }
 }
 
@@ -115,34 +125,6 @@ impl Error for FetchError {
         match &self.source {
             Some(source) => Some(source.as_ref()),
             None => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn how_long_keys_are_fresh() {
-        for (value, seconds) in [
-            ("max-age=600", Some(600)),
-            ("public, max-age=600, must-revalidate", Some(600)),
-            ("Public,MAX-AGE=\"600\"", Some(600)),
-            ("max-age = 600", Some(600)),
-            ("max-age=0", Some(0)),
-            ("no-store", Some(0)),
-            ("no-cache, max-age=600", Some(0)),
-            ("max-age=600, max-age=60", Some(60)),
-            ("max-age=99999999999999999999", Some(u64::MAX)),
-            ("max-age=-1", None),
-            ("max-age=1.5", None),
-            ("max-age", None),
-            ("s-maxage=600", None),
-            ("", None),
-        ] {
-            let keys = FetchedKeys::new("").cache_control(value);
-            assert_eq!(keys.max_age, seconds.map(Duration::from_secs), "{value}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
-use crate::jwks::{FetchError, KeyCache, KeySet, KeySource};
+use crate::jwks::{Aged, Current, FetchError, KeyCache, KeySet, KeySource};
 
 use super::WebhookReceiver;
 
@@ -31,20 +31,28 @@ impl Keys {
     ) -> Self {
         match from {
             None => Self::None,
-            Some(KeysFrom::Set(keys)) => Self::Given(keys),
+            Some(KeysFrom::Set(keys)) => {
+                keys.log_skipped();
+                Self::Given(keys)
+            }
             Some(KeysFrom::Source(source)) => {
                 Self::Fetched(KeyCache::new(source, Arc::clone(clock), max_stale, tokens))
             }
         }
     }
 
-    /// Those to verify with, at once.
-    pub(crate) fn current(&self) -> Option<KeySet> {
+    /// Those to verify with.
+    pub(crate) fn current(&self) -> Current {
         match self {
-            Self::None => None,
-            Self::Given(keys) => Some(keys.clone()),
+            Self::None => Current::Unknown,
+            Self::Given(keys) => Current::Known(keys.clone()),
             Self::Fetched(cache) => cache.current(),
         }
+    }
+
+    /// Those to verify with where they are past their age.
+    pub(crate) async fn confirmed(aged: Aged) -> Result<Option<KeySet>, VerifyError> {
+        aged.confirmed().await.map_err(unavailable)
     }
 
     /// Those to try after the ones that were `seen`, or why there are none: `error` if it is the
@@ -59,12 +67,16 @@ impl Keys {
         };
         match cache.others(seen).await {
             Ok(others) => others.ok_or(error),
-            Err(failure) => Err(VerifyError::new(
-                VerifyErrorKind::KeysUnavailable,
-                Detail::Source(Arc::new(failure)),
-            )),
+            Err(failure) => Err(unavailable(failure)),
         }
     }
+}
+
+fn unavailable(failure: FetchError) -> VerifyError {
+    VerifyError::new(
+        VerifyErrorKind::KeysUnavailable,
+        Detail::Source(Arc::new(failure)),
+    )
 }
 
 impl WebhookReceiver {

@@ -1,12 +1,14 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant as TokioInstant, advance};
 
 use super::*;
-use crate::jwks::KeyFuture;
+use crate::jwks::{FetchedKeys, KeyFuture};
 
 /// The time of the runtime, which stands still while anything can be done.
 #[derive(Debug)]
@@ -33,8 +35,36 @@ enum Answer {
     MaxAge(usize, &'static str),
     Text(&'static str),
     Fails,
-    Panics,
+    Panics(Where),
     Never,
+}
+
+/// Where a source panics.
+#[derive(Clone, Copy, Debug)]
+enum Where {
+    Asked,
+    Polled,
+    /// When its answer is there.
+    Dropped,
+    /// When it is given up.
+    GivenUp,
+}
+
+/// An answer that panics when it is dropped.
+struct Fragile<F>(F);
+
+impl<F: Future + Unpin> Future for Fragile<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<F> Drop for Fragile<F> {
+    fn drop(&mut self) {
+        panic!("an answer may be broken")
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +104,15 @@ impl KeySource for Script {
     fn fetch(&self) -> KeyFuture<'_> {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         let answer = *self.answer.lock().unwrap();
+        match answer {
+            Answer::Panics(Where::Asked) => panic!("a source may be broken"),
+            Answer::Panics(Where::Dropped) => {
+                let ready = std::future::ready(Ok(FetchedKeys::new(json(0))));
+                return Box::pin(Fragile(ready));
+            }
+            Answer::Panics(Where::GivenUp) => return Box::pin(Fragile(std::future::pending())),
+            _ => {}
+        }
         Box::pin(async move {
             Ok(match answer {
                 Answer::Key(key) => FetchedKeys::new(json(key)),
@@ -84,7 +123,7 @@ impl KeySource for Script {
                 Answer::MaxAge(key, value) => FetchedKeys::new(json(key)).cache_control(value),
                 Answer::Text(text) => FetchedKeys::new(text),
                 Answer::Fails => return Err("it is down".into()),
-                Answer::Panics => panic!("a source may be broken"),
+                Answer::Panics(_) => panic!("a source may be broken"),
                 Answer::Never => std::future::pending().await,
             })
         })
@@ -103,6 +142,34 @@ fn json(key: usize) -> String {
 
 fn names(keys: Option<KeySet>) -> String {
     keys.map_or("none".to_owned(), |keys| format!("{keys:?}"))
+}
+
+impl KeyCache {
+    /// The names of the keys to verify with, at once.
+    fn known(&self) -> String {
+        match self.current() {
+            Current::Known(keys) => format!("{keys:?}"),
+            Current::Aged(_) => "wait".to_owned(),
+            Current::Unknown => "none".to_owned(),
+        }
+    }
+
+    fn seen(&self) -> KeySet {
+        match self.current() {
+            Current::Known(keys) => keys,
+            Current::Aged(_) | Current::Unknown => panic!("nothing is known"),
+        }
+    }
+
+    /// The names of the keys that a delivery is verified with, and how long it waited for them.
+    async fn verified_with(&self) -> (String, Duration) {
+        let begun = Paused.monotonic();
+        let names = match self.current() {
+            Current::Aged(aged) => names(aged.confirmed().await.unwrap()),
+            _ => self.known(),
+        };
+        (names, Paused.monotonic() - begun)
+    }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -124,7 +191,7 @@ async fn pass(time: Duration) {
 async fn forty_on_a_cold_cache_make_one_fetch() {
     let script = Script::new(Answer::Gated(0));
     let cache = Arc::new(script.cache());
-    assert!(cache.current().is_none());
+    assert_eq!(cache.known(), "none");
     assert_eq!(script.fetches(), 0, "only a need for keys fetches them");
     let mut tasks = JoinSet::new();
     for _ in 0..40 {
@@ -135,7 +202,7 @@ async fn forty_on_a_cold_cache_make_one_fetch() {
     script.gate.add_permits(1);
     assert_eq!(tasks.join_all().await, vec![r#"["0"]"#; 40]);
     assert_eq!(script.fetches(), 1);
-    assert_eq!(names(cache.current()), r#"["0"]"#);
+    assert_eq!(cache.known(), r#"["0"]"#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,10 +219,10 @@ async fn who_waits_is_bounded_and_who_leaves_does_not_cancel() {
     assert!(refused.to_string().contains("256"), "{refused}");
     // All leave: their places are free again, and the fetch goes on.
     tasks.shutdown().await;
-    assert_eq!(cache.inner.lock().waiting, 0);
+    assert_eq!(cache.inner.lock().waiting(), 0);
     script.gate.add_permits(1);
     settle().await;
-    assert_eq!(names(cache.current()), r#"["0"]"#);
+    assert_eq!(cache.known(), r#"["0"]"#);
     assert_eq!(script.fetches(), 1);
 }
 
@@ -173,14 +240,14 @@ async fn keys_are_refreshed_before_they_expire_even_if_nothing_arrives() {
         cache.ready().await.unwrap();
         pass(due - SECOND).await;
         assert_eq!(
-            (script.fetches(), names(cache.current())),
+            (script.fetches(), cache.known()),
             (1, r#"["1"]"#.to_owned())
         );
         script.answer(Answer::Key(2));
         pass(SECOND * 2).await;
         assert_eq!(script.fetches(), 2, "{answer:?}");
         // A successful fetch replaces the set: the key that is gone is dead.
-        assert_eq!(names(cache.current()), r#"["2"]"#);
+        assert_eq!(cache.known(), r#"["2"]"#);
     }
 }
 
@@ -203,7 +270,7 @@ async fn known_keys_are_not_delayed_by_a_server_that_never_answers() {
     let begun = Paused.monotonic();
     pass(HOUR - SECOND).await;
     assert!(script.fetches() > 1);
-    assert_eq!(names(cache.current()), r#"["0"]"#);
+    assert_eq!(cache.known(), r#"["0"]"#);
     assert_eq!(
         Paused.monotonic() - begun,
         HOUR - SECOND,
@@ -218,15 +285,15 @@ async fn known_keys_stay_in_use_for_max_stale_and_no_longer() {
     cache.ready().await.unwrap();
     script.answer(Answer::Fails);
     pass(HOUR * 24).await;
-    assert_eq!(names(cache.current()), r#"["0"]"#);
+    assert_eq!(cache.known(), r#"["0"]"#);
     pass(SECOND).await;
-    assert_eq!(names(cache.current()), "none");
+    assert_eq!(cache.known(), "none");
     let error = cache.others(None).await.unwrap_err();
     assert_eq!(error.to_string(), "the keys cannot be fetched: it is down");
     script.answer(Answer::Key(1));
     pass(COOL_DOWN).await;
     cache.ready().await.unwrap();
-    assert_eq!(names(cache.current()), r#"["1"]"#);
+    assert_eq!(cache.known(), r#"["1"]"#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,7 +307,7 @@ async fn less_than_an_hour_of_max_stale_is_kept_too() {
     assert_eq!(script.fetches(), 2);
     script.answer(Answer::Never);
     pass(SECOND * 101).await;
-    assert_eq!(names(cache.current()), "none");
+    assert_eq!(cache.known(), "none");
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,7 +315,7 @@ async fn an_unknown_key_waits_for_one_refresh_outside_the_cool_down() {
     let script = Script::new(Answer::Key(0));
     let cache = script.cache();
     cache.ready().await.unwrap();
-    let seen = cache.current().unwrap();
+    let seen = cache.seen();
     script.answer(Answer::Key(1));
     // Within the cool-down: refused at once.
     pass(COOL_DOWN - SECOND).await;
@@ -261,7 +328,7 @@ async fn an_unknown_key_waits_for_one_refresh_outside_the_cool_down() {
     // Whoever looked at the older set gets the newer one without a fetch.
     assert_eq!(names(cache.others(Some(&seen)).await.unwrap()), r#"["1"]"#);
     // A refresh that brings nothing new: nothing to try.
-    let seen = cache.current().unwrap();
+    let seen = cache.seen();
     pass(COOL_DOWN).await;
     assert_eq!(names(cache.others(Some(&seen)).await.unwrap()), "none");
     assert_eq!(script.fetches(), 3);
@@ -272,7 +339,7 @@ async fn a_thousand_unknown_keys_cost_at_most_two_fetches() {
     let script = Script::new(Answer::Key(0));
     let cache = script.cache();
     cache.ready().await.unwrap();
-    let seen = cache.current().unwrap();
+    let seen = cache.seen();
     pass(COOL_DOWN).await;
     for _ in 0..1000 {
         assert!(cache.others(Some(&seen)).await.unwrap().is_none());
@@ -286,7 +353,7 @@ async fn an_unknown_key_waits_five_seconds_at_most() {
     let script = Script::new(Answer::Key(0));
     let cache = script.cache();
     cache.ready().await.unwrap();
-    let seen = cache.current().unwrap();
+    let seen = cache.seen();
     pass(COOL_DOWN).await;
     script.answer(Answer::Never);
     let begun = Paused.monotonic();
@@ -294,7 +361,7 @@ async fn an_unknown_key_waits_five_seconds_at_most() {
     assert!(error.to_string().contains("in time"), "{error}");
     assert_eq!((Paused.monotonic() - begun).as_secs(), 5);
     // Meanwhile, and after, known keys go on.
-    assert_eq!(names(cache.current()), r#"["0"]"#);
+    assert_eq!(cache.known(), r#"["0"]"#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -317,7 +384,7 @@ async fn a_failed_fetch_cools_down_from_one_second_to_thirty() {
     // A success forgets the failures.
     script.answer(Answer::Fails);
     cache.refresh().await.unwrap_err();
-    let seen = cache.current().unwrap();
+    let seen = cache.seen();
     assert!(
         cache.others(Some(&seen)).await.is_err(),
         "503: the key may be a new one"
@@ -331,10 +398,13 @@ async fn a_failed_fetch_cools_down_from_one_second_to_thirty() {
 #[tokio::test(start_paused = true)]
 async fn a_set_that_cannot_be_used_counts_as_a_failure() {
     for (text, why) in [
-        ("", "no JSON object"),
-        ("<html>", "no JSON object"),
-        (r#"{"keys":[]}"#, "no key that can be used"),
-        (r#"{"keys":[{"kty":"EC"}]}"#, "no key that can be used"),
+        ("", "it is empty"),
+        ("<html>", "it is an HTML page"),
+        (r#"{"keys":[]}"#, "its list of keys is empty"),
+        (
+            r#"{"keys":[{"kty":"EC"}]}"#,
+            "no key of it can be used: without a kid: its `kty` is \"EC\"",
+        ),
     ] {
         let script = Script::new(Answer::Key(0));
         let cache = script.cache();
@@ -342,7 +412,7 @@ async fn a_set_that_cannot_be_used_counts_as_a_failure() {
         script.answer(Answer::Text(text));
         let error = cache.refresh().await.unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
-        assert_eq!(names(cache.current()), r#"["0"]"#, "{text:?}");
+        assert_eq!(cache.known(), r#"["0"]"#, "{text:?}");
     }
 }
 
@@ -365,20 +435,349 @@ async fn a_forced_refresh_heeds_no_cool_down_and_no_fetch_that_began_before() {
     waiting.await.unwrap().unwrap();
     forced.await.unwrap().unwrap();
     assert_eq!(script.fetches(), 2);
-    assert_eq!(names(cache.current()), r#"["1"]"#);
+    assert_eq!(cache.known(), r#"["1"]"#);
     cache.refresh().await.unwrap();
     assert_eq!(script.fetches(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_panics_fails_the_fetch() {
-    let script = Script::new(Answer::Panics);
+    for (place, why) in [
+        (Where::Asked, Some("the key source panicked")),
+        (Where::Polled, Some("the key source panicked")),
+        (Where::Dropped, None),
+        (Where::GivenUp, Some("the keys were not there in time")),
+    ] {
+        let script = Script::new(Answer::Panics(place));
+        let cache = script.cache();
+        let fetched = cache.ready().await.map_err(|error| error.to_string());
+        let shown = fetched.as_ref().err().map(String::as_str);
+        assert_eq!(
+            shown.map(|error| error.split(':').next().unwrap()),
+            why,
+            "{place:?}"
+        );
+        settle().await;
+        assert!(!cache.inner.lock().fetching());
+        script.answer(Answer::Key(1));
+        pass(SECOND).await;
+        cache.refresh().await.unwrap();
+        assert_eq!(cache.known(), r#"["1"]"#, "{place:?}");
+    }
+}
+
+/// As by a task that shuts down while a panic unwinds: a second one would abort the process.
+#[test]
+fn a_source_that_panics_when_its_runtime_ends() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let script = Script::new(Answer::Panics(Where::GivenUp));
     let cache = script.cache();
-    let error = cache.ready().await.unwrap_err();
-    assert!(error.to_string().contains("cut short"), "{error}");
-    script.answer(Answer::Key(0));
-    pass(SECOND).await;
+    runtime.block_on(async {
+        tokio::select! {
+            _ = cache.ready() => panic!("it never answers"),
+            () = settle() => {}
+        }
+    });
+    drop(runtime);
+    assert!(!cache.inner.lock().fetching());
+}
+
+/// The time of the runtime, and a wall clock that can be set.
+#[derive(Debug)]
+struct Steppable {
+    start: Instant,
+    wall: Mutex<SystemTime>,
+    broken: AtomicBool,
+}
+
+impl Steppable {
+    fn cache(script: &Script) -> (Arc<Self>, KeyCache) {
+        let clock = Arc::new(Self {
+            start: Paused.monotonic(),
+            wall: Mutex::new(SystemTime::UNIX_EPOCH + HOUR * 24 * 365 * 50),
+            broken: AtomicBool::new(false),
+        });
+        let shared = Arc::clone(&clock) as Arc<dyn Clock>;
+        let cache = KeyCache::new(Arc::new(script.clone()), shared, HOUR * 24, false);
+        (clock, cache)
+    }
+
+    /// As a process finds it that was suspended: monotonic time stood still meanwhile. Or as an
+    /// administrator sets it.
+    fn step(&self, time: Duration) {
+        *self.wall.lock().unwrap() += time;
+    }
+
+    fn step_back(&self, time: Duration) {
+        *self.wall.lock().unwrap() -= time;
+    }
+
+    fn breaks(&self) {
+        self.broken.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Steppable {
+    fn now(&self) -> SystemTime {
+        assert!(!self.broken.load(Ordering::SeqCst), "a clock may be broken");
+        *self.wall.lock().unwrap() + (Paused.monotonic() - self.start)
+    }
+
+    fn monotonic(&self) -> Instant {
+        Paused.monotonic()
+    }
+}
+
+/// Lambda freezes a process for hours; the key was withdrawn meanwhile.
+#[tokio::test(start_paused = true)]
+async fn after_a_suspension_keys_are_confirmed_first() {
+    let script = Script::new(Answer::Key(0));
+    let (clock, cache) = Steppable::cache(&script);
     cache.ready().await.unwrap();
+    script.answer(Answer::Key(1));
+    // Within the cool-down of the fetch, by monotonic time.
+    pass(SECOND).await;
+    clock.step(HOUR * 10);
+    let (keys, waited) = cache.verified_with().await;
+    assert_eq!((&*keys, waited), (r#"["1"]"#, Duration::ZERO));
+    assert_eq!(script.fetches(), 2);
+    assert_eq!(cache.known(), r#"["1"]"#, "nothing more is waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_past_their_age_wait_two_seconds_for_a_fetch_once_a_cool_down() {
+    let script = Script::new(Answer::Key(0));
+    let (clock, cache) = Steppable::cache(&script);
+    cache.ready().await.unwrap();
+    let old = r#"["0"]"#.to_owned();
+    script.answer(Answer::Never);
+    clock.step(HOUR + SECOND);
+    assert_eq!(cache.verified_with().await, (old.clone(), SECOND * 2));
+    // The fetch goes on for three seconds, and then it cools down.
+    assert_eq!(cache.known(), old);
+    pass(SECOND * 3).await;
+    script.answer(Answer::Gated(1));
+    assert_eq!(cache.known(), old);
+    pass(SECOND - Duration::from_millis(1)).await;
+    assert_eq!(cache.known(), old);
+    assert_eq!(script.fetches(), 2);
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(cache.known(), "wait");
+    settle().await;
+    assert_eq!(script.fetches(), 3);
+    // Who comes later waits no longer than who came first.
+    let (waits, came_first) = (cache.verified_with(), Paused.monotonic());
+    let second = async {
+        tokio::time::sleep(SECOND).await;
+        cache.verified_with().await
+    };
+    let (first, second) = tokio::join!(waits, second);
+    assert_eq!(
+        (first, second),
+        ((old.clone(), SECOND * 2), (old.clone(), SECOND))
+    );
+    assert_eq!(Paused.monotonic() - came_first, SECOND * 2);
+    assert_eq!(cache.known(), old);
+    script.gate.add_permits(1);
+    settle().await;
+    assert_eq!(cache.known(), r#"["1"]"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_past_their_age_count_as_soon_as_a_fetch_has_failed() {
+    let script = Script::new(Answer::Key(0));
+    let (clock, cache) = Steppable::cache(&script);
+    cache.ready().await.unwrap();
+    script.answer(Answer::Fails);
+    clock.step(HOUR + SECOND);
+    let old = (r#"["0"]"#.to_owned(), Duration::ZERO);
+    for (cool_down, fetches) in [(1, 2), (2, 3), (4, 4), (8, 5), (16, 6), (30, 7), (30, 8)] {
+        assert_eq!(cache.known(), "wait", "within {cool_down} s");
+        assert_eq!(cache.verified_with().await, old);
+        assert_eq!(cache.known(), old.0);
+        assert_eq!(script.fetches(), fetches);
+        pass(SECOND * cool_down).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_is_under_way_is_what_keys_past_their_age_wait_for() {
+    let script = Script::new(Answer::Key(0));
+    let cache = script.cache();
+    cache.ready().await.unwrap();
+    script.answer(Answer::Fails);
+    // The last one fails 20 s before the keys are too old; the next is due 10 s after.
+    pass(HOUR - SECOND * 3).await;
+    let failed = script.fetches();
+    script.answer(Answer::Gated(1));
+    while script.fetches() == failed {
+        assert_eq!(cache.known(), r#"["0"]"#);
+        pass(SECOND).await;
+        settle().await;
+    }
+    pass(SECOND * 3).await;
+    assert_eq!(cache.known(), "wait");
+    let confirmed = cache.verified_with();
+    script.gate.add_permits(1);
+    assert_eq!(confirmed.await, (r#"["1"]"#.to_owned(), Duration::ZERO));
+    assert_eq!(script.fetches(), failed + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_their_age_nothing_is_waited_for() {
+    let script = Script::new(Answer::MaxAge(0, "max-age=600"));
+    let (clock, cache) = Steppable::cache(&script);
+    cache.ready().await.unwrap();
+    script.answer(Answer::Never);
+    clock.step(SECOND * 479);
+    assert_eq!(cache.known(), r#"["0"]"#);
+    settle().await;
+    assert_eq!(script.fetches(), 1);
+    clock.step(SECOND);
+    assert_eq!(cache.known(), r#"["0"]"#);
+    settle().await;
+    assert_eq!(script.fetches(), 2, "in the background");
+    clock.step(SECOND * 9);
+    // That fetch was suspended too, and is given up after ten seconds.
+    assert_eq!(cache.known(), r#"["0"]"#);
+    clock.step(SECOND);
+    assert_eq!(cache.known(), r#"["0"]"#);
+    settle().await;
+    assert_eq!(script.fetches(), 3);
+    clock.step(SECOND * 110);
+    assert_eq!(cache.known(), r#"["0"]"#, "as old as it may be");
+    clock.step(SECOND);
+    assert_eq!(cache.known(), "wait");
+}
+
+/// Its answer was read from a socket that had held it for hours.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_was_suspended_confirms_nothing() {
+    let script = Script::new(Answer::Gated(0));
+    let (clock, cache) = Steppable::cache(&script);
+    let cache = Arc::new(cache);
+    let ready = tokio::spawn({
+        let cache = Arc::clone(&cache);
+        async move { cache.ready().await }
+    });
+    settle().await;
+    clock.step(HOUR * 10);
+    script.answer(Answer::Key(1));
+    script.gate.add_permits(1);
+    ready.await.unwrap().unwrap();
+    assert_eq!(cache.verified_with().await.0, r#"["1"]"#);
+    assert_eq!(script.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_is_set() {
+    let script = Script::new(Answer::Key(0));
+    let (clock, cache) = Steppable::cache(&script);
+    cache.ready().await.unwrap();
+    // Back: keys are as old as before, and are refreshed as before.
+    clock.step_back(HOUR * 24 * 365);
+    script.answer(Answer::Key(1));
+    pass(HOUR / 5 * 4).await;
+    assert_eq!(cache.known(), r#"["1"]"#);
+    script.answer(Answer::Fails);
+    pass(HOUR + SECOND).await;
+    clock.step_back(HOUR * 24 * 365);
+    assert_eq!(cache.known(), r#"["1"]"#);
+    pass(HOUR * 23).await;
+    assert_eq!(
+        cache.known(),
+        "none",
+        "a day after, whatever the wall clock says"
+    );
+    // Forward: they count as too old, until a fetch has succeeded.
+    script.answer(Answer::Key(0));
+    pass(COOL_DOWN).await;
+    cache.ready().await.unwrap();
+    clock.step(HOUR * 24 * 365);
+    script.answer(Answer::Fails);
+    assert_eq!(cache.known(), "none");
+    cache.others(None).await.unwrap_err();
+    script.answer(Answer::Key(2));
+    pass(SECOND).await;
+    assert_eq!(names(cache.others(None).await.unwrap()), r#"["2"]"#);
+    assert_eq!(cache.known(), r#"["2"]"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_keys_past_their_age_is_bounded_too() {
+    let script = Script::new(Answer::Key(0));
+    let (clock, cache) = Steppable::cache(&script);
+    let cache = Arc::new(cache);
+    cache.ready().await.unwrap();
+    script.answer(Answer::Gated(1));
+    clock.step(HOUR * 2);
+    // Not by who never waits, such as a delivery under a shared secret.
+    let unpolled: Vec<_> = (0..MAX_WAITING).map(|_| cache.current()).collect();
+    assert!(unpolled.iter().all(|one| matches!(one, Current::Aged(_))));
+    assert_eq!(cache.inner.lock().waiting(), 0);
+    let mut tasks = JoinSet::new();
+    for _ in 0..MAX_WAITING {
+        let cache = Arc::clone(&cache);
+        tasks.spawn(async move { cache.verified_with().await.0 });
+    }
+    settle().await;
+    let Current::Aged(aged) = cache.current() else {
+        panic!("it is under way")
+    };
+    let refused = aged.confirmed().await.unwrap_err();
+    assert!(refused.to_string().contains("256"), "{refused}");
+    script.gate.add_permits(1);
+    assert_eq!(tasks.join_all().await, vec![r#"["1"]"#; MAX_WAITING]);
+    assert_eq!((script.fetches(), cache.inner.lock().waiting()), (2, 0));
+}
+
+/// Nothing can be fetched, so nothing is waited for.
+#[test]
+fn keys_past_their_age_outside_of_a_runtime() {
+    let script = Script::new(Answer::Key(0));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let (clock, cache) = runtime.block_on(async {
+        let (clock, cache) = Steppable::cache(&script);
+        cache.ready().await.unwrap();
+        (clock, cache)
+    });
+    clock.step(HOUR * 2);
+    let mut keys = std::pin::pin!(async {
+        match cache.current() {
+            Current::Aged(aged) => names(aged.confirmed().await.unwrap()),
+            _ => cache.known(),
+        }
+    });
+    let waker = std::task::Waker::noop();
+    let polled = keys.as_mut().poll(&mut Context::from_waker(waker));
+    assert_eq!(polled, Poll::Ready(r#"["0"]"#.to_owned()));
+}
+
+/// The app's own fault; but a fetch ends, and nothing is called while the process unwinds.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_panics_does_not_keep_a_fetch_from_ending() {
+    let script = Script::new(Answer::Gated(0));
+    let (clock, cache) = Steppable::cache(&script);
+    let cache = Arc::new(cache);
+    let ready = tokio::spawn({
+        let cache = Arc::clone(&cache);
+        async move { cache.ready().await }
+    });
+    settle().await;
+    clock.breaks();
+    script.gate.add_permits(1);
+    assert!(ready.await.unwrap_err().is_panic());
+    let state = cache.inner.lock();
+    assert_eq!((state.fetching(), state.waiting()), (false, 0));
+    assert_eq!(format!("{:?}", state.last().unwrap()), r#"["0"]"#);
 }
 
 #[test]
@@ -401,21 +800,21 @@ fn a_runtime_that_ends_does_not_take_the_cache_with_it() {
     });
     drop(first);
     assert!(
-        cache.inner.lock().fetching.is_none(),
+        !cache.inner.lock().fetching(),
         "the fetch ended with its runtime"
     );
     script.answer(Answer::Key(0));
     runtime().block_on(async {
         advance(COOL_DOWN).await;
         cache.refresh().await.unwrap();
-        assert_eq!(names(cache.current()), r#"["0"]"#);
+        assert_eq!(cache.known(), r#"["0"]"#);
     });
     assert!(
-        !cache.inner.lock().kept_fresh,
+        !cache.inner.lock().kept_fresh(),
         "and so did the task that keeps them fresh"
     );
     // Outside of any runtime: what is known is known, nothing hangs, nothing panics.
-    assert_eq!(names(cache.current()), r#"["0"]"#);
+    assert_eq!(cache.known(), r#"["0"]"#);
 }
 
 /// A runtime that is kept but not driven any more, with a fetch in it.
@@ -458,11 +857,11 @@ fn a_fetch_that_nobody_drives_is_given_up() {
     *clock.0.lock().unwrap() = Some(PATIENCE * 2);
     runtime().block_on(async {
         cache.ready().await.unwrap();
-        assert_eq!(names(cache.current()), r#"["0"]"#);
+        assert_eq!(cache.known(), r#"["0"]"#);
     });
     // The old one ends at last, and overwrites nothing.
     drop(forgotten);
-    assert_eq!(names(cache.current()), r#"["0"]"#);
+    assert_eq!(cache.known(), r#"["0"]"#);
     assert_eq!(script.fetches(), 2);
 }
 
@@ -471,11 +870,8 @@ fn outside_of_a_runtime_there_is_an_error() {
     let cache = Script::new(Answer::Key(0)).cache();
     let mut ready = std::pin::pin!(cache.ready());
     let waker = std::task::Waker::noop();
-    match ready
-        .as_mut()
-        .poll(&mut std::task::Context::from_waker(waker))
-    {
-        std::task::Poll::Ready(Err(error)) => {
+    match ready.as_mut().poll(&mut Context::from_waker(waker)) {
+        Poll::Ready(Err(error)) => {
             assert!(error.to_string().contains("no tokio runtime"), "{error}");
         }
         other => panic!("{other:?}"),
@@ -503,7 +899,7 @@ async fn keys_that_are_too_old_are_no_reason_to_blame_the_sender() {
     let script = Script::new(Answer::Key(0));
     let cache = script.cache_for(SECOND * 10);
     cache.ready().await.unwrap();
-    let seen = cache.current();
+    let seen = Some(cache.seen());
     script.answer(Answer::Never);
     advance(SECOND * 11).await;
     assert!(cache.others(seen.as_ref()).await.is_err());

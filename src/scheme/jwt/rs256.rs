@@ -14,26 +14,40 @@ pub(crate) struct PublicKey {
 }
 
 impl PublicKey {
-    /// From modulus and exponent, big-endian and without zeros in front, as RFC 7518, 6.3.1 has
-    /// them. `None` for what should not be trusted or cannot be used.
-    pub(crate) fn new(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
-        let zeros = usize::try_from(modulus.first()?.leading_zeros()).ok()?;
-        let bits = (modulus.len() * 8).checked_sub(zeros)?;
+    /// From modulus and exponent, big-endian. Zeros in front, which RFC 7518, 6.3.1 forbids and
+    /// others write, change nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why it should not be trusted or cannot be used.
+    pub(crate) fn new(modulus: &[u8], exponent: &[u8]) -> Result<Self, &'static str> {
+        let (modulus, exponent) = (without_zeros(modulus), without_zeros(exponent));
+        let zeros = modulus.first().map_or(0, |first| first.leading_zeros());
+        let bits = modulus.len() * 8 - zeros as usize;
+        if bits < *BITS.start() {
+            return Err("it has fewer than 2048 bits");
+        }
+        if bits > *BITS.end() {
+            return Err("it has more than 8192 bits");
+        }
         let odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
         // With an exponent of 1 everything is its own signature; with a long one, which nobody
         // has, a check takes long.
-        let exponent_fits = odd(exponent) && exponent != [1] && exponent.len() <= 4;
-        if !BITS.contains(&bits) || !odd(modulus) || !exponent_fits {
-            return None;
+        if !odd(exponent) || exponent == [1] || exponent.len() > 4 {
+            return Err("its `e` is none that is in use");
         }
         let components = RsaPublicKeyComponents {
             n: modulus,
             e: exponent,
         };
-        Some(Self {
-            parsed: components
-                .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-                .ok()?,
+        // An even modulus among others.
+        let parsed = components
+            .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+            .ok()
+            .filter(|_| odd(modulus))
+            .ok_or("its `n` is no modulus")?;
+        Ok(Self {
+            parsed,
             modulus: modulus.into(),
         })
     }
@@ -45,6 +59,11 @@ impl PublicKey {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.modulus == other.modulus
     }
+}
+
+fn without_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.split_at(zeros).1
 }
 
 #[cfg(test)]
@@ -66,21 +85,8 @@ mod tests {
             TestName::Rsa8192Sha256,
         ] {
             for group in TestSet::load(name).unwrap().test_groups {
-                let modulus: Vec<u8> = group
-                    .key
-                    .n
-                    .iter()
-                    .copied()
-                    .skip_while(|byte| *byte == 0)
-                    .collect();
-                let exponent: Vec<u8> = group
-                    .key
-                    .e
-                    .iter()
-                    .copied()
-                    .skip_while(|byte| *byte == 0)
-                    .collect();
-                let key = PublicKey::new(&modulus, &exponent).unwrap();
+                let (modulus, exponent) = (&group.key.n, &group.key.e);
+                let key = PublicKey::new(modulus, exponent).unwrap();
                 for test in group.tests {
                     let accepted = key.signed(&test.sig, &test.msg);
                     let expected = test.result == TestResult::Valid;
@@ -132,12 +138,22 @@ mod tests {
             ("2047 bits", modulus(256, 0x7f, 1), vec![1, 0, 1], false),
             ("1024 bits", modulus(128, 0xff, 1), vec![1, 0, 1], false),
             ("8193 bits", modulus(1025, 1, 1), vec![1, 0, 1], false),
-            ("a zero in front", modulus(257, 0, 1), vec![1, 0, 1], false),
             ("even", modulus(256, 0x80, 2), vec![1, 0, 1], false),
             ("an even exponent", modulus(256, 0x80, 1), vec![2], false),
             ("an exponent of 1", modulus(256, 0x80, 1), vec![1], false),
-            ("a zero before it", modulus(256, 0x80, 1), vec![0, 3], false),
             ("no exponent", modulus(256, 0x80, 1), vec![], false),
+            (
+                "an exponent of 4 bytes",
+                modulus(256, 0x80, 1),
+                vec![1, 0, 0, 1],
+                true,
+            ),
+            (
+                "an exponent of 5 bytes",
+                modulus(256, 0x80, 1),
+                vec![1, 0, 0, 0, 1],
+                false,
+            ),
             (
                 "a huge exponent",
                 modulus(256, 0x80, 1),
@@ -146,8 +162,23 @@ mod tests {
             ),
             ("nothing", vec![], vec![1, 0, 1], false),
         ] {
-            let key = PublicKey::new(&modulus, &exponent);
-            assert_eq!(key.is_some(), taken, "{what}");
+            let zero = |number: &[u8]| [&[0, 0], number].concat();
+            for (what, modulus, exponent) in [
+                (what.to_owned(), modulus.clone(), exponent.clone()),
+                // Zeros in front change nothing, neither the bits that count nor what is refused.
+                (
+                    format!("{what}, zeros first"),
+                    zero(&modulus),
+                    zero(&exponent),
+                ),
+            ] {
+                let key = PublicKey::new(&modulus, &exponent);
+                assert_eq!(key.is_ok(), taken, "{what}");
+            }
         }
+        let plain = modulus(256, 0x80, 1);
+        let padded = [&[0][..], &plain].concat();
+        let key = |modulus: &[u8]| PublicKey::new(modulus, &[3]).unwrap();
+        assert!(key(&plain).is_same(&key(&padded)));
     }
 }
