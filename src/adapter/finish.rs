@@ -11,6 +11,10 @@ use super::intake::Held;
 use crate::error::VerifyError;
 use crate::event::GeminiEvent;
 use crate::eventual::Eventual;
+#[cfg(feature = "jwks")]
+use crate::jwks::Current;
+#[cfg(feature = "jwks")]
+use crate::receiver::Keys;
 use crate::receiver::{Delivery, WebhookReceiver, within};
 use crate::scheme::{Failure, KeySet};
 use crate::trace;
@@ -132,24 +136,47 @@ impl Arrived {
     /// Step 6, at once where the keys are known.
     pub(super) fn finish(self) -> Finish {
         #[cfg(feature = "jwks")]
-        let keys = self.held.receiver.shared.keys.current();
+        let current = self.held.receiver.shared.keys.current();
+        #[cfg(feature = "jwks")]
+        let verified = self.verify(current.known());
         #[cfg(not(feature = "jwks"))]
-        let keys = None;
-        match self.verify(keys.as_ref()) {
+        let verified = self.verify(None);
+        match verified {
             Ok(verified) => self.accept(verified),
             Err(Failure::Refused(error)) => ready(Err(self.refuse(error))),
             #[cfg(feature = "jwks")]
             Err(Failure::UnknownKey(error)) => waiting(async move {
-                let others = self.held.receiver.shared.keys.others(keys.as_ref(), error);
-                let verified = others
-                    .await
-                    .and_then(|others| self.verify(Some(&others)).map_err(Failure::into_error));
-                match verified {
+                match self.verify_later(current, error).await {
                     Ok(verified) => self.accept(verified).await,
                     Err(error) => Err(self.refuse(error)),
                 }
             }),
         }
+    }
+
+    /// Under keys that have to be waited for: those that are past their age once they are
+    /// confirmed, then those that were not known.
+    #[cfg(feature = "jwks")]
+    async fn verify_later(
+        &self,
+        current: Current,
+        mut error: VerifyError,
+    ) -> Result<(Delivery, Bytes), VerifyError> {
+        let seen = match current {
+            Current::Known(keys) => Some(keys),
+            Current::Unknown => None,
+            Current::Aged(aged) => {
+                let keys = Keys::confirmed(aged).await?;
+                match self.verify(keys.as_ref()) {
+                    Err(Failure::UnknownKey(unknown)) => error = unknown,
+                    judged => return judged.map_err(Failure::into_error),
+                }
+                keys
+            }
+        };
+        let keys = &self.held.receiver.shared.keys;
+        let others = keys.others(seen.as_ref(), error).await?;
+        self.verify(Some(&others)).map_err(Failure::into_error)
     }
 
     /// Who signed it, and the bytes of the event that were signed.

@@ -27,7 +27,7 @@ pub use delivery::Delivery;
 use acceptance::Acceptance;
 pub(crate) use claims::{Claims, within};
 #[cfg(feature = "jwks")]
-use keys::Keys;
+pub(crate) use keys::Keys;
 
 /// Receives deliveries: which keys it trusts and what it allows. Cheap to clone; clones share
 /// the limits.
