@@ -13,9 +13,9 @@ use crate::replay::{MemoryGuard, ReplayGuard};
 use crate::trace;
 use crate::verifier::Verifier;
 
-/// For a public key and for the app's own check, and to round up: at most this long lies between the
+/// For keys past their age, for a new one, for the checks of the app, and to round up: at most this long lies between the
 /// body and the claim.
-const MAX_WAIT: Duration = Duration::from_secs(5 + 2 + 1);
+const MAX_WAIT: Duration = Duration::from_secs(2 + 5 + 2 + 1);
 
 impl WebhookReceiverBuilder {
     /// Finishes.
