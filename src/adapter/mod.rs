@@ -111,15 +111,13 @@ impl WebhookReceiver {
         headers: &DeliveryHeaders<'_>,
         content_length: Option<u64>,
     ) -> Result<Intake, VerifyError> {
+        let refuse = |error| self.refuse(error, headers.plain_id());
         let tokens = &self.shared.endpoint_tokens;
-        if !tokens.is_empty() && !tokens.accept(target) {
-            return Err(self.refuse(VerifyErrorKind::WrongEndpoint.into(), headers.plain_id()));
+        if !tokens.is_empty() {
+            tokens.accept(target).map_err(refuse)?;
         }
-        let checked = self
-            .shared
-            .verifier
-            .check(headers, self.shared.clock.now())
-            .map_err(|error| self.refuse(error, headers.plain_id()))?;
+        let now = self.shared.clock.now();
+        let checked = self.shared.verifier.check(headers, now).map_err(refuse)?;
         Intake::new(self, checked, content_length)
     }
 
