@@ -368,3 +368,33 @@ fn debug_shows_no_payload_of_a_token() {
     }
     says(&format!("{verified:?}"), &["key-1"], &[]);
 }
+
+#[cfg(feature = "jwt")]
+#[test]
+fn what_is_wrong_with_a_token_names_its_key_in_one_line() {
+    let [signer, stranger] =
+        ["key\n1", "key\n1"].map(|kid| testing::Rs256Signer::generate(kid).unwrap());
+    let keys = KeySet::from_json(testing::key_set([signer.jwk()]).as_bytes()).unwrap();
+    let unknown = testing::Rs256Signer::generate(&"\u{1b}".repeat(100)).unwrap();
+    let verifier = Verifier::for_keys(keys).accept_jwt("my-app");
+    let claims = testing::claims(testing::SAMPLE_EVENTS[0], "my-app", SENT).unwrap();
+    for (signer, kind, part) in [
+        (
+            stranger,
+            VerifyErrorKind::SignatureMismatch,
+            r#"names the public key "key\n1", which did not sign it"#,
+        ),
+        (
+            unknown,
+            VerifyErrorKind::UnknownKey,
+            r#"not among the public keys: "\u{1b}\u{1b}"#,
+        ),
+    ] {
+        let [.., (_, token)] = signer.sign("msg_1", SENT, &claims);
+        let error = verify(&verifier, &token, b"", at(SENT)).unwrap_err();
+        assert_eq!(error.kind(), kind);
+        let shown = error.to_string();
+        says(&shown, &[part], &["\n", "\u{1b}"]);
+        assert!(shown.len() < 300, "{shown}");
+    }
+}
