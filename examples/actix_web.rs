@@ -7,10 +7,13 @@
 //! | | |
 //! |---|---|
 //! | `LISTEN_ADDR` | `127.0.0.1:8000` if unset |
-//! | `WEBHOOK_SIGNING_SECRET` | one or several, separated by white space, for `POST /gemini-callback` |
-//! | `WEBHOOK_ENDPOINT_TOKEN` | what `POST /gemini-webhook-dynamic?token=…` must carry |
+//! | `WEBHOOK_SIGNING_SECRET` | one or several, separated by white space, for `POST /gemini-callback`; if unset, that answers 404 |
+//! | `WEBHOOK_ENDPOINT_TOKEN` | what `POST /gemini-webhook-dynamic?token=…` must carry; if unset, that answers 404 |
+//! | `ALLOW_ANY_GOOGLE_PROJECT` | `1`: without a token, deliveries of all Google projects are taken there |
 //! | `GEMINI_WEBHOOK_AUDIENCE` | takes tokens (JWT) for this audience on that route, too |
 //! | `GEMINI_JWKS_URL` | where public keys are; Google's if unset |
+//!
+//! White space around a value is dropped, and an empty variable is an unset one.
 //!
 //! Each event that is handled is one JSON line on stdout; the log goes to stderr (`RUST_LOG`).
 
@@ -18,14 +21,26 @@ use std::env;
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
+use gemini_webhooks::jwks::HttpKeySource;
 use gemini_webhooks::{Delivery, EndpointToken, GeminiEvent, VerifyWebhook, WebhookReceiver};
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
+
+/// How long a connection may take to send the head of its first request. At the end a head that is not
+/// whole is waited for as long.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may be without a request. Longer than the proxy in front keeps it, or one is
+/// closed just as the proxy sends a delivery over it: nginx keeps connections for 60 s, as AWS does, and
+/// Google Cloud for 600.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long what is in flight may take after the signal to stop. A body may take 10 s by default.
+const GRACE_SECONDS: u64 = 15;
 
 #[actix_web::main]
 async fn main() -> ExitCode {
@@ -45,29 +60,34 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     // Built once, out here, and cloned for each worker: so they share one guard and one set of keys.
-    let (fixed, dynamic) = (static_receiver()?, dynamic_receiver()?);
-    let route = |path: &str, receiver: &WebhookReceiver| {
-        web::resource(path)
-            .wrap(VerifyWebhook::new(receiver.clone()))
-            .route(web::route().to(on_event))
-    };
+    let receivers = [
+        ("/gemini-callback", static_receiver()?),
+        ("/gemini-webhook-dynamic", dynamic_receiver()?),
+    ];
     let server = HttpServer::new(move || {
-        let mut app = App::new().service(route("/gemini-webhook-dynamic", &dynamic));
-        if let Some(receiver) = &fixed {
-            app = app.service(route("/gemini-callback", receiver));
+        let mut app = App::new();
+        for (path, receiver) in &receivers {
+            if let Some(receiver) = receiver {
+                let resource = web::resource(*path)
+                    .wrap(VerifyWebhook::new(receiver.clone()))
+                    .route(web::route().to(on_event));
+                app = app.service(resource);
+            }
         }
         app
     });
-    let address = env::var("LISTEN_ADDR").unwrap_or_else(|_| "127.0.0.1:8000".to_owned());
+    let address = variable("LISTEN_ADDR")?.unwrap_or_else(|| "127.0.0.1:8000".to_owned());
     let server = server
         .bind(&address)
-        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        .map_err(|error| format!("LISTEN_ADDR: cannot listen on {address}: {error}"))?;
     for address in server.addrs() {
         info!("listening on http://{address}");
     }
     // Of itself actix-web stops by force at Ctrl-C: handlers would be dropped, and run again.
     server
-        .shutdown_timeout(30)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(GRACE_SECONDS)
         .shutdown_signal(stop_signal()?)
         .run()
         .await?;
@@ -78,11 +98,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
 /// For webhooks that are registered once, with a shared secret. Without one nothing could be
 /// verified, so there is no route then.
 fn static_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
-    let secrets = env::var("WEBHOOK_SIGNING_SECRET").unwrap_or_default();
-    if secrets.trim().is_empty() {
+    let Some(secrets) = variable("WEBHOOK_SIGNING_SECRET")? else {
         warn!("WEBHOOK_SIGNING_SECRET is not set: /gemini-callback answers 404");
         return Ok(None);
-    }
+    };
     let mut builder = WebhookReceiver::builder();
     for secret in secrets.split_whitespace() {
         builder = builder.signing_secret(secret);
@@ -93,26 +112,47 @@ fn static_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
     Ok(Some(receiver))
 }
 
-/// For webhooks that are named in a job's request, under Google's keys.
-fn dynamic_receiver() -> Result<WebhookReceiver, Box<dyn Error>> {
-    let mut builder = match env::var("GEMINI_JWKS_URL") {
-        Ok(url) => WebhookReceiver::builder().jwks_url(url),
-        Err(_) => WebhookReceiver::builder().google_keys(),
-    };
-    builder = if env::var_os("WEBHOOK_ENDPOINT_TOKEN").is_some() {
-        let token = EndpointToken::from_env("WEBHOOK_ENDPOINT_TOKEN")
+/// For webhooks that are named in a job's request, under Google's keys. Those are the same for all
+/// of Google's customers, so there is no route without something that tells yours apart.
+fn dynamic_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
+    let mut builder = WebhookReceiver::builder();
+    if let Some(token) = variable("WEBHOOK_ENDPOINT_TOKEN")? {
+        let token = EndpointToken::new(token)
             .map_err(|error| format!("WEBHOOK_ENDPOINT_TOKEN: {error}"))?;
-        builder.endpoint_token(token)
+        builder = builder.endpoint_token(token);
+    } else if variable("ALLOW_ANY_GOOGLE_PROJECT")?.as_deref() == Some("1") {
+        warn!("ALLOW_ANY_GOOGLE_PROJECT: any Google project may send to /gemini-webhook-dynamic");
+        builder = builder.allow_any_google_project();
     } else {
         warn!(
-            "WEBHOOK_ENDPOINT_TOKEN is not set: any Google project may send to /gemini-webhook-dynamic"
+            "WEBHOOK_ENDPOINT_TOKEN is not set, nor is ALLOW_ANY_GOOGLE_PROJECT 1: /gemini-webhook-dynamic answers 404"
         );
-        builder.allow_any_google_project()
+        return Ok(None);
+    }
+    let keys = match variable("GEMINI_JWKS_URL")? {
+        Some(url) => {
+            HttpKeySource::new(&url).map_err(|error| format!("GEMINI_JWKS_URL: {error}"))?
+        }
+        None => HttpKeySource::google()?,
     };
-    if let Ok(audience) = env::var("GEMINI_WEBHOOK_AUDIENCE") {
+    builder = builder.key_source(keys);
+    if let Some(audience) = variable("GEMINI_WEBHOOK_AUDIENCE")? {
         builder = builder.accept_jwt(audience);
     }
-    Ok(builder.build()?)
+    Ok(Some(builder.build()?))
+}
+
+/// An environment variable without the white space around it, if there is anything else in it.
+fn variable(name: &str) -> Result<Option<String>, String> {
+    let Some(value) = env::var_os(name) else {
+        return Ok(None);
+    };
+    // Not shown: it may be a secret.
+    let value = value
+        .into_string()
+        .map_err(|_| format!("{name}: its value is not UTF-8"))?;
+    let value = value.trim();
+    Ok((!value.is_empty()).then(|| value.to_owned()))
 }
 
 /// Stands for what your app does: put the event where it will not get lost, then answer. An

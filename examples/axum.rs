@@ -7,28 +7,44 @@
 //! | | |
 //! |---|---|
 //! | `LISTEN_ADDR` | `127.0.0.1:8000` if unset |
-//! | `WEBHOOK_SIGNING_SECRET` | one or several, separated by white space, for `POST /gemini-callback` |
-//! | `WEBHOOK_ENDPOINT_TOKEN` | what `POST /gemini-webhook-dynamic?token=…` must carry |
+//! | `WEBHOOK_SIGNING_SECRET` | one or several, separated by white space, for `POST /gemini-callback`; if unset, that answers 404 |
+//! | `WEBHOOK_ENDPOINT_TOKEN` | what `POST /gemini-webhook-dynamic?token=…` must carry; if unset, that answers 404 |
+//! | `ALLOW_ANY_GOOGLE_PROJECT` | `1`: without a token, deliveries of all Google projects are taken there |
 //! | `GEMINI_WEBHOOK_AUDIENCE` | takes tokens (JWT) for this audience on that route, too |
 //! | `GEMINI_JWKS_URL` | where public keys are; Google's if unset |
+//!
+//! White space around a value is dropped, and an empty variable is an unset one.
 //!
 //! Each event that is handled is one JSON line on stdout; the log goes to stderr (`RUST_LOG`).
 
 use std::env;
 use std::error::Error;
 use std::io::{self, Write as _};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use gemini_webhooks::jwks::HttpKeySource;
 use gemini_webhooks::{Delivery, EndpointToken, GeminiEvent, VerifyLayer, WebhookReceiver};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tracing::{error, info, warn};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tower::ServiceExt as _;
+use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -49,16 +65,14 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let app = app()?;
-    let address = env::var("LISTEN_ADDR").unwrap_or_else(|_| "127.0.0.1:8000".to_owned());
+    let address = variable("LISTEN_ADDR")?.unwrap_or_else(|| "127.0.0.1:8000".to_owned());
     let listener = TcpListener::bind(&address)
         .await
-        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        .map_err(|error| format!("LISTEN_ADDR: cannot listen on {address}: {error}"))?;
     // Listened for before the first request, so that no signal falls in between.
     let stop = stop_signal()?;
     info!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app)
-        .with_graceful_shutdown(stop)
-        .await?;
+    serve(listener, app, stop).await;
     info!("stopped");
     Ok(())
 }
@@ -66,21 +80,23 @@ async fn run() -> Result<(), Box<dyn Error>> {
 fn app() -> Result<Router, Box<dyn Error>> {
     let mut app = Router::new();
     if let Some(receiver) = static_receiver()? {
-        let on_event = post(on_event).route_layer(VerifyLayer::new(receiver));
+        let on_event = post(on_event).layer(VerifyLayer::new(receiver));
         app = app.route("/gemini-callback", on_event);
     }
-    let on_event = post(on_event).route_layer(VerifyLayer::new(dynamic_receiver()?));
-    Ok(app.route("/gemini-webhook-dynamic", on_event))
+    if let Some(receiver) = dynamic_receiver()? {
+        let on_event = post(on_event).layer(VerifyLayer::new(receiver));
+        app = app.route("/gemini-webhook-dynamic", on_event);
+    }
+    Ok(app)
 }
 
 /// For webhooks that are registered once, with a shared secret. Without one nothing could be
 /// verified, so there is no route then.
 fn static_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
-    let secrets = env::var("WEBHOOK_SIGNING_SECRET").unwrap_or_default();
-    if secrets.trim().is_empty() {
+    let Some(secrets) = variable("WEBHOOK_SIGNING_SECRET")? else {
         warn!("WEBHOOK_SIGNING_SECRET is not set: /gemini-callback answers 404");
         return Ok(None);
-    }
+    };
     let mut builder = WebhookReceiver::builder();
     for secret in secrets.split_whitespace() {
         builder = builder.signing_secret(secret);
@@ -91,26 +107,47 @@ fn static_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
     Ok(Some(receiver))
 }
 
-/// For webhooks that are named in a job's request, under Google's keys.
-fn dynamic_receiver() -> Result<WebhookReceiver, Box<dyn Error>> {
-    let mut builder = match env::var("GEMINI_JWKS_URL") {
-        Ok(url) => WebhookReceiver::builder().jwks_url(url),
-        Err(_) => WebhookReceiver::builder().google_keys(),
-    };
-    builder = if env::var_os("WEBHOOK_ENDPOINT_TOKEN").is_some() {
-        let token = EndpointToken::from_env("WEBHOOK_ENDPOINT_TOKEN")
+/// For webhooks that are named in a job's request, under Google's keys. Those are the same for all
+/// of Google's customers, so there is no route without something that tells yours apart.
+fn dynamic_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
+    let mut builder = WebhookReceiver::builder();
+    if let Some(token) = variable("WEBHOOK_ENDPOINT_TOKEN")? {
+        let token = EndpointToken::new(token)
             .map_err(|error| format!("WEBHOOK_ENDPOINT_TOKEN: {error}"))?;
-        builder.endpoint_token(token)
+        builder = builder.endpoint_token(token);
+    } else if variable("ALLOW_ANY_GOOGLE_PROJECT")?.as_deref() == Some("1") {
+        warn!("ALLOW_ANY_GOOGLE_PROJECT: any Google project may send to /gemini-webhook-dynamic");
+        builder = builder.allow_any_google_project();
     } else {
         warn!(
-            "WEBHOOK_ENDPOINT_TOKEN is not set: any Google project may send to /gemini-webhook-dynamic"
+            "WEBHOOK_ENDPOINT_TOKEN is not set, nor is ALLOW_ANY_GOOGLE_PROJECT 1: /gemini-webhook-dynamic answers 404"
         );
-        builder.allow_any_google_project()
+        return Ok(None);
+    }
+    let keys = match variable("GEMINI_JWKS_URL")? {
+        Some(url) => {
+            HttpKeySource::new(&url).map_err(|error| format!("GEMINI_JWKS_URL: {error}"))?
+        }
+        None => HttpKeySource::google()?,
     };
-    if let Ok(audience) = env::var("GEMINI_WEBHOOK_AUDIENCE") {
+    builder = builder.key_source(keys);
+    if let Some(audience) = variable("GEMINI_WEBHOOK_AUDIENCE")? {
         builder = builder.accept_jwt(audience);
     }
-    Ok(builder.build()?)
+    Ok(Some(builder.build()?))
+}
+
+/// An environment variable without the white space around it, if there is anything else in it.
+fn variable(name: &str) -> Result<Option<String>, String> {
+    let Some(value) = env::var_os(name) else {
+        return Ok(None);
+    };
+    // Not shown: it may be a secret.
+    let value = value
+        .into_string()
+        .map_err(|_| format!("{name}: its value is not UTF-8"))?;
+    let value = value.trim();
+    Ok((!value.is_empty()).then(|| value.to_owned()))
 }
 
 /// Stands for what your app does: put the event where it will not get lost, then answer. An
@@ -159,6 +196,86 @@ impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         error!("cannot handle the event: {}", self.0);
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+}
+
+/// How long a connection may be without a request, or take to send the head of one. Longer than the
+/// proxy in front keeps it, or one is closed just as the proxy sends a delivery over it: nginx keeps
+/// connections for 60 s, as AWS does, and Google Cloud for 600.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How much of a head and of a body is read at once. hyper reads up to 400 KiB, for each connection.
+const READ_BUFFER: usize = 32 * 1024;
+/// How long what is in flight may take after the signal to stop. A body may take 10 s by default.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Serves until `stop`. What `axum::serve` does; but that waits for heads, and at its end for requests,
+/// as long as their senders like.
+async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
+    let (stopping, stopped) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, app.clone(), stopped.clone()));
+                }
+                Err(error) => {
+                    // Most likely there are too many files open, and others have to be closed first.
+                    warn!("cannot accept a connection: {error}");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            () = &mut stop => break,
+        }
+    }
+    drop((listener, stopping));
+    let all = async { while connections.join_next().await.is_some() {} };
+    if timeout(GRACE, all).await.is_err() {
+        warn!("cut off what was in flight for {GRACE:?} after the signal to stop");
+    }
+}
+
+/// Serves one connection: until its end, or after `stopping` until its request is answered.
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    app: Router,
+    mut stopping: watch::Receiver<()>,
+) {
+    // Each request in flight holds a clone.
+    let requests = Arc::new(());
+    let service = service_fn(|request: Request<Incoming>| {
+        let (app, request_in_flight) = (app.clone(), Arc::clone(&requests));
+        async move {
+            let answer = app.oneshot(request).await;
+            drop(request_in_flight);
+            answer
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(READ_BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        // Its sender is gone: the signal came.
+        _ = stopping.changed() => {
+            connection.as_mut().graceful_shutdown();
+            loop {
+                // A head that has begun gets this long.
+                match timeout(Duration::from_millis(500), connection.as_mut()).await {
+                    Ok(ended) => break ended,
+                    Err(_) if Arc::strong_count(&requests) > 1 => {}
+                    Err(_) => return,
+                }
+            }
+        }
+    };
+    if let Err(error) = ended {
+        debug!("a connection broke: {error}");
     }
 }
 

@@ -3,71 +3,209 @@
 //! ```text
 //! WEBHOOK_SIGNING_SECRET=whsec_… cargo run --example hyper --features tower
 //! ```
+//!
+//! It listens on `LISTEN_ADDR`, `127.0.0.1:8000` if that is unset.
 
 use std::convert::Infallible;
 use std::env;
 use std::error::Error;
+use std::io::{self, Write as _};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use gemini_webhooks::{ConfigError, GeminiEvent, VerifyLayer, WebhookReceiver};
+use gemini_webhooks::{GeminiEvent, VerifyLayer, WebhookReceiver};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tower::{Layer as _, service_fn};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tower::{Layer as _, ServiceExt as _};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let layer = layer(&env::var("WEBHOOK_SIGNING_SECRET")?)?;
-    let listener = TcpListener::bind("127.0.0.1:8000").await?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        let service = TowerToHyperService::new(layer.clone().layer(service_fn(on_event)));
-        tokio::spawn(async move {
-            let connection = http1::Builder::new()
-                // For the head of a request; the layer sees to its body.
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                eprintln!("a connection broke: {error}");
-            }
-        });
-    }
+    let secret = variable("WEBHOOK_SIGNING_SECRET")?.ok_or("WEBHOOK_SIGNING_SECRET: not set")?;
+    let layer = layer(&secret)?;
+    let address = variable("LISTEN_ADDR")?.unwrap_or_else(|| "127.0.0.1:8000".to_owned());
+    let listener = TcpListener::bind(&address)
+        .await
+        .map_err(|error| format!("LISTEN_ADDR: cannot listen on {address}: {error}"))?;
+    // Listened for before the first request, so that no signal falls in between.
+    let stop = stop_signal()?;
+    log(&format!("listening on http://{}", listener.local_addr()?));
+    serve(listener, layer, stop).await;
+    Ok(())
+}
+
+/// An environment variable without the white space around it, if there is anything else in it.
+fn variable(name: &str) -> Result<Option<String>, String> {
+    let Some(value) = env::var_os(name) else {
+        return Ok(None);
+    };
+    // Not shown: it may be a secret.
+    let value = value
+        .into_string()
+        .map_err(|_| format!("{name}: its value is not UTF-8"))?;
+    let value = value.trim();
+    Ok((!value.is_empty()).then(|| value.to_owned()))
 }
 
 /// Made once, so that all connections share one memory of events.
-fn layer(secret: &str) -> Result<VerifyLayer, ConfigError> {
-    let receiver = WebhookReceiver::builder().signing_secret(secret).build()?;
+fn layer(secret: &str) -> Result<VerifyLayer, String> {
+    let receiver = WebhookReceiver::builder()
+        .signing_secret(secret)
+        .build()
+        .map_err(|error| format!("WEBHOOK_SIGNING_SECRET: {error}"))?;
     Ok(VerifyLayer::new(receiver))
 }
 
 async fn on_event(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut response = Response::new(Full::default());
-    match request.extensions().get::<GeminiEvent>() {
-        Some(event) => println!("{:?}", event.kind()),
-        None => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    let handled = match request.extensions().get::<GeminiEvent>() {
+        // `println!` panics where stdout is closed.
+        Some(event) => writeln!(io::stdout(), "{:?}", event.kind()),
+        None => Err(io::Error::other("the layer is missing")),
+    };
+    if let Err(error) = handled {
+        log(&format!("cannot handle the event: {error}"));
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     }
     Ok(response)
 }
 
+/// `eprintln!` panics where stderr is closed, and a server need not end for that.
+fn log(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// How long a connection may be without a request, or take to send the head of one. Longer than the
+/// proxy in front keeps it, or one is closed just as the proxy sends a delivery over it: nginx keeps
+/// connections for 60 s, as AWS does, and Google Cloud for 600.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How much of a head and of a body is read at once. hyper reads up to 400 KiB, for each connection.
+const READ_BUFFER: usize = 32 * 1024;
+/// How long what is in flight may take after the signal to stop. A body may take 10 s by default.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Serves until `stop`.
+async fn serve(listener: TcpListener, layer: VerifyLayer, stop: impl Future<Output = ()>) {
+    let (stopping, stopped) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, layer.clone(), stopped.clone()));
+                }
+                Err(error) => {
+                    // Most likely there are too many files open, and others have to be closed first.
+                    log(&format!("cannot accept a connection: {error}"));
+                    sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            () = &mut stop => break,
+        }
+    }
+    drop((listener, stopping));
+    let all = async { while connections.join_next().await.is_some() {} };
+    if timeout(GRACE, all).await.is_err() {
+        log(&format!(
+            "cut off what was in flight for {GRACE:?} after the signal to stop"
+        ));
+    }
+}
+
+/// Serves one connection: until its end, or after `stopping` until its request is answered.
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    layer: VerifyLayer,
+    mut stopping: watch::Receiver<()>,
+) {
+    let verified = layer.layer(tower::service_fn(on_event));
+    // Each request in flight holds a clone.
+    let requests = Arc::new(());
+    let service = service_fn(|request: Request<Incoming>| {
+        let (verified, request_in_flight) = (verified.clone(), Arc::clone(&requests));
+        async move {
+            let answer = verified.oneshot(request).await;
+            drop(request_in_flight);
+            answer
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(READ_BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        // Its sender is gone: the signal came.
+        _ = stopping.changed() => {
+            connection.as_mut().graceful_shutdown();
+            loop {
+                // A head that has begun gets this long.
+                match timeout(Duration::from_millis(500), connection.as_mut()).await {
+                    Ok(ended) => break ended,
+                    Err(_) if Arc::strong_count(&requests) > 1 => {}
+                    Err(_) => return,
+                }
+            }
+        }
+    };
+    if let Err(error) = ended {
+        log(&format!("a connection broke: {error}"));
+    }
+}
+
+/// Resolves at Ctrl-C, and at SIGTERM where there is one.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    let mut terminate = {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::terminate())?
+    };
+    #[cfg(unix)]
+    let mut interrupt = {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::interrupt())?
+    };
+    Ok(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        #[cfg(not(unix))]
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            log(&format!("cannot listen for Ctrl-C: {error}"));
+            std::future::pending::<()>().await;
+        }
+    })
+}
 #[cfg(all(test, feature = "testing"))]
 #[allow(clippy::unwrap_used, reason = "a test fails loudly")]
 mod tests {
     use gemini_webhooks::{Clock as _, SystemClock, testing};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::Instant;
 
     use super::*;
 
     /// Sends one request over a connection of its own.
     async fn send(layer: &VerifyLayer, signed: &str, body: &str) -> String {
         let (mut client, server) = tokio::io::duplex(64 * 1024);
-        let service = TowerToHyperService::new(layer.clone().layer(service_fn(on_event)));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .serve_connection(TokioIo::new(server), service);
-        let served = tokio::spawn(connection);
+        let (_running, stopping) = watch::channel(());
+        let served = tokio::spawn(connection(server, layer.clone(), stopping));
         let now = SystemClock
             .now()
             .duration_since(std::time::UNIX_EPOCH)
@@ -84,7 +222,7 @@ mod tests {
         client.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
-        served.await.unwrap().unwrap();
+        served.await.unwrap();
         answer
     }
 
@@ -101,6 +239,29 @@ mod tests {
         for _ in 0..2 {
             let answer = send(&layer, event, event).await;
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+    }
+    /// How long a connection stays that has sent this and then nothing.
+    async fn stays(sent: &str) -> Duration {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let (_running, stopping) = watch::channel(());
+        let began = Instant::now();
+        let served = tokio::spawn(connection(
+            server,
+            layer(testing::SECRET).unwrap(),
+            stopping,
+        ));
+        client.write_all(sent.as_bytes()).await.unwrap();
+        served.await.unwrap();
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_sends_no_whole_head_is_closed() {
+        let get = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+        for sent in ["", "POST / HTTP/1.1\r\nhost:", get, &format!("{get}POST")] {
+            let stays = stays(sent).await.as_secs();
+            assert_eq!(stays, HEAD_TIMEOUT.as_secs(), "{sent:?}");
         }
     }
 }
