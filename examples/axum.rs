@@ -203,8 +203,9 @@ impl IntoResponse for Failed {
 /// proxy in front keeps it, or one is closed just as the proxy sends a delivery over it: nginx keeps
 /// connections for 60 s, as AWS does, and Google Cloud for 600.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How much of a head and of a body is read at once. hyper reads up to 400 KiB, for each connection.
-const READ_BUFFER: usize = 32 * 1024;
+/// How large a head may be, and how much of a body is read at once; hyper itself goes up to 400 KiB for
+/// each connection. Tokens come in the head, of 16 KiB at most.
+const READ_BUFFER: usize = 24 * 1024;
 /// How long what is in flight may take after the signal to stop. A body may take 10 s by default.
 const GRACE: Duration = Duration::from_secs(15);
 

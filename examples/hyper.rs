@@ -89,8 +89,9 @@ fn log(line: &str) {
 /// proxy in front keeps it, or one is closed just as the proxy sends a delivery over it: nginx keeps
 /// connections for 60 s, as AWS does, and Google Cloud for 600.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How much of a head and of a body is read at once. hyper reads up to 400 KiB, for each connection.
-const READ_BUFFER: usize = 32 * 1024;
+/// How large a head may be, and how much of a body is read at once; hyper itself goes up to 400 KiB for
+/// each connection.
+const READ_BUFFER: usize = 16 * 1024;
 /// How long what is in flight may take after the signal to stop. A body may take 10 s by default.
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -162,7 +163,10 @@ async fn connection(
             }
         }
     };
-    if let Err(error) = ended {
+    // One that was idle too long has not gone wrong.
+    if let Err(error) = ended
+        && !error.is_timeout()
+    {
         log(&format!("a connection broke: {error}"));
     }
 }
