@@ -80,6 +80,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let server = server
         .bind(&address)
         .map_err(|error| format!("LISTEN_ADDR: cannot listen on {address}: {error}"))?;
+    // Listened for before the first request, so that no signal falls in between.
+    let stop = stop_signal()?;
     for address in server.addrs() {
         info!("listening on http://{address}");
     }
@@ -88,7 +90,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .client_request_timeout(HEAD_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(GRACE_SECONDS)
-        .shutdown_signal(stop_signal()?)
+        .shutdown_signal(stop)
         .run()
         .await?;
     info!("stopped");

@@ -45,19 +45,27 @@ def check(what, found, expected):
         failures.append(f"{what}: {found!r} instead of {expected!r}")
 
 
+def environment(**variables):
+    """That of an example: of the variables that it reads, those that are given."""
+    read = {"WEBHOOK_SIGNING_SECRET", "WEBHOOK_ENDPOINT_TOKEN", "ALLOW_ANY_GOOGLE_PROJECT",
+            "GEMINI_WEBHOOK_AUDIENCE", "GEMINI_JWKS_URL"}
+    others = {name: value for name, value in os.environ.items() if name not in read}
+    return {**others, "LISTEN_ADDR": "127.0.0.1:0", "NO_COLOR": "1", "RUST_LOG": "info", **variables}
+
+
 class Receiver:
     """The example, with its log read until it listens."""
 
-    def __init__(self, program, secret, stdout=subprocess.PIPE, **more):
-        env = {**os.environ, "LISTEN_ADDR": "127.0.0.1:0", "NO_COLOR": "1", "RUST_LOG": "info", **more}
-        env.pop("WEBHOOK_SIGNING_SECRET", None)
+    def __init__(self, program, secret=None, stdout=subprocess.PIPE, command=(), **variables):
         if secret is not None:
-            env["WEBHOOK_SIGNING_SECRET"] = secret
-        self.process = subprocess.Popen([program], env=env, stdout=stdout, stderr=subprocess.PIPE, text=True)
+            variables["WEBHOOK_SIGNING_SECRET"] = secret
+        self.process = subprocess.Popen(
+            [*command, program], env=environment(**variables), stdout=stdout, stderr=subprocess.PIPE, text=True)
         self.log = []
         for line in self.process.stderr:
             self.log.append(line)
-            if found := re.search(r"listening on (http://[0-9.:]+)", line):
+            if found := re.search(r"listening on (http://127\.0\.0\.1:(\d+))", line):
+                self.port = int(found[2])
                 self.url = found[1] + "/gemini-callback"
                 self.dynamic = found[1] + "/gemini-webhook-dynamic"
                 return
@@ -65,14 +73,18 @@ class Receiver:
 
     def stop(self, with_signal):
         """Ends it in order; returns its exit code and what it wrote to stdout."""
+        code, out = self.end(with_signal)
+        return code, [json.loads(line) for line in (out or "").splitlines()]
+
+    def end(self, with_signal, within=10):
         self.process.send_signal(with_signal)
         try:
-            out, log = self.process.communicate(timeout=10)
+            out, log = self.process.communicate(timeout=within)
         except subprocess.TimeoutExpired:
             self.process.kill()
             sys.exit("the example did not stop")
         self.log.append(log)
-        return self.process.returncode, [json.loads(line) for line in (out or "").splitlines()]
+        return self.process.returncode, out
 
 
 def post(url, headers, body):
@@ -232,7 +244,7 @@ def drive_dynamic(program):
     check("the reason in the log", "names" in log or "no key of this receiver" in log, True)
 
     # Keys that cannot be fetched: nothing is lost, the sender is to come again.
-    receiver = Receiver(program, None, GEMINI_JWKS_URL=server.url)
+    receiver = Receiver(program, GEMINI_JWKS_URL=server.url, ALLOW_ANY_GOOGLE_PROJECT="1")
     runs.clear()
     send("no key server", ed25519(google), refused("keys_unavailable", 503), target="")
     code, lines = receiver.stop(signal.SIGINT)
@@ -240,6 +252,72 @@ def drive_dynamic(program):
     log = "".join(receiver.log)
     check("the reason in the log", "public keys not fetched" in log and "any Google project" in log, True)
     return sent
+
+
+def drive_environment(program):
+    """What is empty is unset, what is around a value is dropped, what is wrong is named."""
+    key = Ed25519PrivateKey.generate()
+    server = KeyServer()
+    server.keys = [{"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": b64url(key.public_key().public_bytes_raw())}]
+    token, url = secrets.token_urlsafe(24), server.url
+
+    def answers(query="", **variables):
+        """The statuses of a signed delivery to either route, and the log."""
+        receiver = Receiver(program, **variables)
+        fixed = send_with_python(receiver.url, jobs_of("python")[0][:1])[0][0]
+        id, now = f"msg_{secrets.token_hex(4)}", str(int(time.time()))
+        signature = "v1a," + base64.b64encode(key.sign(f"{id}.{now}.{{}}".encode())).decode()
+        headers = {"webhook-id": id, "webhook-timestamp": now, "webhook-signature": signature}
+        dynamic = post(receiver.dynamic + query, headers, "{}")[0]
+        check(f"the exit code, given {variables}", receiver.stop(signal.SIGTERM)[0], 0)
+        log = "".join(receiver.log)
+        missing = tuple(name for name in ("WEBHOOK_SIGNING_SECRET", "WEBHOOK_ENDPOINT_TOKEN")
+                        if re.search(rf"{name} is not set.* answers 404", log))
+        return fixed, dynamic, missing
+
+    fixed, dynamic = "WEBHOOK_SIGNING_SECRET", "WEBHOOK_ENDPOINT_TOKEN"
+    any_project = dict(ALLOW_ANY_GOOGLE_PROJECT="1", GEMINI_JWKS_URL=url)
+    for variables, query, expected in (
+        ({}, "", (404, 404, (fixed, dynamic))),
+        (dict(secret="", WEBHOOK_ENDPOINT_TOKEN=""), "", (404, 404, (fixed, dynamic))),
+        (dict(secret=" \n", WEBHOOK_ENDPOINT_TOKEN=" \n", ALLOW_ANY_GOOGLE_PROJECT="", GEMINI_JWKS_URL=url), "",
+         (404, 404, (fixed, dynamic))),
+        (dict(ALLOW_ANY_GOOGLE_PROJECT="0", GEMINI_JWKS_URL=url), "", (404, 404, (fixed, dynamic))),
+        (dict(secret=f"\t{NEW}\r\n"), "", (200, 404, (dynamic,))),
+        (any_project, "", (404, 200, (fixed,))),
+        (dict(any_project, WEBHOOK_ENDPOINT_TOKEN=" "), "", (404, 200, (fixed,))),
+        (dict(ALLOW_ANY_GOOGLE_PROJECT=" 1\n", GEMINI_JWKS_URL=f" {url}\n"), "", (404, 200, (fixed,))),
+        (dict(any_project, WEBHOOK_ENDPOINT_TOKEN=f" {token}\n"), f"?token={token}", (404, 200, (fixed,))),
+        # A token that is set is asked for.
+        (dict(any_project, WEBHOOK_ENDPOINT_TOKEN=token), "", (404, 400, (fixed,))),
+        # An empty audience does not switch the JWT form on, and with it `ConfigError`s of its own.
+        (dict(any_project, GEMINI_WEBHOOK_AUDIENCE=" "), "", (404, 200, (fixed,))),
+        (dict(any_project, LISTEN_ADDR=" 127.0.0.1:0\n"), "", (404, 200, (fixed,))),
+    ):
+        check(f"the answers, given {variables}", answers(query, **variables), expected)
+    server.stop()
+    # Google's keys are not fetched before a delivery is theirs.
+    check("the exit code with an empty URL of keys",
+          Receiver(program, GEMINI_JWKS_URL=" ", WEBHOOK_ENDPOINT_TOKEN=token).stop(signal.SIGTERM)[0], 0)
+
+    for name, value in (
+        ("LISTEN_ADDR", "nowhere"),
+        ("WEBHOOK_SIGNING_SECRET", "whsec_short"),
+        ("WEBHOOK_SIGNING_SECRET", f"{NEW} whsec_short"),
+        ("WEBHOOK_ENDPOINT_TOKEN", "short"),
+        ("GEMINI_JWKS_URL", "nonsense"),
+        ("GEMINI_JWKS_URL", "http://example.com/keys"),
+        ("LISTEN_ADDR", b"\xff"),
+        ("WEBHOOK_SIGNING_SECRET", b"hidden\xff"),
+        ("WEBHOOK_ENDPOINT_TOKEN", b"hidden\xff"),
+        ("GEMINI_JWKS_URL", b"\xff"),
+        ("GEMINI_WEBHOOK_AUDIENCE", b"\xff"),
+    ):
+        variables = environment(**{"ALLOW_ANY_GOOGLE_PROJECT": "1", name: value})
+        done = subprocess.run([program], env=variables, capture_output=True, text=True, timeout=10)
+        check(f"the exit code, given {name}={value!r}", done.returncode, 1)
+        check(f"the name in the log, given {name}={value!r}", f"{name}: " in done.stderr, True)
+        check(f"a secret in the log, given {name}={value!r}", "hidden" in done.stderr, False)
 
 
 def drive_failures(program):
@@ -293,6 +371,7 @@ def main(program):
     check("the reason in the log", "WEBHOOK_SIGNING_SECRET" in "".join(bare.log), True)
     check("the exit code after SIGINT", bare.stop(signal.SIGINT)[0], 0)
 
+    drive_environment(program)
     sent += drive_dynamic(program) + drive_failures(program)
     for failure in failures:
         print(failure)
