@@ -305,3 +305,32 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
         }
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails loudly")]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// How long a connection stays that has sent this and then nothing.
+    async fn stays(sent: &str) -> Duration {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let (_running, stopping) = watch::channel(());
+        let began = Instant::now();
+        let served = tokio::spawn(connection(server, Router::new(), stopping));
+        client.write_all(sent.as_bytes()).await.unwrap();
+        served.await.unwrap();
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_sends_no_whole_head_is_closed() {
+        let get = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+        for sent in ["", "POST / HTTP/1.1\r\nhost:", get, &format!("{get}POST")] {
+            let stays = stays(sent).await.as_secs();
+            assert_eq!(stays, HEAD_TIMEOUT.as_secs(), "{sent:?}");
+        }
+    }
+}

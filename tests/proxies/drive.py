@@ -259,7 +259,7 @@ class Connection:
 
 
 class Request:
-    def __init__(self, name, expected, *, size=60 * KB, age=0, path=STATIC, chunked=False, slow=False,
+    def __init__(self, name, expected, *, size=60 * KB, age=0, path=STATIC, method="POST", chunked=False, slow=False,
                  forged=False, headers=True):
         self.name, self.expected, self.chunked, self.slow = name, expected, chunked, slow
         self.id = "msg_" + secrets.token_hex(12)
@@ -270,7 +270,7 @@ class Request:
         now = datetime.now(timezone.utc) - timedelta(seconds=age)
         signature = SIGNER.sign(self.id, now, body)
         self.body = body.replace("batches/1", "batches/2").encode() if forged else body.encode()
-        self.path, self.headers = path, ["content-type: application/json"]
+        self.method, self.path, self.headers = method, path, ["content-type: application/json"]
         if headers:
             self.headers += [f"webhook-id: {self.id}", f"webhook-timestamp: {int(now.timestamp())}",
                              f"webhook-signature: {signature}"]
@@ -278,7 +278,7 @@ class Request:
 
     def pieces(self):
         """What is written at once, and with `slow` some time between them."""
-        lines = [f"POST {self.path} HTTP/1.1", "host: receiver.example", *self.headers]
+        lines = [f"{self.method} {self.path} HTTP/1.1", "host: receiver.example", *self.headers]
         head = ("\r\n".join(lines) + "\r\n\r\n").encode()
         if not self.slow and not self.chunked:
             yield head + self.body
@@ -309,6 +309,7 @@ REFUSED = [
     ("a stale timestamp, chunked and slowly", STALE, dict(age=400, chunked=True, slow=True)),
     ("no headers", refused("missing_header"), dict(headers=False)),
     ("no endpoint token", refused("wrong_endpoint"), dict(path=DYNAMIC)),
+    ("another method", refused("method_not_allowed", 405), dict(method="PUT")),
     ("70 KB", TOO_LARGE, dict(size=70 * KB)),
     ("300 KB", TOO_LARGE, dict(size=300 * KB)),
     ("1 MB", TOO_LARGE, dict(size=1000 * KB)),
@@ -374,6 +375,7 @@ def expecting(front, port):
         for header in request.headers:
             if not header.startswith("content-length"):
                 command += ["--header", header]
+        command += ["--request", request.method]
         done = subprocess.run([*command, f"http://127.0.0.1:{port}{request.path}"],
                               input=request.body, capture_output=True)
         answer, _, figures = done.stdout.decode().rpartition("\n")

@@ -8,6 +8,7 @@ environment, deliveries at /gemini-callback and /gemini-webhook-dynamic, a JSON 
 each run of the handler, an orderly end at SIGTERM.
 """
 
+import atexit
 import base64
 import json
 import os
@@ -61,6 +62,8 @@ class Receiver:
             variables["WEBHOOK_SIGNING_SECRET"] = secret
         self.process = subprocess.Popen(
             [*command, program], env=environment(**variables), stdout=stdout, stderr=subprocess.PIPE, text=True)
+        # Also where a check fails so that nobody stops it.
+        atexit.register(self.process.kill)
         self.log = []
         for line in self.process.stderr:
             self.log.append(line)
