@@ -58,6 +58,8 @@ impl MakeWriter<'_> for Log {
 enum Handler {
     Ok,
     Slow,
+    Blocks,
+    BlocksAndFails,
     Fails,
     Panics,
 }
@@ -101,6 +103,13 @@ fn app(handler: Handler, clock: &ManualClock, guard: impl ReplayGuard) -> Router
         Handler::Slow => {
             clock.advance(Duration::from_millis(3001));
             StatusCode::OK.into_response()
+        }
+        Handler::Blocks | Handler::BlocksAndFails => {
+            clock.advance(Duration::from_secs(32));
+            match handler {
+                Handler::Blocks => StatusCode::OK.into_response(),
+                _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            }
         }
         Handler::Fails => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Handler::Panics => panic!("the handler's own"),
@@ -294,6 +303,74 @@ fn a_refusal_is_one_line_with_its_reason() {
 }
 
 #[test]
+fn a_refusal_names_the_delivery_where_its_id_is_one() {
+    let without = |name: &'static str, id: &'static str| {
+        log_of(Handler::Ok, |clock| {
+            let mut request = signed(clock, "batch.expired", "/hook");
+            request
+                .headers_mut()
+                .insert("webhook-id", id.parse().unwrap());
+            request.headers_mut().remove(name);
+            request
+        })
+    };
+    for name in ["webhook-timestamp", "webhook-signature"] {
+        assert_one(
+            &without(name, "msg_8"),
+            "WARN",
+            &[r#"webhook_id="msg_8""#, r#"code="missing_header""#, name],
+        );
+    }
+    let lines = without("webhook-timestamp", "msg 8");
+    assert_one(&lines, "WARN", &[r#"code="invalid_id""#]);
+    assert!(!lines[0].contains("msg 8"), "{lines:?}");
+}
+
+#[test]
+fn a_handler_that_blocks_is_an_error() {
+    for (handler, parts) in [
+        (
+            Handler::Blocks,
+            [r#"outcome="handled""#, "status=200", "blocked its thread"],
+        ),
+        (
+            Handler::BlocksAndFails,
+            [r#"outcome="failed""#, "status=500", "blocked its thread"],
+        ),
+    ] {
+        let lines = log_of(handler, |clock| signed(clock, "batch.expired", "/hook"));
+        assert_one(&lines, "ERROR", &parts);
+    }
+}
+
+/// Text of others: a check of the app, a guard.
+#[test]
+fn what_others_say_neither_forges_lines_nor_fills_the_disk() {
+    let forged = || format!("\u{1b}[2J\nERROR forged{}", "x".repeat(50_000));
+    let clock = ManualClock::default();
+    let receiver = || {
+        WebhookReceiver::builder()
+            .signing_secret(testing::SECRET)
+            .clock(clock.clone())
+    };
+    let send = |receiver: WebhookReceiver| {
+        let route = post(async |_: GeminiEvent| "").route_layer(VerifyLayer::new(receiver));
+        let app: Router = Router::new().route("/hook", route);
+        let request = signed(&clock, "batch.expired", "/hook");
+        logged(async { drop(app.oneshot(request).await) })
+    };
+    let check = receiver().accept_if(move |_, _| std::future::ready(Err(forged().into())));
+    let guard = receiver().guard("test", Says(|| Ok(Settled::Settled)));
+    let fails = receiver().guard("test", FailsWith(forged));
+    for (builder, level) in [(check, "WARN"), (fails, "WARN")] {
+        let lines = send(builder.build().unwrap());
+        assert_one(&lines, level, &[r"\u{1b}[2J\nERROR forged"]);
+        assert!(lines[0].len() < 2000, "{}", lines[0].len());
+    }
+    assert_eq!(send(guard.build().unwrap()).len(), 1);
+}
+
+#[test]
 fn a_missing_layer_is_said() {
     let lines = log_of(Handler::Ok, |clock| signed(clock, "batch.expired", "/bare"));
     assert_one(&lines, "ERROR", &["VerifyLayer"]);
@@ -314,6 +391,26 @@ impl ReplayGuard for Says {
 
     fn release(&self, _: &ClaimKey, _: ClaimToken) -> GuardFuture<()> {
         GuardFuture::ready((self.0)().map(drop))
+    }
+
+    fn abandon(&self, _: &ClaimKey, _: ClaimToken) {}
+}
+
+/// Cannot claim, and says so at length.
+#[derive(Debug)]
+struct FailsWith(fn() -> String);
+
+impl ReplayGuard for FailsWith {
+    fn claim(&self, _: &ClaimKey, _: ClaimToken, _: Duration) -> GuardFuture<Claimed> {
+        GuardFuture::ready(Err(GuardError::unavailable((self.0)())))
+    }
+
+    fn settle(&self, _: &ClaimKey, _: ClaimToken, _: Duration) -> GuardFuture<Settled> {
+        GuardFuture::ready(Ok(Settled::Settled))
+    }
+
+    fn release(&self, _: &ClaimKey, _: ClaimToken) -> GuardFuture<()> {
+        GuardFuture::ready(Ok(()))
     }
 
     fn abandon(&self, _: &ClaimKey, _: ClaimToken) {}
@@ -373,23 +470,34 @@ fn a_log_that_panics_loses_no_event() {
         }
     }
     let clock = ManualClock::default();
-    for (handler, then) in [
-        (Handler::Ok, r#"outcome="repeated""#),
-        (Handler::Fails, r#"outcome="failed""#),
-        (Handler::Panics, r#"outcome="dropped""#),
+    for (handler, answered, then) in [
+        (Handler::Ok, Some(200), r#"outcome="repeated""#),
+        (Handler::Fails, Some(500), r#"outcome="failed""#),
+        (Handler::Panics, None, r#"outcome="dropped""#),
     ] {
         let app = app(handler, &clock, MemoryGuard::new());
         let request = || signed(&clock, "batch.expired", "/hook");
+        let mut forged = request();
+        *forged.body_mut() = Body::from("{}");
         let (first, again) = (request(), request());
         let subscriber = tracing_subscriber::fmt().with_writer(|| Full).finish();
         let once = app.clone();
+        let statuses = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&statuses);
         // In a thread of its own, where the subscriber keeps what it could not write.
         let lost = std::thread::spawn(|| {
             tracing::subscriber::with_default(subscriber, || {
-                run(async { drop(once.oneshot(first).await) });
+                run(async move {
+                    for request in [forged, first] {
+                        let response = once.clone().oneshot(request).await.unwrap();
+                        seen.lock().unwrap().push(response.status().as_u16());
+                    }
+                });
             });
         });
         lost.join().unwrap();
+        let expected: Vec<u16> = [Some(400), answered].into_iter().flatten().collect();
+        assert_eq!(*statuses.lock().unwrap(), expected, "they are answered");
         let lines = logged(async { drop(app.oneshot(again).await) });
         assert_one(&lines, "", &[then]);
     }

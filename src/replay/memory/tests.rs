@@ -195,3 +195,27 @@ fn debug_shows_no_key() {
         "MemoryGuard { len: 1, capacity: 5, .. }"
     );
 }
+
+/// Between the making of room and its use another delivery may have claimed the event.
+#[test]
+fn room_that_was_made_and_is_not_needed_is_given_back() {
+    let (guard, clock) = guard(1);
+    handle(&guard, 0, HOUR);
+    clock.advance(HOUR * 2);
+    let shard = |id| shard_of(&guard.digest(&key(id)));
+    let elsewhere = (1..).find(|id| shard(*id) != shard(0)).unwrap();
+    let asked = std::cell::Cell::new(0);
+    let outcome = guard.update(
+        &key(elsewhere),
+        ClaimToken::generate(),
+        HOUR,
+        false,
+        |_| match asked.replace(asked.get() + 1) {
+            0 => Step::Set("claimed"),
+            _ => Step::Keep("in flight"),
+        },
+    );
+    assert_eq!((outcome, asked.get()), (Some("in flight"), 2));
+    assert_eq!(guard.len(), 0);
+    assert_eq!(claim(&guard, 1), Some(Claimed::Claimed));
+}
