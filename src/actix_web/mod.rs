@@ -15,28 +15,38 @@
 //! guard and one set of keys.
 //!
 //! ```
+//! use actix_web::dev::HttpServiceFactory;
 //! use actix_web::{App, HttpResponse, HttpServer, Responder, web};
-//! use gemini_webhooks::{ConfigError, Delivery, GeminiEvent, VerifyWebhook, WebhookReceiver};
+//! use gemini_webhooks::{Delivery, GeminiEvent, VerifyWebhook, WebhookReceiver};
 //!
 //! async fn on_event(delivery: Delivery, event: GeminiEvent) -> impl Responder {
 //!     println!("{} {:?}", delivery.id(), event.kind());
 //!     HttpResponse::Ok()
 //! }
 //!
-//! fn serve(secret: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! fn callback(receiver: WebhookReceiver) -> impl HttpServiceFactory {
+//!     web::resource("/gemini-callback")
+//!         .wrap(VerifyWebhook::new(receiver))
+//!         .route(web::post().to(on_event))
+//! }
+//!
+//! async fn serve(secret: &str) -> Result<(), Box<dyn std::error::Error>> {
 //!     let receiver = WebhookReceiver::builder().signing_secret(secret).build()?;
-//!     let server = HttpServer::new(move || {
-//!         App::new().service(
-//!             web::resource("/gemini-callback")
-//!                 .wrap(VerifyWebhook::new(receiver.clone()))
-//!                 .route(web::post().to(on_event)),
-//!         )
-//!     });
-//!     # let _ = server;
+//!     let server = HttpServer::new(move || App::new().service(callback(receiver.clone())));
+//!     server.bind("127.0.0.1:8000")?.run().await?;
 //!     Ok(())
 //! }
-//! # serve(gemini_webhooks::testing::SECRET)?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # #[actix_web::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use gemini_webhooks::testing::SECRET;
+//! # use actix_web::test::{TestRequest, call_service, init_service};
+//! # assert!(serve("no secret").await.is_err());
+//! # let receiver = WebhookReceiver::builder().signing_secret(SECRET).build()?;
+//! # let app = init_service(App::new().service(callback(receiver))).await;
+//! # let unsigned = TestRequest::post().uri("/gemini-callback").to_request();
+//! # assert_eq!(call_service(&app, unsigned).await.status(), 400);
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # Who leaves when
@@ -60,17 +70,29 @@
 //! [`refuse`]. Where that is forgotten, the log says so.
 //!
 //! ```
+//! use actix_web::dev::HttpServiceFactory;
 //! use actix_web::web;
-//! use gemini_webhooks::GeminiEvent;
 //! use gemini_webhooks::actix_web::{EventType, acknowledge};
+//! use gemini_webhooks::{GeminiEvent, VerifyWebhook, WebhookReceiver};
 //!
 //! # async fn on_batch(_: GeminiEvent) -> &'static str { "" }
 //! # async fn on_video(_: GeminiEvent) -> &'static str { "" }
-//! let resource = web::resource("/gemini-callback")
-//!     // .wrap(VerifyWebhook::new(receiver.clone()))
-//!     .route(web::post().guard(EventType("batch.succeeded")).to(on_batch))
-//!     .route(web::post().guard(EventType("video.generated")).to(on_video))
-//!     .route(web::post().to(acknowledge));
+//! fn callback(receiver: WebhookReceiver) -> impl HttpServiceFactory {
+//!     web::resource("/gemini-callback")
+//!         .wrap(VerifyWebhook::new(receiver))
+//!         .route(web::post().guard(EventType("batch.succeeded")).to(on_batch))
+//!         .route(web::post().guard(EventType("video.generated")).to(on_video))
+//!         .route(web::post().to(acknowledge))
+//! }
+//! # #[actix_web::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use actix_web::test::{TestRequest, call_service, init_service};
+//! # let receiver = WebhookReceiver::builder().signing_secret(gemini_webhooks::testing::SECRET).build()?;
+//! # let app = init_service(actix_web::App::new().service(callback(receiver))).await;
+//! # let unsigned = TestRequest::post().uri("/gemini-callback").to_request();
+//! # assert_eq!(call_service(&app, unsigned).await.status(), 400);
+//! # Ok(())
+//! # }
 //! ```
 
 use ::actix_web::http::StatusCode;

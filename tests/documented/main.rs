@@ -1,0 +1,47 @@
+//! Every example in `README.md` and `docs/` that makes an app, as it stands there, with a genuine
+//! delivery and an unsigned one.
+//!
+//! An example is a file in `readme/` or `recipes/`, listed in [`pages::EXAMPLES`]. `pages` holds it
+//! against the text; `axum_apps` and `actix_apps` run it.
+#![cfg(all(
+    feature = "actix-web",
+    feature = "axum",
+    feature = "jwks",
+    feature = "testing",
+    feature = "tracing"
+))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
+mod actix_apps;
+mod axum_apps;
+mod log;
+mod pages;
+
+use std::time::SystemTime;
+
+use gemini_webhooks::{Clock as _, SystemClock, WebhookReceiver, testing};
+
+const EVENT: &str = testing::SAMPLE_EVENTS[0];
+
+/// A signed delivery, with the clock that an app has.
+fn signed(id: &str, body: &str) -> [(&'static str, String); 3] {
+    testing::sign_v1(&testing::SECRET.parse().unwrap(), id, now(), body)
+}
+
+fn now() -> u64 {
+    let since = SystemClock.now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap().as_secs()
+}
+
+fn receiver() -> WebhookReceiver {
+    WebhookReceiver::builder()
+        .signing_secret(testing::SECRET)
+        .build()
+        .unwrap()
+}

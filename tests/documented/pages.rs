@@ -1,0 +1,123 @@
+//! Holds the pages against the examples that are run.
+
+use std::fs;
+use std::path::Path;
+
+/// What is run, with the page that shows it.
+const EXAMPLES: [(&str, &str); 14] = [
+    ("README.md", include_str!("readme/axum_static.rs")),
+    ("README.md", include_str!("readme/actix_static.rs")),
+    ("README.md", include_str!("readme/axum_dynamic.rs")),
+    ("README.md", include_str!("readme/testing.rs")),
+    (RECIPES, include_str!("recipes/axum_refusals.rs")),
+    (RECIPES, include_str!("recipes/axum_inside.rs")),
+    (RECIPES, include_str!("recipes/axum_service_builder.rs")),
+    (RECIPES, include_str!("recipes/axum_long_bodies.rs")),
+    (RECIPES, include_str!("recipes/axum_two_routes.rs")),
+    (RECIPES, include_str!("recipes/axum_trace.rs")),
+    (RECIPES, include_str!("recipes/actix_long_bodies.rs")),
+    (RECIPES, include_str!("recipes/actix_two_routes.rs")),
+    (RECIPES, include_str!("recipes/actix_by_type.rs")),
+    (RECIPES, include_str!("recipes/actix_logger.rs")),
+];
+
+const RECIPES: &str = "docs/recipes.md";
+
+/// What makes an app of an example.
+const MAKES_AN_APP: [&str; 6] = [
+    "App::new",
+    "Router::new",
+    "VerifyLayer::new",
+    "VerifyWebhook::new",
+    "web::resource",
+    "web::scope",
+];
+
+/// The fenced blocks of a page that are Rust, as rustdoc sees it: what the fence says, and the text.
+fn rust_blocks(page: &str) -> Vec<(&str, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some(says) = line.trim_start().strip_prefix("```") else {
+            continue;
+        };
+        let inside = lines.by_ref().take_while(|line| line.trim() != "```");
+        let text: String = inside.flat_map(|line| [line, "\n"]).collect();
+        if says.is_empty() || says.starts_with("rust") {
+            blocks.push((says, text));
+        }
+    }
+    blocks
+}
+
+/// What is wrong with a page: examples of apps that are not run, and what is run without being there.
+fn faults(page: &str, examples: &[&str]) -> Vec<String> {
+    let blocks = rust_blocks(page);
+    let unrun = blocks.iter().filter_map(|(says, text)| {
+        let app = MAKES_AN_APP.iter().any(|makes| text.contains(makes));
+        let run = *says == "rust" && examples.contains(&text.as_str());
+        (app && !run).then(|| format!("not run, as ```{says}:\n{text}"))
+    });
+    let missing = examples
+        .iter()
+        .filter(|example| blocks.iter().filter(|(_, text)| text == *example).count() != 1)
+        .map(|example| format!("not on the page once:\n{example}"));
+    unrun.chain(missing).collect()
+}
+
+#[test]
+fn every_example_of_an_app_is_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec!["README.md".to_owned()];
+    for page in fs::read_dir(root.join("docs")).unwrap() {
+        let name = page.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".md") {
+            pages.push(format!("docs/{name}"));
+        }
+    }
+    for (page, _) in EXAMPLES {
+        assert!(pages.iter().any(|known| known == page), "no page {page}");
+    }
+    for page in pages {
+        let text = fs::read_to_string(root.join(&page)).unwrap();
+        let of_page = EXAMPLES.iter().filter(|(of, _)| *of == page);
+        let examples: Vec<&str> = of_page.map(|(_, example)| *example).collect();
+        let faults = faults(&text, &examples);
+        assert!(
+            faults.is_empty(),
+            "{page}: add a file to tests/documented, or make it equal:\n{}",
+            faults.join("\n")
+        );
+    }
+}
+
+#[test]
+fn an_example_that_is_not_run_is_found() {
+    let (app, other) = ("let app = Router::new();\n", "let secret = \"\";\n");
+    let page = |says: &str, block: &str| format!("text\n```{says}\n{block}```\nmore text\n");
+    for (case, text, examples, expected) in [
+        ("run", page("rust", app), vec![app], 0),
+        ("makes no app", page("rust", other), vec![], 0),
+        ("another language", page("toml", app), vec![], 0),
+        ("not run", page("rust", app), vec![], 1),
+        ("excused", page("rust,no_run", app), vec![app], 1),
+        ("rustdoc's default", page("", app), vec![], 1),
+        (
+            "in a list",
+            page("rust", app).replace("```", "  ```"),
+            vec![],
+            1,
+        ),
+        ("changed", page("rust", "Router::new()\n"), vec![app], 2),
+        ("gone", page("rust", other), vec![app], 1),
+        ("twice", page("rust", app).repeat(2), vec![app], 1),
+        ("text after a block", page("text", "") + app, vec![], 0),
+    ] {
+        let found = faults(&text, &examples);
+        assert_eq!(found.len(), expected, "{case}: {found:?}");
+    }
+    for makes in MAKES_AN_APP {
+        let block = format!("{makes}(receiver);\n");
+        assert_eq!(faults(&page("rust", &block), &[]).len(), 1, "{makes}");
+    }
+}
