@@ -504,3 +504,11 @@ async fn twice_around_a_handler() {
     assert_eq!(text(foreign).await, expected);
     assert!(runs.take().is_empty());
 }
+
+/// Where it would be dropped, actix-web does not let the app start.
+#[::actix_web::test]
+#[should_panic(expected = "silently drop middleware")]
+async fn before_the_handler_of_a_route() {
+    let route = web::post().wrap(parts().middleware()).to(async || "never");
+    init_service(App::new().route("/hook", route)).await;
+}
