@@ -15,7 +15,7 @@ use bytes::Bytes;
 use gemini_webhooks::jwks::KeySet;
 use gemini_webhooks::testing::{self, Ed25519Signer, JwksServer, ManualClock, Rs256Signer};
 use gemini_webhooks::{
-    Delivery, EndpointToken, GeminiEvent, Scheme, VerifyLayer, WebhookReceiver,
+    Clock as _, Delivery, EndpointToken, GeminiEvent, Scheme, VerifyLayer, WebhookReceiver,
     WebhookReceiverBuilder,
 };
 use http::{Request, Response};
@@ -239,7 +239,14 @@ async fn what_a_key_server_may_do() {
     // 2048 bits, good for tokens; this receiver takes none.
     let for_tokens =
         r#"{"kty":"RSA","kid":"r","e":"AQAB","n":""#.to_owned() + &"_".repeat(341) + "w\"}";
-    let cases: [(&str, &dyn Fn()); 11] = [
+    let keys_with = |status: u16| {
+        server.respond(status, [], testing::key_set([signer(1).jwk()]));
+    };
+    let cases: [(&str, &dyn Fn()); 15] = [
+        ("201 with the keys", &|| keys_with(201)),
+        ("206 with some keys", &|| keys_with(206)),
+        ("404 with the keys", &|| keys_with(404)),
+        ("500 with the keys", &|| keys_with(500)),
         ("no keys", &|| server.publish([])),
         ("503", &|| server.fail()),
         ("a redirect", &|| server.redirect(&elsewhere.url())),
@@ -304,21 +311,77 @@ async fn duplicate_names_and_other_sorts_of_keys_do_no_harm() {
     }
 }
 
+/// A process that is suspended for hours between two deliveries: the key was withdrawn meanwhile.
+#[tokio::test(start_paused = true)]
+async fn keys_past_their_age_are_confirmed_before_they_count() {
+    let (old, new) = (signer(1), signer(2));
+    let rsa = Rs256Signer::generate("rsa").unwrap();
+    let server = JwksServer::start([old.jwk(), rsa.jwk()]).await.unwrap();
+    let app = App::new(|builder| {
+        builder
+            .jwks_url(server.url())
+            .allow_any_google_project()
+            .accept_jwt(AUDIENCE)
+            .without_replay_protection()
+    });
+    let wait = |seconds: u64| {
+        app.clock
+            .set(app.clock.now() + Duration::from_secs(seconds))
+    };
+    app.receiver.ready().await.unwrap();
+    // While the server cannot say, the old keys count, after two seconds at most.
+    wait(10 * 3600);
+    server.stall();
+    let limit = Duration::from_millis(2100);
+    let delivery = tokio::time::timeout(limit, app.deliver(&old));
+    assert_eq!(delivery.await.expect("delayed"), ok());
+    // Until the next fetch nothing more is waited for.
+    let delivery = tokio::time::timeout(Duration::from_millis(1), app.deliver_token(&rsa));
+    assert_eq!(delivery.await.expect("delayed"), ok());
+    // The same, where it fails at once.
+    wait(60);
+    server.fail();
+    assert_eq!(app.deliver(&old).await, ok());
+    let fetches = server.fetches();
+    // Where it can say, what it says counts.
+    wait(60);
+    server.publish([new.jwk()]);
+    assert_eq!(app.deliver(&old).await, refused(400, "signature_mismatch"));
+    assert_eq!(app.deliver(&new).await, ok());
+    assert_eq!(app.deliver_token(&rsa).await, refused(400, "unknown_key"));
+    assert_eq!(server.fetches(), fetches + 1);
+}
+
 #[tokio::test]
 async fn how_long_keys_are_fresh_is_the_servers_to_say() {
-    for (cache_control, fresh) in [
-        ("max-age=120", 95),
-        ("max-age=1", 47),
-        ("max-age=999999", 2879),
+    for (headers, fresh) in [
+        (&[("cache-control", "max-age=120")][..], 95),
+        (&[("cache-control", "max-age=1")], 47),
+        (&[("cache-control", "max-age=999999")], 2879),
+        // Two lines, and the time in caches on the way.
+        (
+            &[
+                ("cache-control", "public"),
+                ("Cache-Control", "max-age=3600"),
+                ("Age", "3480"),
+            ],
+            95,
+        ),
+        (&[("expires", "Thu, 22 Jan 2026 12:02:00 GMT")], 95),
+        (&[("expires", "0")], 47),
     ] {
         let server = JwksServer::start([]).await.unwrap();
-        server.publish_for([signer(1).jwk()], cache_control);
+        server.respond(
+            200,
+            headers.iter().copied(),
+            testing::key_set([signer(1).jwk()]),
+        );
         let app = App::with_keys_of(&server);
         app.receiver.ready().await.unwrap();
         app.clock.advance(Duration::from_secs(fresh));
         assert_eq!(app.deliver(&signer(1)).await, ok());
         tokio::task::yield_now().await;
-        assert_eq!(server.fetches(), 1, "{cache_control}");
+        assert_eq!(server.fetches(), 1, "{headers:?}");
         app.clock.advance(Duration::from_secs(2));
         assert_eq!(app.deliver(&signer(1)).await, ok());
         while server.fetches() < 2 {
@@ -327,7 +390,7 @@ async fn how_long_keys_are_fresh_is_the_servers_to_say() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_shared_secret_never_waits_for_keys() {
     let server = JwksServer::start([]).await.unwrap();
     server.stall();
@@ -350,6 +413,21 @@ async fn a_shared_secret_never_waits_for_keys() {
         .await;
     assert_eq!(answer, refused(400, "signature_mismatch"));
     assert_eq!(server.fetches(), 0);
+    // Nor where keys are known and past their age.
+    server.publish([signer(1).jwk()]);
+    app.receiver.ready().await.unwrap();
+    server.stall();
+    app.clock.advance(Duration::from_secs(2 * 3600));
+    let secret = testing::SECRET.parse().unwrap();
+    for (id, body, answer) in [
+        ("msg_2", EVENT, ok()),
+        ("msg_3", "{}", refused(400, "signature_mismatch")),
+    ] {
+        let headers = testing::sign_v1(&secret, id, app.now(), EVENT);
+        let delivery = app.post("/", headers, body);
+        let delivery = tokio::time::timeout(Duration::from_millis(1), delivery);
+        assert_eq!(delivery.await.expect("delayed"), answer);
+    }
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ struct Shared {
 #[derive(Clone, Debug, Default)]
 struct Answer {
     /// None: no answer at all.
-    status: Option<&'static str>,
+    status: Option<u16>,
     headers: String,
     body: String,
 }
@@ -100,28 +100,27 @@ impl JwksServer {
 
     /// Serves these keys from now on, whatever it did before.
     pub fn publish(&self, jwks: impl IntoIterator<Item = String>) {
-        self.answer("200 OK", "", key_set(jwks));
+        self.respond(200, [], key_set(jwks));
     }
 
     /// Serves these keys with this value of `Cache-Control`.
     pub fn publish_for(&self, jwks: impl IntoIterator<Item = String>, cache_control: &str) {
-        let header = format!("cache-control: {cache_control}\r\n");
-        self.answer("200 OK", &header, key_set(jwks));
+        self.respond(200, [("cache-control", cache_control)], key_set(jwks));
     }
 
     /// Answers 503 from now on.
     pub fn fail(&self) {
-        self.answer("503 Service Unavailable", "", String::new());
+        self.respond(503, [], "");
     }
 
     /// Sends this instead of a key set.
     pub fn send(&self, body: impl Into<String>) {
-        self.answer("200 OK", "", body.into());
+        self.respond(200, [], body);
     }
 
     /// Sends whoever asks to another place.
     pub fn redirect(&self, url: &str) {
-        self.answer("302 Found", &format!("location: {url}\r\n"), String::new());
+        self.respond(302, [("location", url)], "");
     }
 
     /// Accepts connections and never answers.
@@ -129,11 +128,18 @@ impl JwksServer {
         self.set(Answer::default());
     }
 
-    fn answer(&self, status: &'static str, headers: &str, body: String) {
+    /// Answers with this status, these headers and this body.
+    pub fn respond<'h>(
+        &self,
+        status: u16,
+        headers: impl IntoIterator<Item = (&'h str, &'h str)>,
+        body: impl Into<String>,
+    ) {
+        let line = |(name, value)| format!("{name}: {value}\r\n");
         self.set(Answer {
             status: Some(status),
-            headers: headers.to_owned(),
-            body,
+            headers: headers.into_iter().map(line).collect(),
+            body: body.into(),
         });
     }
 
@@ -176,7 +182,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) {
     };
     let length = body.len();
     let response = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}"
+        "HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}"
     );
     if stream.write_all(response.as_bytes()).await.is_ok() {
         let _ = stream.shutdown().await;

@@ -25,7 +25,7 @@ use state::State;
 /// For one fetch, and for a delivery under a key that is not known.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// For deliveries under keys that are past their age, together, for each fetch.
+/// For deliveries under keys that are past their age.
 const AGED_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Deliveries that wait at the same time.
@@ -84,15 +84,12 @@ impl Aged {
     pub(crate) async fn confirmed(mut self) -> Result<Option<KeySet>, FetchError> {
         let inner = &self.inner;
         if in_a_runtime().is_ok() {
-            let now = inner.now();
-            let patience = {
-                let mut state = inner.lock();
-                state.wait()?;
-                state.await_confirmation(now)
-            };
+            inner.lock().wait()?;
             let _waiting = Waiting(inner);
-            // In time or not: what is known then counts.
-            let _ = timeout(patience, self.finished.changed()).await;
+            let in_time = timeout(AGED_PATIENCE, self.finished.changed()).await;
+            if in_time.is_err() {
+                inner.lock().awaited_in_vain();
+            }
         }
         let now = inner.now();
         Ok(inner.lock().known(now).cloned())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::moment::Moment;
-use super::{AGED_PATIENCE, COOL_DOWN, FIRST_COOL_DOWN, MAX_WAITING, PATIENCE};
+use super::{COOL_DOWN, FIRST_COOL_DOWN, MAX_WAITING, PATIENCE};
 use crate::jwks::{FetchError, KeySet};
 
 pub(super) struct State {
@@ -11,8 +11,8 @@ pub(super) struct State {
     known: Option<Known>,
     /// When the fetch that is under way began.
     fetching: Option<Moment>,
-    /// Since when deliveries wait for it that would do with keys that are past their age.
-    awaited: Option<Moment>,
+    /// Whether a delivery has waited for it in vain, as long as one does under keys past their age.
+    in_vain: bool,
     /// Of the fetches since the last that succeeded.
     failures: u32,
     last_failure: Option<FetchError>,
@@ -47,7 +47,7 @@ impl State {
             max_stale,
             known: None,
             fetching: None,
-            awaited: None,
+            in_vain: false,
             failures: 0,
             last_failure: None,
             cool_down: None,
@@ -100,7 +100,7 @@ impl State {
         let begins = !self.is_fetching(now);
         if begins {
             self.fetching = Some(now);
-            self.awaited = None;
+            self.in_vain = false;
         }
         begins
     }
@@ -128,18 +128,12 @@ impl State {
         self.trusted(now)
             .is_some_and(|known| now.since(known.confirmed) > known.max_age)
             && self.is_fetching(now)
-            && !self.confirmation_patience(now).is_zero()
+            && !self.in_vain
     }
 
-    /// How long a delivery waits for that. The first one begins the time for all.
-    pub(super) fn await_confirmation(&mut self, now: Moment) -> Duration {
-        self.awaited.get_or_insert(now);
-        self.confirmation_patience(now)
-    }
-
-    fn confirmation_patience(&self, now: Moment) -> Duration {
-        let waited = self.awaited.map(|since| now.since(since));
-        AGED_PATIENCE.saturating_sub(waited.unwrap_or_default())
+    /// The fetch that is under way did not confirm them in time.
+    pub(super) fn awaited_in_vain(&mut self) {
+        self.in_vain = true;
     }
 
     /// Takes a place among those that wait.

