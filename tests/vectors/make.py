@@ -20,9 +20,11 @@ import jwt
 import standardwebhooks
 import svix
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from freezegun import freeze_time
+
+from keys import jwk, number, rsa_jwk, rsa_key
 
 HERE = pathlib.Path(__file__).parent
 FOREIGN = HERE.parent.parent / "target" / "foreign"
@@ -243,11 +245,6 @@ L = 2**252 + 27742317777372353535851937790883648493
 GOOGLE, SECOND, STRANGER = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2, 3))
 
 
-def jwk(key, **more):
-    x = base64.urlsafe_b64encode(key.public_key().public_bytes_raw()).decode().rstrip("=")
-    return dict(kty="OKP", crv="Ed25519", x=x, **more)
-
-
 KEYS = {"keys": [
     {"kty": "RSA", "kid": "not-for-us", "n": "AQAB", "e": "AQAB"},
     jwk(GOOGLE, kid="first", use="sig", alg="EdDSA"),
@@ -308,34 +305,6 @@ dynamic, vectors = vectors, []
 
 # Dynamic deliveries in the form of Google's guide: an RS256 JWT, signed by PyJWT. The event is the
 # token's payload, and nothing else is signed.
-
-
-def prime(name, bits):
-    """The same every time: no secret is hidden in here."""
-    counter = 0
-    while True:
-        digest = b"".join(hashlib.sha512(f"{name} {counter} {i}".encode()).digest() for i in range(bits // 512))
-        candidate = int.from_bytes(digest, "big") | 3 << bits - 2 | 1
-        counter += 1
-        if candidate % 65537 != 1 and all(pow(a, candidate - 1, candidate) == 1 for a in (2, 3, 5, 7)):
-            return candidate
-
-
-def rsa_key(name, bits=2048):
-    p, q, e = prime(name + " p", bits // 2), prime(name + " q", bits // 2), 65537
-    d = pow(e, -1, (p - 1) * (q - 1))
-    return rsa.RSAPrivateNumbers(
-        p, q, d, d % (p - 1), d % (q - 1), rsa.rsa_crt_iqmp(p, q), rsa.RSAPublicNumbers(e, p * q)
-    ).private_key()
-
-
-def number(value):
-    return base64.urlsafe_b64encode(value.to_bytes((value.bit_length() + 7) // 8, "big")).decode().rstrip("=")
-
-
-def rsa_jwk(key, kid, **more):
-    numbers = key.public_key().public_numbers()
-    return dict(kty="RSA", kid=kid, n=number(numbers.n), e=number(numbers.e), **more)
 
 
 RSA, RSA_NEXT, RSA_STRANGER = (rsa_key(name) for name in ("google", "next", "stranger"))
