@@ -326,7 +326,7 @@ async fn keys_past_their_age_are_confirmed_before_they_count() {
     });
     let wait = |seconds: u64| {
         app.clock
-            .set(app.clock.now() + Duration::from_secs(seconds))
+            .set(app.clock.now() + Duration::from_secs(seconds));
     };
     app.receiver.ready().await.unwrap();
     // While the server cannot say, the old keys count, after two seconds at most.
