@@ -20,6 +20,66 @@
 //!     .route("/gemini-callback", post(on_event).route_layer(VerifyLayer::new(receiver)));
 //! # Ok::<(), gemini_webhooks::ConfigError>(())
 //! ```
+//!
+//! # Routes by type
+//!
+//! [`EventRoutes`](crate::tower::EventRoutes) calls a handler for each type of event. Such a handler
+//! may name the payload of its type; an event of another type is then a 500 that says so
+//! ([`PayloadRejection`]), and `None` for an `Option`.
+//!
+//! ```
+//! use axum::Router;
+//! use axum::body::Body;
+//! use axum::extract::State;
+//! use axum::http::{Request, StatusCode};
+//! use axum::routing::post;
+//! use gemini_webhooks::event::{BatchFailed, BatchSucceeded};
+//! use gemini_webhooks::tower::{EventRoutes, Layer as _};
+//! use gemini_webhooks::{Clock as _, Delivery, SystemClock, VerifyLayer, WebhookReceiver, testing};
+//! use tower::ServiceExt as _;
+//!
+//! #[derive(Clone)]
+//! struct App {/* a pool, a queue */}
+//!
+//! async fn on_success(State(app): State<App>, batch: BatchSucceeded) -> StatusCode {
+//!     println!("{:?} is done", batch.id());
+//!     StatusCode::ACCEPTED
+//! }
+//!
+//! async fn on_failure(delivery: Delivery, batch: BatchFailed) -> StatusCode {
+//!     println!("{}: {:?} failed", delivery.id(), batch.id());
+//!     StatusCode::OK
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let receiver = WebhookReceiver::builder().signing_secret(testing::SECRET).build()?;
+//! let routes = EventRoutes::new()
+//!     .on::<BatchSucceeded>(post(on_success).with_state(App {}))
+//!     .on::<BatchFailed>(post(on_failure))
+//!     .otherwise_acknowledge()?;
+//! let app: Router =
+//!     Router::new().route_service("/gemini-callback", VerifyLayer::new(receiver).layer(routes));
+//!
+//! # let signed = |id: &str, body: &'static str| {
+//! #     let now = SystemClock.now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+//! #     let mut request = Request::post("/gemini-callback").body(Body::from(body))?;
+//! #     for (name, value) in testing::sign_v1(&testing::SECRET.parse()?, id, now, body) {
+//! #         request.headers_mut().insert(name, value.parse()?);
+//! #     }
+//! #     Ok::<_, Box<dyn std::error::Error>>(request)
+//! # };
+//! let success = signed("msg_1", r#"{"type":"batch.succeeded","data":{"id":"batches/1"}}"#)?;
+//! assert_eq!(app.clone().oneshot(success).await?.status(), 202);
+//!
+//! let another = signed("msg_2", r#"{"type":"video.generated"}"#)?;
+//! assert_eq!(app.clone().oneshot(another).await?.status(), 200);
+//!
+//! let unsigned = Request::post("/gemini-callback").body(Body::from(r#"{"type":"batch.succeeded"}"#))?;
+//! assert_eq!(app.oneshot(unsigned).await?.status(), 400);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -30,37 +90,15 @@ use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 
-use crate::event::GeminiEvent;
+use crate::event::{
+    BatchCancelled, BatchExpired, BatchFailed, BatchSucceeded, GeminiEvent, InteractionCancelled,
+    InteractionCompleted, InteractionFailed, InteractionRequiresAction, Payload, VideoGenerated,
+    each_payload,
+};
 use crate::receiver::Delivery;
 use crate::trace;
 
-/// A handler names [`GeminiEvent`] or [`Delivery`], but no [`VerifyLayer`](crate::VerifyLayer) is
-/// on its route. A mistake of ours, so a 500: the sender did nothing wrong and will try again.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct MissingVerifyLayer;
-
-impl MissingVerifyLayer {
-    /// 500.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        StatusCode::INTERNAL_SERVER_ERROR
-    }
-
-    /// What the response says.
-    #[must_use]
-    pub fn body_text(&self) -> String {
-        self.to_string()
-    }
-}
-
-impl fmt::Display for MissingVerifyLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no `VerifyLayer` of gemini-webhooks is on this route")
-    }
-}
-
-impl Error for MissingVerifyLayer {}
+pub use crate::tower::MissingVerifyLayer;
 
 impl IntoResponse for MissingVerifyLayer {
     fn into_response(self) -> Response {
@@ -98,18 +136,126 @@ macro_rules! extractor {
 extractor!(GeminiEvent);
 extractor!(Delivery);
 
+/// A handler names a payload, and there is none for it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum PayloadRejection {
+    /// No [`VerifyLayer`](crate::VerifyLayer) is on its route.
+    MissingVerifyLayer(MissingVerifyLayer),
+    /// The event is of another type than the handler is for.
+    AnotherType(AnotherType),
+}
+
+/// An event reached a handler that is for those of another type.
+///
+/// It is a mistake of the app and so a 500: the sender did nothing wrong and will try again.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct AnotherType {
+    /// What the type is called that the handler is for.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for AnotherType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { expected } = self;
+        write!(
+            f,
+            "an event of another type reached a handler of `{expected}`: give each type a handler with `EventRoutes` of gemini-webhooks, or take an `Option`"
+        )
+    }
+}
+
+impl Error for AnotherType {}
+
+impl PayloadRejection {
+    /// 500.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    /// What the response says.
+    #[must_use]
+    pub fn body_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl fmt::Display for PayloadRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingVerifyLayer(error) => error.fmt(f),
+            Self::AnotherType(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for PayloadRejection {}
+
+impl IntoResponse for PayloadRejection {
+    fn into_response(self) -> Response {
+        trace::misconfigured(&self);
+        (self.status(), self.body_text()).into_response()
+    }
+}
+
+fn payload<P: Payload>(parts: &Parts) -> Result<P, PayloadRejection> {
+    let event: &GeminiEvent = parts
+        .extensions
+        .get()
+        .ok_or(PayloadRejection::MissingVerifyLayer(MissingVerifyLayer))?;
+    let expected = P::TYPE_NAME;
+    event
+        .payload()
+        .cloned()
+        .ok_or(PayloadRejection::AnotherType(AnotherType { expected }))
+}
+
+// No trait of another crate can be implemented for all of them at once.
+macro_rules! payload_extractors {
+    ($($payload:ident)+) => {
+        $(
+            impl<S: Send + Sync> FromRequestParts<S> for $payload {
+                type Rejection = PayloadRejection;
+
+                async fn from_request_parts(
+                    parts: &mut Parts,
+                    _: &S,
+                ) -> Result<Self, PayloadRejection> {
+                    payload(parts)
+                }
+            }
+
+            impl<S: Send + Sync> OptionalFromRequestParts<S> for $payload {
+                type Rejection = Infallible;
+
+                async fn from_request_parts(
+                    parts: &mut Parts,
+                    _: &S,
+                ) -> Result<Option<Self>, Infallible> {
+                    Ok(payload(parts).ok())
+                }
+            }
+        )+
+    };
+}
+
+each_payload!(payload_extractors);
+
 #[cfg(test)]
 mod tests {
     use axum::body::{Body, Bytes, to_bytes};
+    use axum::extract::State;
     use axum::http::Request;
-    use axum::routing::post;
+    use axum::routing::{MethodRouter, post, post_service};
     use axum::{Json, Router};
-    use tower::ServiceExt as _;
+    use tower::{Layer as _, ServiceExt as _};
 
     use super::*;
     use crate::receiver::WebhookReceiver;
     use crate::testing::{self, ManualClock};
-    use crate::tower::VerifyLayer;
+    use crate::tower::{EventRouter, EventRoutes, VerifyLayer};
 
     const EVENT: &str = r#"{ "type": "batch.expired" }"#;
 
@@ -169,6 +315,65 @@ mod tests {
             send(app).await,
             (StatusCode::OK, "\"batch.expired\"".to_owned())
         );
+    }
+
+    #[tokio::test]
+    async fn a_handler_gets_the_payload_of_its_type() {
+        async fn expired(batch: BatchExpired) -> String {
+            format!("{:?}", batch.id())
+        }
+        async fn optional(batch: Option<BatchExpired>, video: Option<VideoGenerated>) -> String {
+            format!("{} {}", batch.is_some(), video.is_some())
+        }
+        async fn video(_: VideoGenerated) {}
+        let on_route =
+            |handler: MethodRouter| Router::new().route("/", handler.route_layer(layer()));
+        let (status, text) = send(on_route(post(expired))).await;
+        assert_eq!((status, text.as_str()), (StatusCode::OK, "None"));
+        let (status, text) = send(on_route(post(optional))).await;
+        assert_eq!((status, text.as_str()), (StatusCode::OK, "true false"));
+
+        let (status, text) = send(on_route(post(video))).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(text.contains("`video.generated`"), "{text}");
+        let (status, text) = send(Router::new().route("/", post(video))).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(text.contains("VerifyLayer"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn routes_by_type_take_handlers_with_state_and_routers() {
+        async fn expired(State(n): State<u8>, _: BatchExpired, body: Bytes) -> String {
+            format!("{n} {}", body.len())
+        }
+        let routes = || EventRoutes::new().on::<VideoGenerated>(post(async || "a video"));
+        let verified = |routes| layer().layer(routes);
+        let with = |routes: EventRouter<Body, Infallible>| {
+            Router::new().route_service("/", verified(routes))
+        };
+        let expected = (StatusCode::OK, format!("7 {}", EVENT.len()));
+
+        let handler = post(expired).with_state(7);
+        let app = with(
+            routes()
+                .on::<BatchExpired>(handler)
+                .otherwise_refuse()
+                .unwrap(),
+        );
+        assert_eq!(send(app).await, expected);
+
+        let router = Router::new().route("/", post(expired)).with_state(7);
+        let app = with(routes().otherwise(router).unwrap());
+        assert_eq!(send(app).await, expected);
+
+        let detached = layer().finish_once_started();
+        let app = detached.layer(routes().otherwise_refuse().unwrap());
+        let app = Router::new().route_service("/", app);
+        assert_eq!(send(app).await.0, StatusCode::NOT_IMPLEMENTED);
+
+        let routes = routes().otherwise_refuse().unwrap();
+        let app = Router::new().route("/", post_service(verified(routes)));
+        assert_eq!(send(app).await.0, StatusCode::NOT_IMPLEMENTED);
     }
 
     #[tokio::test]

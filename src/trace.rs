@@ -240,13 +240,13 @@ pub(crate) fn unrouted(type_name: Option<&str>) {
 }
 
 /// The app is put together wrongly.
-#[cfg(any(feature = "actix-web", feature = "axum"))]
+#[cfg(any(feature = "actix-web", feature = "tower"))]
 pub(crate) fn misconfigured(error: &dyn Error) {
     say!(error, Plain::new(error));
 }
 
 /// The app's own answer to a refusal panicked, and the default one took its place.
-#[cfg(feature = "tower")]
+#[cfg(any(feature = "actix-web", feature = "tower"))]
 pub(crate) fn response_panicked() {
     say!(
         error,

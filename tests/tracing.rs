@@ -11,15 +11,18 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use axum::routing::post;
 use axum::{Router, response::IntoResponse};
+use gemini_webhooks::event::BatchExpired;
 use gemini_webhooks::replay::{
     ClaimKey, ClaimToken, Claimed, GuardError, GuardFuture, MemoryGuard, ReplayGuard, Settled,
 };
 use gemini_webhooks::testing::{self, ManualClock};
+use gemini_webhooks::tower::EventRoutes;
 use gemini_webhooks::{GeminiEvent, SigningSecret, VerifyLayer, WebhookReceiver};
+use http_body_util::Full;
 use tower::ServiceExt as _;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -374,6 +377,27 @@ fn what_others_say_neither_forges_lines_nor_fills_the_disk() {
 fn a_missing_layer_is_said() {
     let lines = log_of(Handler::Ok, |clock| signed(clock, "batch.expired", "/bare"));
     assert_one(&lines, "ERROR", &["VerifyLayer"]);
+
+    let routes = EventRoutes::new().on::<BatchExpired>(post(async || StatusCode::OK));
+    let routes = routes.otherwise_acknowledge().unwrap();
+    let request = Request::post("/").body(Full::<Bytes>::default()).unwrap();
+    let lines = logged(async { drop(routes.oneshot(request).await) });
+    assert_one(&lines, "ERROR", &["VerifyLayer"]);
+
+    // A payload's handler that an event of another type reaches is a mistake as well.
+    let builder = WebhookReceiver::builder().signing_secret(testing::SECRET);
+    let clock = ManualClock::default();
+    let receiver = builder.clock(clock.clone()).build().unwrap();
+    let on_expired = post(async |_: BatchExpired| StatusCode::OK);
+    let app = on_expired.route_layer(VerifyLayer::new(receiver));
+    let request = signed(&clock, "batch.failed", "/");
+    let lines = logged(async { drop(app.oneshot(request).await) });
+    let [said, failed] = &lines[..] else {
+        panic!("not two lines: {lines:#?}")
+    };
+    let said = std::slice::from_ref(said);
+    assert_one(said, "ERROR", &["`batch.expired`", "EventRoutes"]);
+    assert!(failed.contains("status=500"), "{failed}");
 }
 
 /// Claims everything, and settles and releases as it is told to.

@@ -75,6 +75,11 @@ pub enum ConfigError {
     LeaseTooShort,
     /// Handled events are remembered for less than twice the tolerance: a copy could come after that.
     RetentionTooShort,
+    /// Two routes take events of the same type, so one of them would never be called.
+    RouteTwice {
+        /// What the type is called now.
+        type_name: String,
+    },
     /// An error can only be answered with a status from 400 to 599: anything else would tell the
     /// sender that the delivery was taken.
     StatusNotAnError {
@@ -121,6 +126,11 @@ impl fmt::Display for ConfigError {
             Self::NamespaceEmpty => f.write_str("the namespace of the guard is empty"),
             Self::LeaseTooShort => f.write_str("`lease` is not longer than `handler_timeout` and twice `guard_timeout`"),
             Self::RetentionTooShort => f.write_str("`retention` is less than twice `tolerance`"),
+            Self::RouteTwice { type_name } => write!(
+                f,
+                "two routes take events of the type `{}`; keep one of them",
+                type_name.escape_debug()
+            ),
             Self::StatusNotAnError { status } => {
                 write!(f, "{status} is no error status; 400 to 599 are")
             }

@@ -55,7 +55,7 @@ impl EventKind {
 }
 
 /// What a type is called now.
-pub(super) fn present_name(type_name: &str) -> &str {
+pub(crate) fn present_name(type_name: &str) -> &str {
     macro_rules! present {
         ($($payload:ident)+) => {
             $(

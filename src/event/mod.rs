@@ -22,6 +22,10 @@ mod serial;
 mod text;
 
 pub use kind::EventKind;
+#[cfg(feature = "tower")]
+pub(crate) use kind::present_name;
+#[cfg(feature = "axum")]
+pub(crate) use payload::each_payload;
 pub use payload::{
     BatchCancelled, BatchExpired, BatchFailed, BatchSucceeded, InteractionCancelled,
     InteractionCompleted, InteractionFailed, InteractionRequiresAction, Payload, VideoGenerated,
