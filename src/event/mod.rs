@@ -38,6 +38,18 @@ use text::Span;
 ///
 /// With a framework's feature on, name it in a handler's signature. It is cheap to clone.
 ///
+/// ```
+/// use gemini_webhooks::{EventKind, GeminiEvent};
+///
+/// let event = GeminiEvent::parse(
+///     br#"{"type":"batch.succeeded","data":{"id":"batches/1","output_file_uri":"files/2"}}"#.as_slice(),
+/// );
+/// match event.kind() {
+///     EventKind::BatchSucceeded(batch) => assert_eq!(batch.id(), Some("batches/1")),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
+///
 /// # In a queue
 ///
 /// `Serialize` and `Deserialize` carry the body, so that an event can be a job's payload. What is
@@ -53,19 +65,25 @@ use text::Span;
 /// - Where serde buffers a value, the text is lost: in a `serde_json::Value`, and in an outer type
 ///   with `untagged`, `flatten` or `tag`. The event is the same; white space, the order of members,
 ///   names that come twice, and the digits of numbers beyond 64 bits may differ.
-/// - An event is a value of its own: give it a member. Flattened itself, or as the newtype variant
-///   of an enum with `tag` and no `content`, it has no place for its text; the latter is an error.
+/// - Give an event a member of its own. Flattened itself, its text is the member that `serde_json`
+///   uses for such; as the newtype variant of an enum with `tag` and no `content` it has no place, and
+///   serializing is an error.
 ///
 /// ```
-/// use gemini_webhooks::{EventKind, GeminiEvent};
-///
-/// let event = GeminiEvent::parse(
-///     br#"{"type":"batch.succeeded","data":{"id":"batches/1","output_file_uri":"files/2"}}"#.as_slice(),
-/// );
-/// match event.kind() {
-///     EventKind::BatchSucceeded(batch) => assert_eq!(batch.id(), Some("batches/1")),
-///     other => panic!("{other:?}"),
+/// # use gemini_webhooks::GeminiEvent;
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Job {
+///     webhook_id: String,
+///     event: GeminiEvent,
 /// }
+///
+/// let event = GeminiEvent::parse(r#"{"type": "batch.expired"}"#);
+/// let queued = serde_json::to_string(&Job { webhook_id: "msg_1".to_owned(), event })?;
+/// assert_eq!(queued, r#"{"webhook_id":"msg_1","event":{"type": "batch.expired"}}"#);
+///
+/// let job: Job = serde_json::from_str(&queued)?;
+/// assert!(job.event.is("batch.expired"));
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct GeminiEvent {

@@ -5,12 +5,12 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::GeminiEvent;
 use crate::json::{members, string};
@@ -158,46 +158,30 @@ impl Visitor<'_> for PlainName {
     }
 }
 
-/// Reads a body: the text of a value where that can be had.
+/// Reads a body: the text of a value where that can be had, else the value, which serde has buffered
+/// for an outer type or which another format has. It is bytes if a binary format had them.
 struct Body;
 
 impl<'de> Visitor<'de> for Body {
     type Value = Bytes;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event")
-    }
-
-    /// serde_json has the text.
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Bytes, A::Error> {
-        map.next_key::<IgnoredAny>()?;
-        body_of(map.next_value()?)
-    }
-
-    /// Anyone else has a value: serde, which buffered it for an outer type, or another format.
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, value: D) -> Result<Bytes, D::Error> {
-        value.deserialize_any(Buffered)
-    }
-}
-
-fn body_of<E: Error>(json: String) -> Result<Bytes, E> {
-    let Some([Some(encoded)]) = members(&json, &[BASE64]) else {
-        return Ok(json.into());
-    };
-    let decoded = string(encoded).and_then(|encoded| STANDARD.decode(&*encoded).ok());
-    decoded
-        .map(Bytes::from)
-        .ok_or_else(|| E::custom("the member that stands for an event's body is no base64"))
-}
-
-/// A value that was buffered: bytes where a binary format had them, else JSON.
-struct Buffered;
-
-impl<'de> Visitor<'de> for Buffered {
-    type Value = Bytes;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an event, as JSON or as bytes")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, value: D) -> Result<Bytes, D::Error> {
+        value.deserialize_any(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Bytes, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == RAW_VALUE {
+                return body_of(map.next_value()?);
+            }
+            members.insert(name, map.next_value()?);
+        }
+        body_of(Value::Object(members).to_string())
     }
 
     fn visit_bytes<E>(self, body: &[u8]) -> Result<Bytes, E> {
@@ -232,11 +216,16 @@ impl<'de> Visitor<'de> for Buffered {
         let value = Value::deserialize(SeqAccessDeserializer::new(list))?;
         body_of(value.to_string())
     }
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Bytes, A::Error> {
-        let value = Value::deserialize(MapAccessDeserializer::new(map))?;
-        body_of(value.to_string())
-    }
+fn body_of<E: Error>(json: String) -> Result<Bytes, E> {
+    let Some([Some(encoded)]) = members(&json, &[BASE64]) else {
+        return Ok(json.into());
+    };
+    let decoded = string(encoded).and_then(|encoded| STANDARD.decode(&*encoded).ok());
+    decoded
+        .map(Bytes::from)
+        .ok_or_else(|| E::custom("the member that stands for an event's body is no base64"))
 }
 
 #[cfg(test)]

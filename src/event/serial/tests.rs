@@ -354,6 +354,46 @@ fn every_body_comes_back() {
     check(&[0; 64]);
 }
 
+/// Formats that know nothing of newtypes, or of serde_json's texts.
+#[test]
+fn other_formats_have_values_or_the_text() {
+    use serde::de::IntoDeserializer as _;
+    use serde::de::value::{Error, MapDeserializer, StrDeserializer};
+
+    fn read(members: &[(&str, &str)]) -> GeminiEvent {
+        let members = members.iter().copied();
+        GeminiEvent::deserialize(MapDeserializer::<_, Error>::new(members)).unwrap()
+    }
+    let event = read(&[("version", "v1"), ("type", "batch.expired")]);
+    assert_eq!(event.raw(), r#"{"type":"batch.expired","version":"v1"}"#);
+    assert_eq!(read(&[]).raw(), "{}");
+    assert_eq!(read(&[(BASE64, "/wE=")]).raw(), &b"\xff\x01"[..]);
+    let text: StrDeserializer<'_, Error> = "batch.expired".into_deserializer();
+    assert_eq!(
+        GeminiEvent::deserialize(text).unwrap().raw(),
+        r#""batch.expired""#
+    );
+
+    // As a format writes a struct of that name which is not serde_json.
+    let body = r#"{ "type": "batch.expired" }"#;
+    assert_eq!(read(&[(RAW_VALUE, body)]).raw(), body);
+}
+
+#[test]
+fn an_event_that_is_flattened_itself_comes_back_too() {
+    #[derive(Serialize, Deserialize)]
+    struct Flat {
+        attempt: u8,
+        #[serde(flatten)]
+        event: GeminiEvent,
+    }
+    for body in [r#"{ "type": "batch.expired" }"#, "not JSON"] {
+        let event = GeminiEvent::parse(body);
+        let flat = Flat { attempt: 1, event };
+        assert_eq!(through_json(&flat).unwrap().event.raw(), body);
+    }
+}
+
 #[test]
 fn json_goes_as_json_and_the_rest_does_not() {
     let carried = |body: &'static [u8]| serde_json::to_string(&GeminiEvent::parse(body)).unwrap();
