@@ -247,6 +247,7 @@ struct Shapes<'a> {
     name: String,
     count: Option<u64>,
     none: Option<u8>,
+    maybe: Option<Inner>,
     inner: Inner,
     new: New,
     tuple: (i8, f64, bool),
@@ -300,7 +301,7 @@ fn an_odd_member_that_is_not_asked_for_spoils_no_type() {
     let shapes = |first: &str| {
         let inner = format!(r#"{{{first}"a":-1}}"#);
         format!(
-            r#"{{{first}"id":"b/1","name":"\u00e9\n","count":7,"none":null,"inner":{inner},"new":{inner},"tuple":[-1,2.5,true],"list":[{inner},{inner}],"map":{{"x":{inner}}},"unit":"Unit","newtype":{{"Newtype":{inner}}},"tupled":{{"Tuple":[1,{inner}]}},"struct_":{{"Struct":{{{first}"inner":{inner}}}}},"tagged":{{"type":"One","a":3}},"value":{{"x":[1]}},"raw":{{ "\ud83d" : 1 }}}}"#
+            r#"{{{first}"id":"b/1","name":"\u00e9\n","count":7,"none":null,"maybe":{inner},"inner":{inner},"new":{inner},"tuple":[-1,2.5,true],"list":[{inner},{inner}],"map":{{"x":{inner}}},"unit":"Unit","newtype":{{"Newtype":{inner}}},"tupled":{{"Tuple":[1,{inner}]}},"struct_":{{"Struct":{{{first}"inner":{inner}}}}},"tagged":{{"type":"One","a":3}},"value":{{"x":[1]}},"raw":{{ "\ud83d" : 1 }}}}"#
         )
     };
     let plain = shapes("");
