@@ -469,6 +469,12 @@ mod tests {
             !shown.contains("MfKQ") && !shown.contains("31f2"),
             "{shown}"
         );
+        let digits = secret.key_id().strip_prefix("sha256:").unwrap();
+        assert_eq!(digits.len(), 8);
+        assert!(
+            digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{digits}"
+        );
         // Padding and prefix do not make another key of it.
         let same: SigningSecret = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
         assert_eq!(same.key_id(), secret.key_id());

@@ -20,6 +20,7 @@ fn signature(secret: &SigningSecret, body: &[u8]) -> String {
     signature
 }
 
+/// Both ways to verify; they must agree.
 fn verify(
     verifier: &Verifier,
     signature: &str,
@@ -32,9 +33,16 @@ fn verify(
         ("webhook-timestamp", &timestamp),
         ("webhook-signature", signature),
     ]);
-    verifier
-        .verify(&headers, body, now)
-        .map(|verified| verified.key_id().to_owned())
+    let told = |result: Result<Verified<'_>, VerifyError>| {
+        result.map(|verified| verified.key_id().to_owned())
+    };
+    let whole = told(verifier.verify(&headers, body, now));
+    let halves = match verifier.check(&headers, now) {
+        Ok(checked) => told(checked.verify(body)),
+        Err(error) => Err(error),
+    };
+    assert_eq!(format!("{whole:?}"), format!("{halves:?}"));
+    whole
 }
 
 #[test]
@@ -367,6 +375,7 @@ fn debug_shows_no_payload_of_a_token() {
         );
     }
     says(&format!("{verified:?}"), &["key-1"], &[]);
+    assert!(verified.claim_id().starts_with("sha256:"));
 }
 
 #[cfg(feature = "jwt")]
@@ -396,5 +405,111 @@ fn what_is_wrong_with_a_token_names_its_key_in_one_line() {
         let shown = error.to_string();
         says(&shown, &[part], &["\n", "\u{1b}"]);
         assert!(shown.len() < 300, "{shown}");
+    }
+}
+
+#[cfg(feature = "jwt")]
+struct Tokens {
+    verifier: Verifier,
+    keys: KeySet,
+}
+
+#[cfg(feature = "jwt")]
+impl Tokens {
+    fn by(signers: &[&testing::Rs256Signer]) -> Self {
+        let jwks = testing::key_set(signers.iter().map(|signer| signer.jwk()));
+        let keys = KeySet::from_json(jwks.as_bytes()).unwrap();
+        let verifier = Verifier::for_keys(keys.clone()).accept_jwt("my-app");
+        Self { verifier, keys }
+    }
+
+    fn sign(signer: &testing::Rs256Signer) -> String {
+        let claims = testing::claims(testing::SAMPLE_EVENTS[0], "my-app", SENT).unwrap();
+        let [.., (_, token)] = signer.sign("msg_1", SENT, &claims);
+        token
+    }
+
+    fn verify(&self, list: &[&str]) -> Option<VerifyErrorKind> {
+        let verified = verify(&self.verifier, &list.join(" "), b"", at(SENT));
+        verified.err().map(|error| error.kind())
+    }
+}
+
+#[cfg(feature = "jwt")]
+#[test]
+fn of_tokens_and_of_keys_of_one_name_two_are_tried() {
+    let [one, two, three] = [(); 3].map(|()| testing::Rs256Signer::generate("same").unwrap());
+    let [by_one, by_two, by_three] = [&one, &two, &three].map(Tokens::sign);
+    let mismatch = Some(VerifyErrorKind::SignatureMismatch);
+
+    let tokens = Tokens::by(&[&one]);
+    assert_eq!(tokens.verify(&[&by_one]), None);
+    assert_eq!(tokens.verify(&[&by_two, &by_one]), None);
+    assert_eq!(tokens.verify(&[&by_two, &by_two, &by_one]), mismatch);
+
+    let tokens = Tokens::by(&[&one, &two, &three]);
+    assert_eq!(tokens.verify(&[&by_one]), None);
+    assert_eq!(tokens.verify(&[&by_two]), None);
+    assert_eq!(tokens.verify(&[&by_three]), mismatch);
+}
+
+/// Else anyone could make a receiver fetch keys.
+#[cfg(feature = "jwt")]
+#[test]
+fn only_what_another_key_may_have_signed_asks_for_keys() {
+    let [known, stranger, other] =
+        ["known", "known", "other"].map(|kid| testing::Rs256Signer::generate(kid).unwrap());
+    let tokens = Tokens::by(&[&known]);
+    let [wrong, unknown] = [&stranger, &other].map(Tokens::sign);
+    let signed = format!("v1a,{}==", "A".repeat(86));
+    // It begins with a point of small order.
+    let [weak, fresh] = [signed.clone(), signed.replace("v1a,AAAA", "v1a,AAAB")];
+    let malformed = format!("v1a,{}", "%".repeat(88));
+    let timestamp = SENT.to_string();
+    for (list, asks) in [
+        (vec![&fresh], true),
+        (vec![&weak], false),
+        (vec![&malformed], false),
+        (vec![&wrong], false),
+        (vec![&unknown], true),
+        (vec![&unknown, &wrong], true),
+        (vec![&wrong, &unknown], true),
+        (vec![&wrong, &malformed], false),
+        (vec![&wrong, &fresh], true),
+    ] {
+        let list = list
+            .into_iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" ");
+        let headers = DeliveryHeaders::from_lines([
+            ("webhook-id", "msg_1"),
+            ("webhook-timestamp", &timestamp),
+            ("webhook-signature", &list),
+        ]);
+        let checked = tokens.verifier.check(&headers, at(SENT)).unwrap();
+        let failure = checked.verify_under(Some(&tokens.keys), b"").err().unwrap();
+        assert_eq!(matches!(failure, Failure::UnknownKey(_)), asks, "{list}");
+    }
+}
+
+#[cfg(feature = "jwt")]
+#[test]
+fn a_list_may_be_longer_where_tokens_are_taken() {
+    let signer = testing::Rs256Signer::generate("key-1").unwrap();
+    let tokens = Tokens::by(&[&signer]);
+    let without = Verifier::for_keys(tokens.keys.clone()).with_keyring(Keyring::new(secret(1)));
+    let ours = signature(&secret(1), b"");
+    let token = Tokens::sign(&signer);
+    let error = verify(&without, &token, b"", at(SENT)).unwrap_err();
+    assert_eq!(error.kind(), VerifyErrorKind::UnsupportedScheme);
+    for (verifier, good, most) in [
+        (&tokens.verifier, &token, 16 * 1024),
+        (&without, &ours, 4 * 1024),
+    ] {
+        let list = |length: usize| format!("{good} {}", "x".repeat(length - good.len() - 1));
+        assert!(verify(verifier, &list(most), b"", at(SENT)).is_ok());
+        let error = verify(verifier, &list(most + 1), b"", at(SENT)).unwrap_err();
+        assert_eq!(error.kind(), VerifyErrorKind::InvalidSignatureHeader);
     }
 }

@@ -276,6 +276,28 @@ mod tests {
     }
 
     #[test]
+    fn how_far_off_a_token_is() {
+        for (claims, off) in [
+            (
+                format!(r#""exp":{}"#, NOW - 301),
+                "301 s off, 300 s allowed",
+            ),
+            (
+                format!(r#""exp":{},"iat":{}"#, NOW, NOW - 400),
+                "400 s off, 300 s allowed",
+            ),
+            (
+                format!(r#""exp":{0},"nbf":{0}"#, NOW + 301),
+                "301 s off, 300 s allowed",
+            ),
+        ] {
+            let claims = format!(r#"{{"aud":"us",{claims}}}"#);
+            let error = rules().claims(claims.as_bytes(), NOW, 300).unwrap_err();
+            assert!(error.to_string().contains(off), "{claims}: {error}");
+        }
+    }
+
+    #[test]
     fn what_differs_is_told_beside_what_was_expected() {
         let strict = JwtRules {
             issuer: Some("google".to_owned()),
