@@ -282,33 +282,39 @@ fn separators(list: &[u8]) -> usize {
 }
 
 /// How long the entry in front is. It ends at a space, as Standard Webhooks says; or, in a list that
-/// was joined, at a comma behind which there is no more of it: neither base64 nor a version has a
-/// comma, so no entry of a sender is cut. One has a comma of its own; with more than the next it is no
-/// entry, and goes on to the space, so that many commas cost no more than one.
+/// was joined, at a comma behind which there is no more of it. That is never the comma between a
+/// version and its signature. With more commas it is no entry and goes on to the space, so that many
+/// cost no more than two.
 fn entry_length(list: &[u8]) -> usize {
-    let is_end = |at: &usize| match list.split_at(*at).1 {
-        [b',', next @ ..] => matches!(next, [] | [b' ' | b',', ..]) || starts_entry(next),
+    let ends = |(commas, at): &(usize, usize)| match list.split_at(*at).1 {
+        [b',', next @ ..] => {
+            matches!(next, [] | [b' ' | b',', ..])
+                || starts_entry(next) && (*commas == 1 || is_token(list))
+        }
         _ => true,
     };
     memchr2_iter(b' ', b',', list)
         .take(2)
-        .find(is_end)
+        .enumerate()
+        .find(ends)
+        .map(|(_, at)| at)
         .or_else(|| memchr(b' ', list))
         .unwrap_or(list.len())
 }
 
-/// Whether this is a version and its comma, or a token: either is told from a signature by a few bytes
-/// that base64 cannot have there.
+/// Whether this is a version and its comma, or a token.
 fn starts_entry(text: &[u8]) -> bool {
     match text {
         [b'v', b'1'..=b'9', b',', ..] => true,
         [b'v', b'1'..=b'9', b'a'..=b'z', b',', ..] => true,
-        [b'e', b'y', b'J', ..] => {
-            let end = memchr3(b'.', b',', b' ', text);
-            end.is_some_and(|end| text.get(end) == Some(&b'.'))
-        }
-        _ => false,
+        _ => is_token(text),
     }
+}
+
+/// Whether this begins like a token. A signature may as well, but it has no dot.
+fn is_token(text: &[u8]) -> bool {
+    let is_dot = |end| text.get(end) == Some(&b'.');
+    text.starts_with(b"eyJ") && memchr3(b'.', b',', b' ', text).is_some_and(is_dot)
 }
 
 fn parse_id(value: &[u8]) -> Result<&str, &'static str> {
@@ -513,8 +519,13 @@ mod tests {
                 vec!["eyJh.e30.A", "eyJi.e30.B"],
             ),
             // What is no entry does not spoil the others.
-            (format!("junk,{b}"), vec!["junk", b]),
-            (format!("v1,{b}"), vec!["v1", b]),
+            (format!("junk,{b}"), vec!["junk,v1,v1aBBBB="]),
+            (format!("v1,{b}"), vec!["v1,v1,v1aBBBB="]),
+            (format!("v1 ,{b}"), vec!["v1", b]),
+            ("v1,eyJh.e30.A".to_owned(), vec!["v1,eyJh.e30.A"]),
+            (format!("v1,eyJh.e30.A,{b}"), vec!["v1,eyJh.e30.A", b]),
+            ("V1,eyJh.e30.A".to_owned(), vec!["V1,eyJh.e30.A"]),
+            (format!("eyJh.e30.A,junk,{b}"), vec!["eyJh.e30.A,junk", b]),
             (format!("x,y,{b}"), vec!["x,y", b]),
             (format!("x,y,z {b}"), vec!["x,y,z", b]),
             (format!("{a},junk {b}"), vec!["v1,eyJAAAA/+A=,junk", b]),
