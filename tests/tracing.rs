@@ -530,41 +530,69 @@ fn a_log_that_panics_loses_no_event() {
 #[cfg(feature = "actix-web")]
 #[test]
 fn an_event_that_no_route_takes_is_said() {
+    use actix_web::guard::Header;
     use actix_web::test::{TestRequest, call_service, init_service};
-    use actix_web::{App, rt::System, web};
+    use actix_web::web::{self, ServiceConfig};
+    use actix_web::{App, HttpResponse, Route, rt::System};
     use gemini_webhooks::VerifyWebhook;
     use gemini_webhooks::actix_web::EventType;
 
-    let clock = ManualClock::default();
-    let receiver = WebhookReceiver::builder()
-        .signing_secret(testing::SECRET)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
-    let body = r#"{"type":"video.generated"}"#;
-    let mut request = TestRequest::post().uri("/hook?token=hidden");
-    let secret = testing::SECRET.parse().unwrap();
-    for header in testing::sign_v1(&secret, "msg_7", clock.unix_seconds(), body) {
-        request = request.insert_header(header);
+    fn route(event_type: &'static str) -> Route {
+        let not_found = async || HttpResponse::NotFound();
+        web::post().guard(EventType(event_type)).to(not_found)
     }
-    let lines = logged_by(|| {
-        System::new().block_on(async {
-            let route = web::post().guard(EventType("batch.succeeded"));
-            let resource = web::resource("/hook").wrap(VerifyWebhook::new(receiver));
-            let app = App::new().service(resource.route(route.to(async || "")));
-            let app = init_service(app).await;
-            call_service(&app, request.set_payload(body).to_request()).await;
+    type Routes = fn(&mut ServiceConfig);
+    const CASES: [(&str, u16, bool, Routes); 4] = [
+        ("405 of a resource", 405, true, |config| {
+            config.service(web::resource("/hook").route(route("batch.succeeded")));
+        }),
+        ("404 of an app", 404, true, |config| {
+            let guarded = web::resource("/hook").guard(EventType("batch.succeeded"));
+            config.service(guarded.route(web::to(async || "")));
+        }),
+        ("404 of a handler", 404, false, |config| {
+            let both = web::resource("/hook").route(route("batch.succeeded"));
+            config.service(both.route(route("video.generated")));
+        }),
+        ("405 for another guard's reason", 405, false, |config| {
+            let other = route("video.generated").guard(Header("x", "y"));
+            let both = web::resource("/hook").route(other);
+            config.service(both.route(route("batch.succeeded")));
+        }),
+    ];
+    let body = r#"{"type":"video.generated"}"#;
+    let secret = testing::SECRET.parse().unwrap();
+    for (name, status, is_said, routes) in CASES {
+        let clock = ManualClock::default();
+        let mut request = TestRequest::post().uri("/hook?token=hidden");
+        for header in testing::sign_v1(&secret, "msg_7", clock.unix_seconds(), body) {
+            request = request.insert_header(header);
+        }
+        let receiver = WebhookReceiver::builder()
+            .signing_secret(testing::SECRET)
+            .clock(clock)
+            .build()
+            .unwrap();
+        let lines = logged_by(|| {
+            System::new().block_on(async {
+                let scope = web::scope("").wrap(VerifyWebhook::new(receiver));
+                let app = init_service(App::new().service(scope.configure(routes))).await;
+                let request = request.set_payload(body).to_request();
+                let answer = call_service(&app, request).await.status();
+                assert_eq!(answer.as_u16(), status, "{name}");
+            });
         });
-    });
-    let unrouted: Vec<_> = lines
-        .into_iter()
-        .filter(|line| line.contains("no route took"))
-        .collect();
-    assert_one(
-        &unrouted,
-        "ERROR",
-        &[r#"type="video.generated""#, "`acknowledge` or `refuse`"],
-    );
+        let unrouted: Vec<_> = lines
+            .into_iter()
+            .filter(|line| line.contains("no route took"))
+            .collect();
+        let words = [r#"type="video.generated""#, "`acknowledge` or `refuse`"];
+        if is_said {
+            assert_one(&unrouted, "ERROR", &words);
+        } else {
+            assert!(unrouted.is_empty(), "{name}: {unrouted:?}");
+        }
+    }
 }
 
 /// Guards that are asked too early say so once a request, also where nothing else of this crate is reached.
