@@ -15,13 +15,30 @@ use crate::jwks::{HttpKeySource, KeySet, KeySource};
 use crate::receiver::Delivery;
 #[cfg(feature = "jwks")]
 use crate::receiver::keys::KeysFrom;
-use crate::secret::Keyring;
+use crate::secret::{Keyring, SigningSecret};
 
 impl WebhookReceiverBuilder {
     /// Adds the secret of a static webhook, as text ([`SigningSecret`](crate::SigningSecret)
     /// says in which forms). Call it again for each secret that is valid at the same time.
     pub fn signing_secret(self, secret: impl AsRef<str>) -> Self {
         match secret.as_ref().parse() {
+            Ok(secret) => self.keyring(Keyring::new(secret)),
+            Err(mistake) => self.mistaken(mistake),
+        }
+    }
+
+    /// Adds the secret of a static webhook from an environment variable. If it is not set or holds no
+    /// secret, [`build`](Self::build) names it.
+    ///
+    /// ```no_run
+    /// # use gemini_webhooks::{ConfigError, WebhookReceiver};
+    /// let receiver = WebhookReceiver::builder()
+    ///     .signing_secret_from_env("WEBHOOK_SIGNING_SECRET")
+    ///     .build()?;
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    pub fn signing_secret_from_env(self, name: &str) -> Self {
+        match SigningSecret::from_env(name) {
             Ok(secret) => self.keyring(Keyring::new(secret)),
             Err(mistake) => self.mistaken(mistake),
         }
