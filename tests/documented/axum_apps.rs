@@ -38,6 +38,14 @@ mod testing_an_app {
     }
 }
 
+mod by_type {
+    include!("recipes/axum_by_type.rs");
+
+    pub(super) fn documented(receiver: WebhookReceiver) -> Router {
+        app(receiver).unwrap()
+    }
+}
+
 mod refusals {
     include!("recipes/axum_refusals.rs");
 
@@ -154,6 +162,21 @@ async fn a_dynamic_webhook() {
 #[test]
 fn testing_an_app() {
     testing_an_app::documented().unwrap();
+}
+
+#[tokio::test]
+async fn routes_by_type() {
+    let app = by_type::documented(receiver());
+    let target = "/gemini-callback";
+    for (body, status) in [
+        (EVENT, 202),
+        (r#"{"type":"video.generated"}"#, 202),
+        (r#"{"type":"batch.failed"}"#, 200),
+    ] {
+        let genuine = post(&app, target, signed(&body.len().to_string(), body), body).await;
+        assert_eq!(genuine, (status, String::new()), "{body}");
+        assert_eq!(post(&app, target, [], body).await.0, 400, "{body}");
+    }
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 
 /// What is run, with the page that shows it.
-const EXAMPLES: [(&str, &str); 14] = [
+const EXAMPLES: [(&str, &str); 15] = [
     ("README.md", include_str!("readme/axum_static.rs")),
     ("README.md", include_str!("readme/actix_static.rs")),
     ("README.md", include_str!("readme/axum_dynamic.rs")),
     ("README.md", include_str!("readme/testing.rs")),
+    (RECIPES, include_str!("recipes/axum_by_type.rs")),
     (RECIPES, include_str!("recipes/axum_refusals.rs")),
     (RECIPES, include_str!("recipes/axum_inside.rs")),
     (RECIPES, include_str!("recipes/axum_service_builder.rs")),
