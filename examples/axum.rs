@@ -204,8 +204,8 @@ impl IntoResponse for Failed {
 /// connections for 60 s, as AWS does, and Google Cloud for 600.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How large a head may be, and how much of a body is read at once; hyper itself goes up to 400 KiB for
-/// each connection. Tokens come in the head, of 16 KiB at most.
-const READ_BUFFER: usize = 24 * 1024;
+/// each connection. Tokens come in the head, and take one or two of these KiB.
+const READ_BUFFER: usize = 16 * 1024;
 /// How long what is in flight may take after the signal to stop. A body may take 10 s by default.
 const GRACE: Duration = Duration::from_secs(15);
 
