@@ -528,6 +528,8 @@ mod tests {
             (format!("eyJh.e30.A,junk,{b}"), vec!["eyJh.e30.A,junk", b]),
             (format!("x,y,{b}"), vec!["x,y", b]),
             (format!("x,y,z {b}"), vec!["x,y,z", b]),
+            (format!("x,y,z,{b}"), vec!["x,y,z,v1,v1aBBBB="]),
+            (format!(",{a}"), vec![a]),
             (format!("{a},junk {b}"), vec!["v1,eyJAAAA/+A=,junk", b]),
             (format!("{a},eyJ,x {b}"), vec!["v1,eyJAAAA/+A=,eyJ,x", b]),
             (format!("{a},v1 {b}"), vec!["v1,eyJAAAA/+A=,v1", b]),

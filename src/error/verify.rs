@@ -294,6 +294,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_not_the_senders_fault_may_come_again_soon() {
+        for (kind, again) in [
+            (VerifyErrorKind::InFlight, true),
+            (VerifyErrorKind::KeysUnavailable, true),
+            (VerifyErrorKind::SignatureMismatch, false),
+            (VerifyErrorKind::BodyTimeout, false),
+        ] {
+            // Whatever status the app maps it to.
+            for error in [
+                VerifyError::from(kind),
+                VerifyError::from(kind).with_status(418),
+            ] {
+                let expected = again.then_some(Duration::from_secs(5));
+                assert_eq!(error.retry_after(), expected, "{error}");
+            }
+        }
+    }
+
+    #[test]
     fn text_of_others_is_escaped_and_bounded_and_the_source_as_it_was() {
         let text = format!(
             "store:\r\n2026 forged line \u{1b}[2J {}",

@@ -456,6 +456,20 @@ fn of_tokens_and_of_keys_of_one_name_two_are_tried() {
     assert_eq!(tokens.verify(&[&by_three]), mismatch);
 }
 
+/// A `jti` that reads like the digest of a token is not taken for one.
+#[cfg(feature = "jwt")]
+#[test]
+fn a_jti_and_a_digest_are_told_apart() {
+    let signer = testing::Rs256Signer::generate("key-1").unwrap();
+    let tokens = Tokens::by(&[&signer]);
+    let claims = testing::claims(testing::SAMPLE_EVENTS[0], "my-app", SENT).unwrap();
+    let claims = claims.replacen('{', r#"{"jti":"sha256:x","#, 1);
+    let lines = signer.sign("msg_1", SENT, &claims);
+    let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (*name, value)));
+    let verified = tokens.verifier.verify(&headers, b"", at(SENT)).unwrap();
+    assert_eq!(verified.claim_id(), "jti:sha256:x");
+}
+
 /// Else anyone could make a receiver fetch keys.
 #[cfg(feature = "jwt")]
 #[test]

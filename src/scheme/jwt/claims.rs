@@ -280,15 +280,15 @@ mod tests {
         for (claims, off) in [
             (
                 format!(r#""exp":{}"#, NOW - 301),
-                "301 s off, 300 s allowed",
+                ": 301 s off, 300 s allowed",
             ),
             (
                 format!(r#""exp":{},"iat":{}"#, NOW, NOW - 400),
-                "400 s off, 300 s allowed",
+                ": 400 s off, 300 s allowed",
             ),
             (
                 format!(r#""exp":{0},"nbf":{0}"#, NOW + 301),
-                "301 s off, 300 s allowed",
+                ": 301 s off, 300 s allowed",
             ),
         ] {
             let claims = format!(r#"{{"aud":"us",{claims}}}"#);

@@ -173,15 +173,13 @@ mod tests {
     /// It is read before anything is known of who sent it.
     #[test]
     fn a_header_is_bounded() {
-        let token = |padding: usize| {
-            let header = format!(
-                r#"{{"alg":"RS256","kid":"k","x":"{}"}}"#,
-                "x".repeat(padding)
-            );
+        let token = |length: usize| {
+            let header = r#"{"alg":"RS256","kid":"k"}"#;
+            let header = format!("{header:length$}");
             format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header))
         };
-        assert!(Token::read(token(900).as_bytes()).is_ok());
-        let error = Token::read(token(1024).as_bytes()).err().unwrap();
+        assert!(Token::read(token(1024).as_bytes()).is_ok());
+        let error = Token::read(token(1025).as_bytes()).err().unwrap();
         assert!(error.to_string().contains("1 KiB"), "{error}");
     }
 }
