@@ -239,11 +239,11 @@ async fn who_waits_for_keys_past_their_age_is_bounded_too() {
     script.answer(Answer::Gated(1));
     clock.step(HOUR * 2);
     // Not by who never waits, such as a delivery under a shared secret.
-    let unpolled: Vec<_> = (0..MAX_WAITING).map(|_| cache.current()).collect();
+    let unpolled: Vec<_> = (0..256).map(|_| cache.current()).collect();
     assert!(unpolled.iter().all(|one| matches!(one, Current::Aged(_))));
     assert_eq!(cache.inner.lock().waiting(), 0);
     let mut tasks = JoinSet::new();
-    for _ in 0..MAX_WAITING {
+    for _ in 0..256 {
         let cache = Arc::clone(&cache);
         tasks.spawn(async move { cache.verified_with().await.0 });
     }
@@ -254,7 +254,7 @@ async fn who_waits_for_keys_past_their_age_is_bounded_too() {
     let refused = aged.confirmed().await.unwrap_err();
     assert!(refused.to_string().contains("256"), "{refused}");
     script.gate.add_permits(1);
-    assert_eq!(tasks.join_all().await, vec![r#"["1"]"#; MAX_WAITING]);
+    assert_eq!(tasks.join_all().await, vec![r#"["1"]"#; 256]);
     assert_eq!((script.fetches(), cache.inner.lock().waiting()), (2, 0));
 }
 
@@ -282,4 +282,20 @@ fn keys_past_their_age_outside_of_a_runtime() {
     let waker = std::task::Waker::noop();
     let polled = keys.as_mut().poll(&mut Context::from_waker(waker));
     assert_eq!(polled, Poll::Ready(r#"["0"]"#.to_owned()));
+}
+
+/// The task that keeps keys fresh looks again when a fetch has had its time.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_hangs_is_repeated_without_a_delivery() {
+    let script = Script::new(Answer::Key(0));
+    let cache = script.cache();
+    cache.ready().await.unwrap();
+    script.answer(Answer::Never);
+    pass(HOUR / 5 * 4).await;
+    script.answer(Answer::Key(1));
+    assert_eq!(script.fetches(), 2);
+    // It is cut after five seconds; the task looks every five.
+    pass(SECOND * 5).await;
+    pass(SECOND * 5).await;
+    assert_eq!((script.fetches(), &*cache.known()), (3, r#"["1"]"#));
 }
