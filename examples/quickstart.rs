@@ -85,7 +85,7 @@ async fn main() -> Result<ExitCode, BoxError> {
         events,
         fails: Arc::clone(&fails),
     };
-    let route = |receiver| post(on_event).route_layer(VerifyLayer::new(receiver));
+    let route = |receiver| post(on_event).layer(VerifyLayer::new(receiver));
     let app = Router::new()
         .route("/gemini-callback", route(fixed))
         .route("/gemini-webhook-dynamic", route(dynamic))

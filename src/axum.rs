@@ -17,7 +17,7 @@
 //!
 //! let receiver = WebhookReceiver::builder().signing_secret(testing::SECRET).build()?;
 //! let app: Router = Router::new()
-//!     .route("/gemini-callback", post(on_event).route_layer(VerifyLayer::new(receiver)));
+//!     .route("/gemini-callback", post(on_event).layer(VerifyLayer::new(receiver)));
 //! # Ok::<(), gemini_webhooks::ConfigError>(())
 //! ```
 //!
@@ -298,19 +298,16 @@ mod tests {
         }
         let on_route = |handler| Router::new().route("/", handler);
         let expected = (StatusCode::OK, "msg_1 batch.expired".to_owned());
-        assert_eq!(
-            send(on_route(post(whole).route_layer(layer()))).await,
-            expected
-        );
+        assert_eq!(send(on_route(post(whole).layer(layer()))).await, expected);
         assert_eq!(send(on_route(post(whole).layer(layer()))).await, expected);
         assert_eq!(
             send(on_route(post(whole)).route_layer(layer())).await,
             expected
         );
         assert_eq!(send(on_route(post(whole)).layer(layer())).await, expected);
-        let app = on_route(post(optional).route_layer(layer()));
+        let app = on_route(post(optional).layer(layer()));
         assert_eq!(send(app).await, (StatusCode::OK, "true true".to_owned()));
-        let app = on_route(post(json).route_layer(layer()));
+        let app = on_route(post(json).layer(layer()));
         assert_eq!(
             send(app).await,
             (StatusCode::OK, "\"batch.expired\"".to_owned())
@@ -326,8 +323,7 @@ mod tests {
             format!("{} {}", batch.is_some(), video.is_some())
         }
         async fn video(_: VideoGenerated) {}
-        let on_route =
-            |handler: MethodRouter| Router::new().route("/", handler.route_layer(layer()));
+        let on_route = |handler: MethodRouter| Router::new().route("/", handler.layer(layer()));
         let (status, text) = send(on_route(post(expired))).await;
         assert_eq!((status, text.as_str()), (StatusCode::OK, "None"));
         let (status, text) = send(on_route(post(optional))).await;

@@ -118,10 +118,7 @@ fn app(handler: Handler, clock: &ManualClock, guard: impl ReplayGuard) -> Router
         Handler::Panics => panic!("the handler's own"),
     };
     Router::new()
-        .route(
-            "/hook",
-            post(on_event).route_layer(VerifyLayer::new(receiver)),
-        )
+        .route("/hook", post(on_event).layer(VerifyLayer::new(receiver)))
         .route("/bare", post(async |_: GeminiEvent| StatusCode::OK))
 }
 
@@ -357,7 +354,7 @@ fn what_others_say_neither_forges_lines_nor_fills_the_disk() {
             .clock(clock.clone())
     };
     let send = |receiver: WebhookReceiver| {
-        let route = post(async |_: GeminiEvent| "").route_layer(VerifyLayer::new(receiver));
+        let route = post(async |_: GeminiEvent| "").layer(VerifyLayer::new(receiver));
         let app: Router = Router::new().route("/hook", route);
         let request = signed(&clock, "batch.expired", "/hook");
         logged(async { drop(app.oneshot(request).await) })

@@ -58,13 +58,13 @@ fn app(name: &str) -> Result<Router, Error> {
             let builder = WebhookReceiver::builder()
                 .signing_secret(testing::SECRET)
                 .guard("bench", MemoryGuard::new().with_capacity(10_000_000));
-            post(on_event).route_layer(VerifyLayer::new(builder.build()?))
+            post(on_event).layer(VerifyLayer::new(builder.build()?))
         }
         "unguarded" => {
             let builder = WebhookReceiver::builder()
                 .signing_secret(testing::SECRET)
                 .without_replay_protection();
-            post(on_event).route_layer(VerifyLayer::new(builder.build()?))
+            post(on_event).layer(VerifyLayer::new(builder.build()?))
         }
         other => return Err(format!("no app is called {other:?}").into()),
     };

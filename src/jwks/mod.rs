@@ -41,7 +41,7 @@
 mod cache;
 mod freshness;
 mod http;
-mod set;
+pub(crate) mod set;
 mod source;
 
 pub use http::{GOOGLE_KEYS_URL, HttpKeySource};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::VerifyError;
 #[cfg(feature = "jwks")]
-pub(crate) use crate::jwks::KeySet;
+pub(crate) use crate::jwks::set::KeySet;
 
 #[cfg(feature = "jwks")]
 pub(crate) mod ed25519;

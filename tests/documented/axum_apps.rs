@@ -233,7 +233,7 @@ async fn long_bodies() {
         .build()
         .unwrap();
     let without = routing::post(async |_: Bytes| "");
-    let app = Router::new().route("/", without.route_layer(VerifyLayer::new(receiver)));
+    let app = Router::new().route("/", without.layer(VerifyLayer::new(receiver)));
     for (length, status) in [(2 * 1024 * 1024, 200), (2 * 1024 * 1024 + 1, 413)] {
         let body = " ".repeat(length);
         let id = length.to_string();

@@ -31,7 +31,7 @@ const DEFAULT_GUARD_TIMEOUT: Duration = Duration::from_secs(2);
 #[cfg(feature = "jwks")]
 const DEFAULT_MAX_STALE: Duration = DAY;
 
-/// Builds a [`WebhookReceiver`].
+/// Builds a [`WebhookReceiver`](crate::WebhookReceiver).
 ///
 /// A mistake, such as a secret that is none, is kept and returned by [`build`](Self::build).
 #[derive(Clone, Debug)]
@@ -108,7 +108,7 @@ impl Default for WebhookReceiverBuilder {
 }
 
 impl WebhookReceiverBuilder {
-    /// Remembers events with this guard, so that each is handled once. A [`MemoryGuard`] of the
+    /// Remembers events with this guard, so that each is handled once. A [`MemoryGuard`](crate::replay::MemoryGuard) of the
     /// receiver's own by default, which is enough for one process and forgets when it ends.
     ///
     /// `namespace` tells apart what shares a guard: apps, and the environments of one. It must be

@@ -5,7 +5,6 @@ use crate::endpoint::EndpointToken;
 #[cfg(feature = "jwks")]
 use crate::jwks::KeySet;
 use crate::receiver::WebhookReceiver;
-use crate::secret::SigningSecret;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 

@@ -35,6 +35,14 @@ const SHARDS: usize = 64;
 /// refused with 503 until some expire: forgetting a settled one could have it handled twice. Leases
 /// and retention are rounded up to whole seconds.
 ///
+/// **Where a process is suspended**, as in AWS Lambda, on Cloud Run without CPU outside of requests, or in a
+/// virtual machine that sleeps, monotonic time stands still on Linux and macOS, so leases and retention last
+/// longer by the clock on the wall. For the retention that does no harm: an event is remembered for longer
+/// than asked. A lease lasts until its process has run for that long; until then copies that reach this
+/// process are answered 409, and with a process that runs for a few milliseconds at each request that may be
+/// for as long as Google tries. There, let handlers end before the response, and use a guard over a store,
+/// whose leases end by the store's time.
+///
 /// Keys are kept as a digest of 128 bits, under a random key of this process.
 ///
 /// ```

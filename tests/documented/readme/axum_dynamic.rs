@@ -13,7 +13,7 @@ fn receiver(token: EndpointToken) -> Result<WebhookReceiver, ConfigError> {
 }
 
 fn app(receiver: WebhookReceiver) -> Router {
-    let route = post(on_event).route_layer(VerifyLayer::new(receiver));
+    let route = post(on_event).layer(VerifyLayer::new(receiver));
     Router::new().route("/gemini-webhook-dynamic", route)
 }
 

@@ -3,7 +3,7 @@ use gemini_webhooks::{ConfigError, GeminiEvent, VerifyLayer, WebhookReceiver};
 
 fn app(secret: &str) -> Result<Router, ConfigError> {
     let receiver = WebhookReceiver::builder().signing_secret(secret).build()?;
-    let callback = post(on_event).route_layer(VerifyLayer::new(receiver));
+    let callback = post(on_event).layer(VerifyLayer::new(receiver));
     Ok(Router::new().route("/gemini-callback", callback))
 }
 

@@ -10,7 +10,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .clock(clock.clone())
         .build()?;
     let route = post(async |event: GeminiEvent| event.type_name().unwrap_or("?").to_owned());
-    let app: Router = Router::new().route("/hook", route.route_layer(VerifyLayer::new(receiver)));
+    let app: Router = Router::new().route("/hook", route.layer(VerifyLayer::new(receiver)));
 
     let body = testing::SAMPLE_EVENTS[0];
     let mut request = Request::post("/hook");

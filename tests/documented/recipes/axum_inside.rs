@@ -4,7 +4,7 @@ use axum::response::Response;
 use axum::{Router, http::StatusCode, routing::post};
 use gemini_webhooks::{GeminiEvent, VerifyLayer, WebhookReceiver};
 
-/// Each `route_layer` stands around those above it.
+/// Each layer stands around those above it.
 fn app(receiver: WebhookReceiver) -> Router {
     let callback = post(on_event)
         .route_layer(from_fn(count))

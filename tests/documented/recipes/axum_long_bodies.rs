@@ -11,8 +11,8 @@ fn app(secret: &str) -> Result<Router, ConfigError> {
         .max_body_bytes(MAX_BODY_BYTES)
         .build()?;
     let callback = post(on_event)
-        .route_layer(VerifyLayer::new(receiver))
-        .route_layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
+        .route_layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(VerifyLayer::new(receiver));
     Ok(Router::new().route("/gemini-callback", callback))
 }
 

@@ -6,8 +6,8 @@ use serde_json::json;
 
 fn app(receiver: WebhookReceiver) -> Router {
     let callback = post(on_event)
-        .route_layer(VerifyLayer::new(receiver))
-        .route_layer(map_response(refusal));
+        .layer(VerifyLayer::new(receiver))
+        .layer(map_response(refusal));
     Router::new().route("/gemini-callback", callback)
 }
 

@@ -13,7 +13,7 @@ fn app(receiver: WebhookReceiver) -> Router {
         .layer(VerifyLayer::new(receiver))
         .map_request(|request: Request<Full<Bytes>>| request.map(Body::new))
         .layer(from_fn(count));
-    Router::new().route("/gemini-callback", post(on_event).route_layer(layers))
+    Router::new().route("/gemini-callback", post(on_event).layer(layers))
 }
 
 async fn count(event: GeminiEvent, request: Request, next: Next) -> Response {

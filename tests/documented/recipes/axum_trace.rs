@@ -10,7 +10,7 @@ fn app(receiver: WebhookReceiver) -> Router {
         let route = route.map(MatchedPath::as_str);
         info_span!("request", method = %request.method(), route)
     });
-    let callback = post(on_event).route_layer(VerifyLayer::new(receiver));
+    let callback = post(on_event).layer(VerifyLayer::new(receiver));
     Router::new()
         .route("/gemini-webhook-dynamic", callback.clone())
         .route("/gemini-webhook-dynamic/{token}", callback)

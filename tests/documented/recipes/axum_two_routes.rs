@@ -5,8 +5,8 @@ fn app(secret: &str) -> Result<Router, ConfigError> {
     let receiver = WebhookReceiver::builder().signing_secret(secret).build()?;
     let verify = VerifyLayer::new(receiver);
     let routes = Router::new()
-        .route("/batches", post(on_batch).route_layer(verify.clone()))
-        .route("/videos", post(on_video).route_layer(verify));
+        .route("/batches", post(on_batch).layer(verify.clone()))
+        .route("/videos", post(on_video).layer(verify));
     Ok(routes)
 }
 
