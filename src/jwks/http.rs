@@ -129,7 +129,9 @@ mod tests {
             sent
         });
         let source = HttpKeySource::new(&url).unwrap();
-        let error = source.fetch().await.unwrap_err();
+        let patience = std::time::Duration::from_secs(20);
+        let fetched = tokio::time::timeout(patience, source.fetch()).await;
+        let error = fetched.expect("it is read without end").unwrap_err();
         assert_eq!(error.to_string(), "it is longer than 64 KiB");
         // What fits into the buffers of both ends, and not what could be sent.
         let sent = endless.await.unwrap();
