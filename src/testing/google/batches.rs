@@ -4,11 +4,10 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::error::MockError;
-use super::fields::{self, WebhookConfig, only, required, text};
-use super::pages::page;
+use super::fields::{self, WebhookConfig, only, required, set, text};
+use super::pages::{Names, page};
 use super::refusal::{Answered, Refusal};
 use super::time::Now;
-use super::webhooks::listing;
 
 /// How a batch ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +29,18 @@ pub(super) struct Batch {
     /// Without a file, the results are in the batch itself.
     has_file: bool,
     is_done: bool,
-    /// As the service answers it.
+    /// `name`, and once it is done `done`, `error`, `response`.
     operation: Value,
+    metadata: Value,
+}
+
+impl Batch {
+    /// As the service answers it.
+    fn json(&self) -> Value {
+        let mut operation = self.operation.clone();
+        set(&mut operation, "metadata", self.metadata.clone());
+        operation
+    }
 }
 
 pub(super) fn create(
@@ -77,49 +86,50 @@ pub(super) fn create(
 
     let id = state.random.id();
     let name = format!("batches/{id}");
-    let mut operation = json!({
+    let mut metadata = json!({
+        "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
         "name": name,
-        "metadata": {
-            "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
-            "name": name,
-            "model": format!("models/{model}"),
-            "state": "BATCH_STATE_PENDING",
-            "createTime": now.rfc3339(),
-            "updateTime": now.rfc3339(),
-        },
+        "model": format!("models/{model}"),
+        "state": "BATCH_STATE_PENDING",
+        "createTime": now.rfc3339(),
+        "updateTime": now.rfc3339(),
     });
     if let Some(display_name) = text(batch, "displayName")? {
-        operation["metadata"]["displayName"] = display_name.into();
+        set(&mut metadata, "displayName", display_name);
     }
     let created = Batch {
         project,
         config,
         has_file,
         is_done: false,
-        operation: operation.clone(),
+        operation: json!({ "name": name }),
+        metadata,
     };
+    let answer = created.json();
     state.batches.insert(id, created);
-    Ok(operation)
+    Ok(answer)
 }
 
 pub(super) fn get(state: &State, project: usize, id: &str) -> Answered {
     let batch = state.batches.get(id);
     batch
         .filter(|batch| batch.project == project)
-        .map(|batch| batch.operation.clone())
+        .map(Batch::json)
         .ok_or_else(|| Refusal::not_found("Batch", id))
 }
 
 pub(super) fn list(state: &State, project: usize, query: &[(String, String)]) -> Answered {
-    let (batches, next) = page(
+    page(
         &state.batches,
-        |batch| batch.project == project,
+        |_, batch| (batch.project == project).then(|| batch.json()),
         query,
-        ["pageSize", "pageToken"],
-    )?;
-    let operations = batches.into_iter();
-    let operations = operations.map(|(_, batch)| batch.operation.clone());
-    Ok(listing("operations", operations, "nextPageToken", next))
+        &Names {
+            items: "operations",
+            next: "nextPageToken",
+            size: "pageSize",
+            token: "pageToken",
+        },
+    )
 }
 
 fn open<'s>(state: &'s mut State, id: &str) -> Result<&'s mut Batch, MockError> {
@@ -133,9 +143,9 @@ fn open<'s>(state: &'s mut State, id: &str) -> Result<&'s mut Batch, MockError> 
 
 pub(super) fn begin(state: &mut State, id: &str, now: Now) -> Result<(), MockError> {
     let batch = open(state, without_prefix(id))?;
-    let metadata = &mut batch.operation["metadata"];
-    metadata["state"] = "BATCH_STATE_RUNNING".into();
-    metadata["updateTime"] = now.rfc3339().into();
+    let metadata = &mut batch.metadata;
+    set(metadata, "state", "BATCH_STATE_RUNNING");
+    set(metadata, "updateTime", now.rfc3339());
     Ok(())
 }
 
@@ -155,8 +165,8 @@ pub(super) fn finish(
         BatchOutcome::Succeeded => ("batch.succeeded", "BATCH_STATE_SUCCEEDED"),
         BatchOutcome::Failed => {
             let message = "The batch could not be processed.";
-            data["error_code"] = "INTERNAL".into();
-            data["error_message"] = message.into();
+            set(&mut data, "error_code", "INTERNAL");
+            set(&mut data, "error_message", message);
             failure = Some(json!({"code": 13, "message": message}));
             ("batch.failed", "BATCH_STATE_FAILED")
         }
@@ -166,25 +176,29 @@ pub(super) fn finish(
             ("batch.cancelled", "BATCH_STATE_CANCELLED")
         }
     };
-    let operation = &mut batch.operation;
-    operation["done"] = true.into();
-    operation["metadata"]["state"] = reached.into();
-    operation["metadata"]["endTime"] = now.rfc3339().into();
-    operation["metadata"]["updateTime"] = now.rfc3339().into();
+    let Batch {
+        operation,
+        metadata,
+        ..
+    } = batch;
+    set(operation, "done", true);
+    set(metadata, "state", reached);
+    set(metadata, "endTime", now.rfc3339());
+    set(metadata, "updateTime", now.rfc3339());
     if let Some(failure) = failure {
-        operation["error"] = failure;
+        set(operation, "error", failure);
     }
     if outcome == BatchOutcome::Succeeded {
         let output = match batch.has_file {
             true => {
                 let file = format!("files/batch-{id}");
-                data["output_file_uri"] = file.as_str().into();
+                set(&mut data, "output_file_uri", file.as_str());
                 json!({ "responsesFile": file })
             }
             false => json!({"inlinedResponses": {"inlinedResponses": []}}),
         };
-        operation["metadata"]["output"] = output.clone();
-        operation["response"] = output;
+        set(metadata, "output", output.clone());
+        set(operation, "response", output);
     }
     let (project, config) = (batch.project, batch.config.clone());
     state.emit(now, project, event, data, config.as_ref());

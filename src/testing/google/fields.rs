@@ -14,6 +14,13 @@ pub(super) fn object(body: &[u8]) -> Result<Object, Refusal> {
         .map_err(|error| Refusal::invalid(format!("Invalid JSON payload received. {error}")))
 }
 
+/// Sets a member of an object.
+pub(super) fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value.into());
+    }
+}
+
 /// No other name than these: neither a misspelt one nor one in the other case.
 pub(super) fn only<'k>(
     names: impl IntoIterator<Item = &'k String>,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::error::MockError;
-use super::fields::{self, Object, WebhookConfig, only, required, text, unknown};
+use super::fields::{self, Object, WebhookConfig, only, required, set, text, unknown};
 use super::refusal::{Answered, Refusal};
 use super::time::Now;
 
@@ -141,7 +141,7 @@ fn add(
     });
     for name in ["model", "agent", "webhook_config"] {
         if let Some(value) = body.get(name) {
-            json[name] = value.clone();
+            set(&mut json, name, value.clone());
         }
     }
     let interaction = Interaction {
@@ -181,12 +181,12 @@ pub(super) fn reach(
         return Err(MockError::ended("interaction", id));
     }
     interaction.status = status;
-    interaction.json["status"] = status.name().into();
-    interaction.json["updated"] = now.rfc3339().into();
+    set(&mut interaction.json, "status", status.name());
+    set(&mut interaction.json, "updated", now.rfc3339());
     let mut data = json!({ "id": id });
     if status == InteractionStatus::Failed {
-        data["error_code"] = 13.into();
-        data["error_message"] = "The model stopped.".into();
+        set(&mut data, "error_code", 13);
+        set(&mut data, "error_message", "The model stopped.");
     }
     let (project, config) = (interaction.project, interaction.config.clone());
     if let Some(event) = status.event() {

@@ -173,7 +173,6 @@ impl MockGoogle {
     }
 
     /// A mock with another clock, other API keys or a fixed port.
-    #[must_use]
     pub fn builder() -> MockGoogleBuilder {
         MockGoogleBuilder::new()
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::fault::DeliveryFault;
-use super::fields::WebhookConfig;
+use super::fields::{WebhookConfig, set};
 use super::keys;
 use super::random::Random;
 use super::secrets::Secrets;
@@ -95,7 +95,7 @@ pub(super) fn event(of_type: &str, data: Value, metadata: Option<&Value>, now: N
         "data": data,
     });
     if let Some(metadata) = metadata {
-        event["user_metadata"] = metadata.clone();
+        set(&mut event, "user_metadata", metadata.clone());
     }
     event.to_string().into()
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::fields::set;
+
 /// Which of the two shapes of Google's errors the mock answers with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -74,11 +76,15 @@ impl Refusal {
                 let mut error =
                     json!({"code": self.status, "message": self.message, "status": status});
                 if let Some(reason) = self.reason {
-                    error["details"] = json!([{
-                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                        "reason": reason,
-                        "domain": "googleapis.com",
-                    }]);
+                    set(
+                        &mut error,
+                        "details",
+                        json!([{
+                            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                            "reason": reason,
+                            "domain": "googleapis.com",
+                        }]),
+                    );
                 }
                 json!({ "error": error })
             }

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::{Value, json};
 
+use super::fields::set;
 use super::random::Random;
 use super::time::rfc3339;
 use crate::secret::SigningSecret;
@@ -89,7 +90,7 @@ impl Secrets {
             let last = held.text.get(last..).unwrap_or_default();
             let mut listed = json!({"truncated_secret": format!("whsec_...{last}")});
             if let Some(end) = held.expires {
-                listed["expire_time"] = rfc3339(end).into();
+                set(&mut listed, "expire_time", rfc3339(end));
             }
             listed
         });

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::error::MockError;
-use super::fields::{self, WebhookConfig, only, required};
+use super::fields::{self, WebhookConfig, only, required, set};
 use super::refusal::{Answered, Refusal};
 use super::time::Now;
 
@@ -68,16 +68,24 @@ pub(super) fn finish(
         return Err(MockError::ended("video", name));
     }
     video.is_done = true;
-    video.operation["done"] = true.into();
+    set(&mut video.operation, "done", true);
     match outcome {
         VideoOutcome::Failed => {
-            video.operation["error"] = json!({"code": 13, "message": "The model stopped."});
+            set(
+                &mut video.operation,
+                "error",
+                json!({"code": 13, "message": "The model stopped."}),
+            );
         }
         VideoOutcome::Generated => {
             let file = format!("files/{}", state.random.id());
-            video.operation["response"] = json!({
-                "generateVideoResponse": {"generatedSamples": [{"video": {"uri": file}}]},
-            });
+            set(
+                &mut video.operation,
+                "response",
+                json!({
+                    "generateVideoResponse": {"generatedSamples": [{"video": {"uri": file}}]},
+                }),
+            );
             let data = json!({"id": name, "output_file_uri": file, "file_name": file});
             let (project, config) = (video.project, video.config.clone());
             state.emit(now, project, "video.generated", data, config.as_ref());

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::State;
-use super::fields::{self, Object, only, required, text, texts, uri};
-use super::pages::page;
+use super::fields::{self, Object, only, required, set, text, texts, uri};
+use super::pages::{Names, page};
 use super::refusal::{Answered, Refusal};
 use super::secrets::Secrets;
 use super::time::Now;
@@ -67,7 +67,7 @@ impl Webhook {
             "signing_secrets": self.secrets.listed(now.wall),
         });
         if let Some(name) = &self.name {
-            webhook["name"] = name.as_str().into();
+            set(&mut webhook, "name", name.as_str());
         }
         webhook
     }
@@ -102,7 +102,7 @@ impl Webhooks<'_> {
             created: self.now.rfc3339(),
         };
         let mut answer = webhook.json(&id, self.now);
-        answer["new_signing_secret"] = secret.into();
+        set(&mut answer, "new_signing_secret", secret);
         self.state.webhooks.insert(id, webhook);
         Ok(answer)
     }
@@ -113,15 +113,17 @@ impl Webhooks<'_> {
     }
 
     pub(super) fn list(self, query: &[(String, String)]) -> Answered {
-        let (webhooks, next) = page(
+        page(
             &self.state.webhooks,
-            |webhook| webhook.project == self.project,
+            |id, webhook| (webhook.project == self.project).then(|| webhook.json(id, self.now)),
             query,
-            ["page_size", "page_token"],
-        )?;
-        let webhooks = webhooks.into_iter();
-        let webhooks = webhooks.map(|(id, webhook)| webhook.json(id, self.now));
-        Ok(listing("webhooks", webhooks, "next_page_token", next))
+            &Names {
+                items: "webhooks",
+                next: "next_page_token",
+                size: "page_size",
+                token: "page_token",
+            },
+        )
     }
 
     /// By the body. The mask is held against what can be changed, and then ignored.
@@ -256,22 +258,4 @@ fn events(body: &Object) -> Result<Option<Vec<String>>, Refusal> {
             event.escape_debug()
         ))),
     }
-}
-
-/// A page as JSON: either member is absent where it would be empty.
-pub(super) fn listing(
-    name: &str,
-    items: impl Iterator<Item = Value>,
-    next_name: &str,
-    next: Option<String>,
-) -> Value {
-    let items: Vec<Value> = items.collect();
-    let mut listing = json!({});
-    if !items.is_empty() {
-        listing[name] = items.into();
-    }
-    if let Some(token) = next {
-        listing[next_name] = token.into();
-    }
-    listing
 }
