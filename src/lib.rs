@@ -17,10 +17,12 @@ pub mod actix_web;
 pub mod adapter;
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod clock;
 #[cfg(feature = "receiver")]
 mod contained;
-#[cfg(feature = "receiver")]
+#[cfg(any(feature = "client", feature = "receiver"))]
 mod endpoint;
 mod error;
 pub mod event;
@@ -30,6 +32,8 @@ mod headers;
 mod json;
 #[cfg(feature = "jwks")]
 pub mod jwks;
+#[cfg(any(feature = "client", feature = "jwks"))]
+mod loopback;
 mod pasted;
 #[cfg(feature = "receiver")]
 pub mod receiver;
@@ -49,7 +53,7 @@ mod verifier;
 #[cfg(feature = "actix-web")]
 pub use crate::actix_web::VerifyWebhook;
 pub use clock::{Clock, SystemClock};
-#[cfg(feature = "receiver")]
+#[cfg(any(feature = "client", feature = "receiver"))]
 pub use endpoint::EndpointToken;
 pub use error::{ConfigError, VerifyError, VerifyErrorKind};
 pub use event::{EventKind, GeminiEvent};

@@ -7,6 +7,7 @@ use reqwest::{Client, Url, redirect};
 use super::set::MAX_BYTES;
 use super::source::{FetchedKeys, KeyFuture, KeySource};
 use crate::error::{BoxError, Chain, ConfigError};
+use crate::loopback::is_loopback;
 
 /// Where Google publishes the keys of dynamic webhooks (its webhooks guide).
 pub const GOOGLE_KEYS_URL: &str = "https://generativelanguage.googleapis.com/.well-known/jwks.json";
@@ -93,15 +94,6 @@ impl fmt::Debug for HttpKeySource {
             .field("path", &self.url.path())
             .finish_non_exhaustive()
     }
-}
-
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

@@ -45,7 +45,6 @@ pub(crate) mod set;
 mod source;
 
 #[cfg(feature = "testing-google")]
-pub(crate) use http::is_loopback;
 pub use http::{GOOGLE_KEYS_URL, HttpKeySource};
 pub use set::{KeySet, KeySetError, SkippedKey};
 pub use source::{FetchError, FetchedKeys, KeyFuture, KeySource};

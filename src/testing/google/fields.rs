@@ -4,7 +4,7 @@ use reqwest::Url;
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
-use crate::jwks::is_loopback;
+use crate::loopback::is_loopback;
 
 pub(super) type Object = Map<String, Value>;
 

@@ -43,7 +43,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::error::Chain;
-use crate::jwks::is_loopback;
+use crate::loopback::is_loopback;
 
 mod batches;
 mod builder;
