@@ -97,8 +97,26 @@ impl<'a> DeliveryHeaders<'a> {
         parse_id(self.id.value(WEBHOOK_ID).ok()?).ok()
     }
 
+    /// All that are missing: where it is all three, the request is no delivery at all.
+    fn absent(&self) -> impl Iterator<Item = &'static str> + Clone {
+        [
+            (WEBHOOK_ID, self.id),
+            (WEBHOOK_TIMESTAMP, self.timestamp),
+            (WEBHOOK_SIGNATURE, self.signature),
+        ]
+        .into_iter()
+        .filter(|(_, field)| matches!(field, Field::Absent))
+        .map(|(name, _)| name)
+    }
+
     /// Step 2 of a delivery: each header once, and well-formed.
     pub(crate) fn parse(&self, max_signature: usize) -> Result<Fields<'a>, VerifyError> {
+        let absent = self.absent();
+        if absent.clone().next().is_some() {
+            let names: Vec<&str> = absent.collect();
+            let names = Detail::Told(names.join(", ").into());
+            return Err(VerifyError::new(VerifyErrorKind::MissingHeader, names));
+        }
         let because = |kind| move |why| VerifyError::new(kind, Detail::Text(why));
         let id =
             parse_id(self.id.value(WEBHOOK_ID)?).map_err(because(VerifyErrorKind::InvalidId))?;

@@ -51,7 +51,7 @@ pub(crate) fn refused(error: &VerifyError, id: Option<&str>) {
         outcome = "refused",
         status = error.status(),
         code = error.kind().code(),
-        reason = display(error)
+        reason = display(reason(error))
     );
 }
 
@@ -59,13 +59,16 @@ pub(crate) fn refused(error: &VerifyError, id: Option<&str>) {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
     /// It answered.
-    Answered { status: u16 },
+    Answered {
+        status: u16,
+    },
     /// The inner service failed instead of answering.
     Failed,
     /// It took longer than it may.
     TimedOut,
-    /// It was dropped: the sender closed the connection, the server stops, or it panicked.
+    /// It was dropped: the sender closed the connection, or the server stops.
     Dropped,
+    Panicked,
 }
 
 impl Outcome {
@@ -75,13 +78,14 @@ impl Outcome {
             Self::Answered { .. } | Self::Failed => "failed",
             Self::TimedOut => "timed out",
             Self::Dropped => "dropped",
+            Self::Panicked => "panicked",
         }
     }
 
     fn status(self) -> Option<u16> {
         match self {
             Self::Answered { status } => Some(status),
-            Self::Failed | Self::TimedOut | Self::Dropped => None,
+            Self::Failed | Self::TimedOut | Self::Dropped | Self::Panicked => None,
         }
     }
 
@@ -106,8 +110,9 @@ pub(crate) fn ran(
              when the lease ends meanwhile, a retry runs beside it: move what blocks to another thread"
         }
         Outcome::Dropped => {
-            "handler dropped before it was done: it panicked, the sender left or the server stops"
+            "handler dropped before it was done: the sender left or the server stops; the sender will try again"
         }
+        Outcome::Panicked => "handler panicked; the sender will try again",
         Outcome::TimedOut => {
             "handler stopped after `handler_timeout`; the sender will try again, and what the handler \
              gave to `spawn_blocking` or to a task goes on beside that"
@@ -175,7 +180,7 @@ pub(crate) fn guard_failed(operation: &str, error: &dyn Error, who: Who<'_>) {
         claim_id = who.claim_id,
         scheme = who.scheme.as_str(),
         operation = operation,
-        reason = display(Plain::new(error))
+        reason = display(reason(error))
     );
 }
 
@@ -185,6 +190,16 @@ pub(crate) fn short_retention(retention: Duration) {
         warn,
         "handled events are remembered for less than a day, for which Google tries again",
         retention = debug(retention)
+    );
+}
+
+/// A secret is shorter or longer than secrets are.
+pub(crate) fn unusual_secret(key_id: &str, bytes: usize) {
+    say!(
+        warn,
+        "a signing secret has an unusual length: Google's have 32 bytes, 24 to 64 are usual; was all of it copied?",
+        key_id = key_id,
+        bytes = bytes
     );
 }
 
@@ -205,7 +220,7 @@ pub(crate) fn keys_not_fetched(failure: &dyn Error) {
     say!(
         warn,
         "public keys not fetched",
-        reason = display(Plain::new(failure))
+        reason = display(reason(failure))
     );
 }
 
@@ -226,6 +241,25 @@ pub(crate) fn key_skipped(kid: Option<&str>, reason: &str, faulty: bool) {
         event!(warn);
     } else {
         event!(info);
+    }
+}
+
+/// No route is for an event's type, and the app has decided what becomes of such.
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+pub(crate) fn otherwise(type_name: Option<&str>, acknowledged: bool) {
+    let r#type = type_name.map(bounded);
+    if acknowledged {
+        say!(
+            info,
+            "no route is for this type of event: it is acknowledged, and no handler runs",
+            r#type = r#type.map(debug)
+        );
+    } else {
+        say!(
+            warn,
+            "no route is for this type of event: it is refused, and sent again for a day",
+            r#type = r#type.map(debug)
+        );
     }
 }
 
@@ -265,6 +299,11 @@ pub(crate) fn formless(who: Who<'_>, length: usize, looks: &str) {
         length = length,
         looks = looks
     );
+}
+
+/// An error as one value of a line: what it says may be somebody else's text.
+fn reason(error: &dyn Error) -> Plain<&dyn Error> {
+    Plain::new(error).at_most(2048).quoted()
 }
 
 /// The set of types is open, and so is their length.

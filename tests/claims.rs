@@ -651,18 +651,33 @@ fn mistakes_of_configuration() {
             good().guard("", MemoryGuard::new()),
             ConfigError::NamespaceEmpty,
         ),
-        (good().lease(SECOND * 34), ConfigError::LeaseTooShort),
+        (
+            good().lease(SECOND * 34),
+            ConfigError::LeaseTooShort {
+                lease: SECOND * 34,
+                longer_than: SECOND * 34,
+            },
+        ),
         (
             good().handler_timeout(SECOND * 116),
-            ConfigError::LeaseTooShort,
+            ConfigError::LeaseTooShort {
+                lease: SECOND * 120,
+                longer_than: SECOND * 120,
+            },
         ),
         (
             good().guard_timeout(SECOND * 45),
-            ConfigError::LeaseTooShort,
+            ConfigError::LeaseTooShort {
+                lease: SECOND * 120,
+                longer_than: SECOND * 120,
+            },
         ),
         (
             good().retention(SECOND * 599),
-            ConfigError::RetentionTooShort,
+            ConfigError::RetentionTooShort {
+                retention: SECOND * 599,
+                at_least: SECOND * 600,
+            },
         ),
         (
             good().guard_timeout(Duration::ZERO),

@@ -197,7 +197,7 @@ fn a_run_of_the_handler_is_one_line() {
     assert_one(
         &send(Handler::Panics, "batch.expired"),
         "WARN",
-        &with(&[r#"outcome="dropped""#]),
+        &with(&[r#"outcome="panicked""#]),
     );
 
     // What the sender chose neither breaks the line nor fills the disk.
@@ -321,7 +321,7 @@ fn a_refusal_names_the_delivery_where_its_id_is_one() {
             &[r#"webhook_id="msg_8""#, r#"code="missing_header""#, name],
         );
     }
-    let lines = without("webhook-timestamp", "msg 8");
+    let lines = without("x-none", "msg 8");
     assert_one(&lines, "WARN", &[r#"code="invalid_id""#]);
     assert!(!lines[0].contains("msg 8"), "{lines:?}");
 }
@@ -364,10 +364,60 @@ fn what_others_say_neither_forges_lines_nor_fills_the_disk() {
     let fails = receiver().guard("test", FailsWith(forged));
     for (builder, level) in [(check, "WARN"), (fails, "WARN")] {
         let lines = send(builder.build().unwrap());
-        assert_one(&lines, level, &[r"\u{1b}[2J\nERROR forged"]);
+        assert_one(&lines, level, &[r"\\u{1b}[2J\\nERROR forged"]);
         assert!(lines[0].len() < 2000, "{}", lines[0].len());
     }
     assert_eq!(send(guard.build().unwrap()).len(), 1);
+}
+
+#[test]
+fn a_secret_of_an_unusual_length_is_said() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    for (bytes, said) in [(16, true), (23, true), (24, false), (64, false), (65, true)] {
+        let key: Vec<u8> = (0..bytes).collect();
+        let secret = STANDARD.encode(key);
+        let lines = logged_by(|| drop(WebhookReceiver::builder().signing_secret(secret).build()));
+        assert_eq!(lines.len(), usize::from(said), "{bytes}: {lines:?}");
+        if said {
+            assert_one(
+                &lines,
+                "WARN",
+                &["key_id=\"sha256:", &format!("bytes={bytes}")],
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_no_post_and_what_has_another_scheme_is_told_what_to_do() {
+    let lines = log_of(Handler::Ok, |clock| {
+        let mut request = signed(clock, "batch.expired", "/hook");
+        *request.method_mut() = "PUT".parse().unwrap();
+        request
+    });
+    assert_one(
+        &lines,
+        "WARN",
+        &[r#"code="method_not_allowed""#, r#"it is a \"PUT\""#],
+    );
+    let lines = log_of(Handler::Ok, |clock| {
+        let mut request = signed(clock, "batch.expired", "/hook");
+        let other = "v1a,AAAA".parse().unwrap();
+        request.headers_mut().insert("webhook-signature", other);
+        request
+    });
+    assert_one(
+        &lines,
+        "WARN",
+        &[r#"code="unsupported_scheme""#, "`google_keys`"],
+    );
+    let lines = log_of(Handler::Ok, |_| {
+        Request::post("/hook").body(Body::empty()).unwrap()
+    });
+    let all = "webhook-id, webhook-timestamp, webhook-signature";
+    assert_one(&lines, "WARN", &[r#"code="missing_header""#, all]);
 }
 
 #[test]
@@ -494,7 +544,7 @@ fn a_log_that_panics_loses_no_event() {
     for (handler, answered, then) in [
         (Handler::Ok, Some(200), r#"outcome="repeated""#),
         (Handler::Fails, Some(500), r#"outcome="failed""#),
-        (Handler::Panics, None, r#"outcome="dropped""#),
+        (Handler::Panics, None, r#"outcome="panicked""#),
     ] {
         let app = app(handler, &clock, MemoryGuard::new());
         let request = || signed(&clock, "batch.expired", "/hook");

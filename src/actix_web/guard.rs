@@ -80,7 +80,8 @@ pub(super) fn check_routes<B>(response: &ServiceResponse<B>) {
 ///
 /// Without [`VerifyWebhook`](super::VerifyWebhook) around it, it answers 500: it would acknowledge what
 /// nobody has verified.
-pub async fn acknowledge(_verified: GeminiEvent) -> impl Responder {
+pub async fn acknowledge(event: GeminiEvent) -> impl Responder {
+    trace::otherwise(event.type_name(), true);
     HttpResponse::Ok()
 }
 
@@ -88,6 +89,7 @@ pub async fn acknowledge(_verified: GeminiEvent) -> impl Responder {
 /// the app may learn to handle it. After repeated failures Google switches a webhook off.
 ///
 /// Without [`VerifyWebhook`](super::VerifyWebhook) around it, it answers 500.
-pub async fn refuse(_verified: GeminiEvent) -> impl Responder {
+pub async fn refuse(event: GeminiEvent) -> impl Responder {
+    trace::otherwise(event.type_name(), false);
     HttpResponse::NotImplemented()
 }

@@ -152,7 +152,7 @@ impl<S> VerifyService<S> {
 
     fn admit(&self, request: &ServiceRequest) -> Result<Intake, VerifyError> {
         if request.method() != Method::POST {
-            return Err(self.receiver.method_not_allowed());
+            return Err(self.receiver.method_not_allowed(request.method().as_str()));
         }
         let headers = request.headers();
         let length = headers

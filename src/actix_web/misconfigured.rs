@@ -40,7 +40,7 @@ pub struct MisplacedVerifyWebhook {
 impl MisplacedVerifyWebhook {
     pub(super) const INSIDE_OF_A_GUARD: Self = Self {
         text: "an `EventType` guard was asked before `VerifyWebhook` of gemini-webhooks had verified an \
-               event: wrap `VerifyWebhook` around the resource, the scope or the app, not around a route",
+               event: wrap `VerifyWebhook` around the resource, the scope or the app, and put the guard on a route in it",
     };
     pub(super) const INSIDE_OF_A_HOLDER: Self = Self {
         text: "a middleware around `VerifyWebhook` of gemini-webhooks keeps a clone of the `HttpRequest`, so \

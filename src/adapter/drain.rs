@@ -12,8 +12,11 @@ use super::arrival::{Deadline, PARTS_PER_POLL};
 use crate::error::{VerifyError, VerifyErrorKind};
 
 /// Beyond, it is cheaper for both sides to begin a new connection.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BYTES: u64 = 8 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Without a byte. A proxy that is sending does not pause for so long; and meanwhile the request keeps
+/// busy what stands around it, such as a limit on requests.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// What an adapter does with the body of a request that is refused, before it answers.
 ///
@@ -28,35 +31,41 @@ pub enum Rest {
     Leave,
     /// Read it with [`Drain`] and keep none of it; then answer.
     Drain,
-    /// Answer at once, with `Connection: close`: the body was given up, or the sender waits for a
-    /// `100 Continue` that reading would send.
+    /// Answer at once, with `Connection: close`: the body was given up or is too long, or the sender
+    /// waits for a `100 Continue` that reading would send.
     Close,
 }
 
 impl Rest {
     /// What becomes of the body of a request that was refused with `error`. `http1`: it came over
     /// HTTP/1. `unasked`: it says `Expect: 100-continue`, and its body has not been asked for.
+    /// `length`: how many bytes at least are still to come, 0 if that is not known.
     #[must_use]
-    pub fn of(error: &VerifyError, http1: bool, unasked: bool) -> Self {
+    pub fn of(error: &VerifyError, http1: bool, unasked: bool, length: u64) -> Self {
         let given_up = [
             VerifyErrorKind::BodyTimeout,
             VerifyErrorKind::BodyIncomplete,
         ];
         match http1 {
             false => Self::Leave,
-            true if unasked || given_up.contains(&error.kind()) => Self::Close,
+            true if unasked || length > MAX_BYTES || given_up.contains(&error.kind()) => {
+                Self::Close
+            }
             true => Self::Drain,
         }
     }
 }
 
 pin_project! {
-    /// Reads the rest of a body and drops it: at most 8 MiB, for at most 5 seconds.
+    /// Reads the rest of a body and drops it: at most 8 MiB, for at most 5 seconds, and until a second
+    /// passes without a byte.
     #[must_use]
     pub struct Drain {
-        left: usize,
+        left: u64,
         #[pin]
         deadline: Deadline,
+        #[pin]
+        silence: Deadline,
     }
 }
 
@@ -66,6 +75,7 @@ impl Drain {
         Self {
             left: MAX_BYTES,
             deadline: Deadline::default(),
+            silence: Deadline::default(),
         }
     }
 
@@ -76,17 +86,25 @@ impl Drain {
         cx: &mut Context<'_>,
         mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<D, E>>>,
     ) -> Poll<bool> {
-        let this = self.project();
+        let mut this = self.project();
         for _ in 0..PARTS_PER_POLL {
             match next(cx) {
-                Poll::Ready(Some(Ok(part))) => match this.left.checked_sub(part.remaining()) {
-                    Some(left) => *this.left = left,
-                    None => return Poll::Ready(false),
-                },
+                Poll::Ready(Some(Ok(part))) if !part.has_remaining() => {}
+                Poll::Ready(Some(Ok(part))) => {
+                    let length = u64::try_from(part.remaining()).unwrap_or(u64::MAX);
+                    match this.left.checked_sub(length) {
+                        Some(left) => *this.left = left,
+                        None => return Poll::Ready(false),
+                    }
+                    this.silence.set(Deadline::default());
+                }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
                 Poll::Ready(None) => return Poll::Ready(true),
                 Poll::Pending => {
-                    ready!(this.deadline.poll(cx, || PATIENCE));
+                    let over = this.deadline.poll(cx, || PATIENCE).is_ready();
+                    if !over {
+                        ready!(this.silence.poll(cx, || SILENCE));
+                    }
                     return Poll::Ready(false);
                 }
             }
@@ -137,8 +155,16 @@ mod tests {
             (SignatureMismatch, false, false, Rest::Leave),
             (BodyTimeout, false, true, Rest::Leave),
         ] {
-            let rest = Rest::of(&kind.into(), http1, unasked);
+            let rest = Rest::of(&kind.into(), http1, unasked, 0);
             assert_eq!(rest, expected, "{kind:?}, {http1}, {unasked}");
+        }
+        for (length, expected) in [
+            (8 << 20, Rest::Drain),
+            ((8 << 20) + 1, Rest::Close),
+            (u64::MAX, Rest::Close),
+        ] {
+            let rest = Rest::of(&BodyTooLarge.into(), true, false, length);
+            assert_eq!(rest, expected, "{length}");
         }
     }
 
@@ -175,11 +201,33 @@ mod tests {
                 Poll::Pending
             }
         };
-        assert!(timeout(PATIENCE - moment, drained(silent)).await.is_err());
+        assert!(timeout(SILENCE - moment, drained(silent)).await.is_err());
         assert_eq!(
-            timeout(PATIENCE + moment, drained(silent)).await,
+            timeout(SILENCE + moment, drained(silent)).await,
             Ok((false, 2))
         );
+    }
+
+    /// A sender that goes on, however slowly, has the whole time.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_body_has_its_time() {
+        for (pause, patience, expected) in [
+            (900, 4.9, None),
+            (900, 5.1, Some(false)),
+            (1100, 0.9, None),
+            (1100, 1.1, Some(false)),
+        ] {
+            let mut drain = pin!(Drain::new());
+            let mut pause = tokio::time::interval(Duration::from_millis(pause));
+            let slow = poll_fn(|cx| {
+                drain.as_mut().poll(cx, |cx| {
+                    let part = pause.poll_tick(cx);
+                    part.map(|_| Some(Ok::<_, &str>(Bytes::from_static(b"x"))))
+                })
+            });
+            let whole = timeout(Duration::from_secs_f64(patience), slow).await;
+            assert_eq!(whole.ok(), expected, "{patience} s");
+        }
     }
 
     /// Time has to pass by itself here.

@@ -158,7 +158,12 @@ impl Drop for Flight {
         if let Some((claims, _)) = self.claim() {
             claims.abandon(&self.delivery);
         }
-        contained(|| self.end(Outcome::Dropped));
+        let outcome = if std::thread::panicking() {
+            Outcome::Panicked
+        } else {
+            Outcome::Dropped
+        };
+        contained(|| self.end(outcome));
     }
 }
 

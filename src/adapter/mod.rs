@@ -20,7 +20,7 @@
 //!     handler: fn(GeminiEvent) -> u16,
 //! ) -> Result<u16, VerifyError> {
 //!     if method != "POST" {
-//!         return Err(receiver.method_not_allowed());
+//!         return Err(receiver.method_not_allowed(method));
 //!     }
 //!     let headers = DeliveryHeaders::from_lines(headers.iter().map(|(name, value)| (name, value)));
 //!     let mut intake = receiver.admit(target, &headers, None)?;
@@ -50,7 +50,7 @@
 
 use std::time::Duration;
 
-use crate::error::{VerifyError, VerifyErrorKind};
+use crate::error::{Detail, Plain, VerifyError, VerifyErrorKind};
 use crate::headers::DeliveryHeaders;
 use crate::receiver::{Delivery, WebhookReceiver};
 use crate::trace;
@@ -83,10 +83,15 @@ impl WebhookReceiver {
         self.shared.handler_timeout
     }
 
-    /// The refusal of a request that is no POST.
+    /// The refusal of a request that is no POST but a `method`.
     #[must_use]
-    pub fn method_not_allowed(&self) -> VerifyError {
-        self.refuse(VerifyErrorKind::MethodNotAllowed.into(), None)
+    pub fn method_not_allowed(&self, method: &str) -> VerifyError {
+        let told = format!(
+            "it is a {}; if that was for another route, put the layer around the webhook's only",
+            Plain::new(method).at_most(32).quoted()
+        );
+        let error = VerifyError::new(VerifyErrorKind::MethodNotAllowed, Detail::Told(told.into()));
+        self.refuse(error, None)
     }
 
     /// Whether this receiver has verified the delivery: its middleware is on the way twice, for

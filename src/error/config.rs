@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use super::Plain;
 
@@ -83,9 +84,19 @@ pub enum ConfigError {
     NamespaceEmpty,
     /// The lease is not longer than the handler and two answers of the guard may take: a retry could
     /// run beside it.
-    LeaseTooShort,
+    LeaseTooShort {
+        /// The lease.
+        lease: Duration,
+        /// What it must be longer than: the time of a handler and of two answers of the guard.
+        longer_than: Duration,
+    },
     /// Handled events are remembered for less than twice the tolerance: a copy could come after that.
-    RetentionTooShort,
+    RetentionTooShort {
+        /// The retention.
+        retention: Duration,
+        /// Twice the tolerance.
+        at_least: Duration,
+    },
     /// Two routes take events of the same type, so one of them would never be called.
     RouteTwice {
         /// What the type is called now.
@@ -137,8 +148,14 @@ impl fmt::Display for ConfigError {
             Self::SecretMalformed { reason } => write!(f, "the signing secret {reason}"),
             Self::Zero { setting } => write!(f, "`{setting}` is zero, which would refuse every delivery"),
             Self::NamespaceEmpty => f.write_str("the namespace of the guard is empty"),
-            Self::LeaseTooShort => f.write_str("`lease` is not longer than `handler_timeout` and twice `guard_timeout`"),
-            Self::RetentionTooShort => f.write_str("`retention` is less than twice `tolerance`"),
+            Self::LeaseTooShort { lease, longer_than } => write!(
+                f,
+                "`lease` is {lease:?}; it must be longer than {longer_than:?}, which is `handler_timeout` and two times `guard_timeout` together"
+            ),
+            Self::RetentionTooShort { retention, at_least } => write!(
+                f,
+                "`retention` is {retention:?}; it must be at least {at_least:?}, which is twice `tolerance`"
+            ),
             Self::RouteTwice { type_name } => write!(
                 f,
                 "two routes take events of the type `{}`; keep one of them",

@@ -10,6 +10,7 @@ const MAX_BYTES: usize = 1024;
 pub(crate) struct Plain<T> {
     text: T,
     max_bytes: usize,
+    quoted: bool,
 }
 
 impl<T: fmt::Display> Plain<T> {
@@ -17,6 +18,16 @@ impl<T: fmt::Display> Plain<T> {
         Self {
             text,
             max_bytes: MAX_BYTES,
+            quoted: false,
+        }
+    }
+
+    /// In quotes, and with those inside escaped: so it cannot be taken for more than one value of a line
+    /// whose fields are `name=value`.
+    pub(crate) fn quoted(self) -> Self {
+        Self {
+            quoted: true,
+            ..self
         }
     }
 
@@ -28,17 +39,22 @@ impl<T: fmt::Display> Plain<T> {
 
 impl<T: fmt::Display> fmt::Display for Plain<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quote = if self.quoted { "\"" } else { "" };
+        f.write_str(quote)?;
         let mut line = Line {
             out: f,
             left: self.max_bytes,
             is_cut: false,
+            quoted: self.quoted,
         };
         let written = write!(line, "{}", self.text);
         // The text is asked to stop by an error. It may take that as its own, or ignore it.
         if line.is_cut {
-            return f.write_str("… (cut)");
+            f.write_str("… (cut)")?;
+        } else {
+            written?;
         }
-        written
+        f.write_str(quote)
     }
 }
 
@@ -53,6 +69,7 @@ struct Line<'a, 'f> {
     out: &'a mut fmt::Formatter<'f>,
     left: usize,
     is_cut: bool,
+    quoted: bool,
 }
 
 impl Line<'_, '_> {
@@ -74,7 +91,8 @@ impl fmt::Write for Line<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.chars().try_for_each(|char| match char {
             // `escape_debug` is for what stands in quotes.
-            '"' | '\'' | '\\' => self.put(char, 1),
+            '\'' => self.put(char, 1),
+            '"' | '\\' if !self.quoted => self.put(char, 1),
             _ => {
                 let escaped = char.escape_debug();
                 let bytes = escaped.clone().map(char::len_utf8).sum();
@@ -108,6 +126,21 @@ mod tests {
             assert_eq!(Plain::new(text).to_string(), shown, "{text:?}");
             assert_eq!(format!("{:?}", Plain::new(text)), shown, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_value_in_quotes_stays_one_value() {
+        for (text, shown) in [
+            ("", r#""""#),
+            ("it's plain", r#""it's plain""#),
+            (r#"a" outcome="handled"#, r#""a\" outcome=\"handled""#),
+            (r"a\", r#""a\\""#),
+            ("a\nb", r#""a\nb""#),
+        ] {
+            assert_eq!(Plain::new(text).quoted().to_string(), shown, "{text:?}");
+        }
+        let cut = Plain::new("12345\"789").quoted().at_most(6).to_string();
+        assert_eq!(cut, "\"12345… (cut)\"");
     }
 
     #[test]

@@ -347,6 +347,69 @@ fn an_odd_member_that_is_not_asked_for_spoils_no_type() {
     assert!(event.data_as::<Value>().is_err(), "refused, not overflowed");
 }
 
+/// An app may read a tree; how deep it is, is the sender's choice.
+#[test]
+fn types_that_contain_themselves_overflow_no_stack() {
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "it is only read")]
+    enum Filter {
+        Not(Box<Filter>),
+        All,
+    }
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "it is only read")]
+    enum Node {
+        Leaf,
+        Branch(Vec<Node>),
+    }
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "it is only read")]
+    struct List {
+        next: Option<Box<List>>,
+    }
+    let nested = |open: &str, inmost: &str, close: &str, levels: usize| {
+        let data = [&open.repeat(levels), inmost, &close.repeat(levels)].concat();
+        GeminiEvent::parse(format!(r#"{{"type":"x","data":{data}}}"#))
+    };
+    for levels in [200, 8_000] {
+        let filter = nested(r#"{"Not":"#, r#""All""#, "}", levels);
+        assert!(filter.data_as::<Filter>().is_err(), "{levels}");
+        let tree = nested(r#"{"Branch":["#, r#""Leaf""#, "]}", levels);
+        assert!(tree.data_as::<Node>().is_err(), "{levels}");
+        let list = nested(r#"{"\ud83d":1,"next":"#, "null", "}", levels);
+        assert!(list.data_as::<List>().is_err(), "{levels}");
+    }
+    // What is not too deep is read.
+    for levels in [1, 60] {
+        let filter = nested(r#"{"Not":"#, r#""All""#, "}", levels);
+        assert!(filter.data_as::<Filter>().is_ok(), "{levels}");
+        let list = nested(r#"{"\ud83d":1,"next":"#, "null", "}", levels);
+        assert!(list.data_as::<List>().is_ok(), "{levels}");
+    }
+}
+
+#[test]
+fn a_variant_is_alone() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    enum Role {
+        Admin(u8),
+        User(u8),
+    }
+    for (data, expected) in [
+        (r#"{"User":1}"#, Some(Role::User(1))),
+        (r#"{"Admin":1}"#, Some(Role::Admin(1))),
+        (r#"{"User":1,"Admin":2}"#, None),
+        (r#"{"User":1,"zzz":2}"#, None),
+        // What is no name is no member.
+        (r#"{"User":1,"\ud83d":2}"#, Some(Role::User(1))),
+        ("{}", None),
+    ] {
+        let event = GeminiEvent::parse(format!(r#"{{"type":"x","data":{data}}}"#));
+        let read = event.data_as::<Role>().ok().flatten();
+        assert_eq!(read, expected, "{data}");
+    }
+}
+
 #[test]
 fn data_of_another_shape_leaves_the_type() {
     for data in [

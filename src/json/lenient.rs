@@ -11,11 +11,12 @@ use serde_json::value::RawValue;
 
 use super::string;
 
-/// How deep lists and objects may lie in each other, as in `serde_json`.
-const MAX_DEPTH: u8 = 128;
+/// How deep lists and objects may lie in each other. `serde_json` goes to 128; but here each level is
+/// looked through anew, and the depth is the sender's.
+const MAX_DEPTH: u8 = 64;
 
 /// Reads a `T`. A member that `T` does not ask for does not matter, whatever its name and its value
-/// are, and of a repeated name the last one counts, at every depth.
+/// are, and of a repeated name the last one counts, down to a depth of 64.
 ///
 /// # Errors
 ///
@@ -41,13 +42,23 @@ impl<'de> Lenient<'de> {
         Self { json, depth }
     }
 
-    fn members(self) -> Result<impl Iterator<Item = (Cow<'de, str>, Self)>, Error> {
+    /// Every way down leads through here.
+    fn check_depth(self) -> Result<(), Error> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Error::custom("recursion limit exceeded"));
+        }
+        Ok(())
+    }
+
+    fn members(self) -> Result<impl ExactSizeIterator<Item = (Cow<'de, str>, Self)>, Error> {
+        self.check_depth()?;
         let Members(members) = serde_json::from_str(self.json.get())?;
         let members = members.into_iter();
         Ok(members.map(move |(name, value)| (name, self.part(value))))
     }
 
     fn items(self) -> Result<impl Iterator<Item = Self>, Error> {
+        self.check_depth()?;
         let items: Vec<&RawValue> = serde_json::from_str(self.json.get())?;
         Ok(items.into_iter().map(move |item| self.part(item)))
     }
@@ -73,9 +84,6 @@ impl<'de> Deserializer<'de> for Lenient<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.first_byte() {
-            Some(b'{' | b'[') if self.depth == MAX_DEPTH => {
-                Err(Error::custom("recursion limit exceeded"))
-            }
             Some(b'{') => visitor.visit_map(MapDeserializer::new(self.members()?)),
             Some(b'[') => visitor.visit_seq(SeqDeserializer::new(self.items()?)),
             _ => self.json.deserialize_any(visitor),
@@ -107,7 +115,12 @@ impl<'de> Deserializer<'de> for Lenient<'de> {
     ) -> Result<V::Value, Error> {
         match self.first_byte() {
             Some(b'{') => {
-                let members = MapDeserializer::new(self.members()?);
+                let members = self.members()?;
+                // Of several, none is the variant, as in `serde_json`.
+                if members.len() != 1 {
+                    return Err(Error::custom("not one variant"));
+                }
+                let members = MapDeserializer::new(members);
                 visitor.visit_enum(MapAccessDeserializer::new(members))
             }
             _ => self.json.deserialize_enum(name, variants, visitor),

@@ -79,6 +79,12 @@ impl Keyring {
         self.entries.len()
     }
 
+    /// Every secret, past its end or not.
+    #[cfg(feature = "receiver")]
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &SigningSecret> {
+        self.entries.iter().map(|entry| &entry.secret)
+    }
+
     /// Every secret of `other` as well.
     #[cfg(feature = "receiver")]
     pub(crate) fn extend(&mut self, other: Self) {

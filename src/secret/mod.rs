@@ -23,6 +23,10 @@ const PREFIX: &str = "whsec_";
 /// Below this a key could be searched for. Standard Webhooks asks for 24 to 64 bytes.
 const MIN_BYTES: usize = 16;
 
+/// What Standard Webhooks asks for.
+#[cfg(feature = "receiver")]
+const USUAL_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
 /// Secrets are seen with and without padding.
 const SECRET_BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -52,6 +56,8 @@ const SECRET_BASE64: GeneralPurpose = GeneralPurpose::new(
 pub struct SigningSecret {
     mac: KeyedMac,
     id: Arc<str>,
+    /// Of the key, in bytes.
+    length: usize,
 }
 
 impl SigningSecret {
@@ -64,9 +70,10 @@ impl SigningSecret {
         match key.len() {
             0 => Err(ConfigError::SecretEmpty),
             bytes if bytes < MIN_BYTES => Err(ConfigError::SecretTooShort { bytes }),
-            _ => Ok(Self {
+            length => Ok(Self {
                 mac: KeyedMac::new(key),
                 id: key_id(key),
+                length,
             }),
         }
     }
@@ -86,6 +93,12 @@ impl SigningSecret {
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.id
+    }
+
+    /// How many bytes it has, where that is not what Standard Webhooks asks for: it may have been cut.
+    #[cfg(feature = "receiver")]
+    pub(crate) fn unusual_length(&self) -> Option<usize> {
+        (!USUAL_BYTES.contains(&self.length)).then_some(self.length)
     }
 
     pub(crate) fn shared_key_id(&self) -> &Arc<str> {
@@ -129,6 +142,10 @@ fn slip(text: &str) -> Option<&'static str> {
         return Some(
             "is an asymmetric key (`whsk_`, `whpk_`); a shared secret starts with `whsec_`",
         );
+    }
+    let behind = text.trim_end_matches('=').split_once('=');
+    if text.starts_with(PREFIX) && behind.is_some() {
+        return Some("has something behind the `=` at which a secret ends");
     }
     if text.matches(PREFIX).count() > 1 {
         return Some("has `whsec_` twice; give one secret, with one prefix");

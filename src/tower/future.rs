@@ -78,9 +78,9 @@ struct Call<S> {
 }
 
 impl<F, R> State<F, R> {
-    /// `unasked`: the sender waits to be asked for the body.
-    fn refused(error: VerifyError, http1: bool, unasked: bool) -> Self {
-        match Rest::of(&error, http1, unasked) {
+    /// `unasked`: the sender waits to be asked for the body. `length`: of what is to come at least.
+    fn refused(error: VerifyError, http1: bool, unasked: bool, length: u64) -> Self {
+        match Rest::of(&error, http1, unasked, length) {
             Rest::Drain => Self::Draining {
                 drain: Drain::new(),
                 error,
@@ -113,26 +113,6 @@ where
         }
     }
 
-    /// Refuses `request`.
-    pub(super) fn refuse(
-        request: Request<B>,
-        error: VerifyError,
-        response: Arc<dyn RefusalResponse>,
-        run: fn(S::Future, Flight) -> R,
-    ) -> Self {
-        let http1 = request.version() <= Version::HTTP_11;
-        let mut expected = request.headers().get_all(EXPECT).iter();
-        let unasked = expected.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        Self {
-            state: State::refused(error, http1, unasked),
-            body: Some(request.into_body()),
-            http1,
-            call: None,
-            response,
-            run,
-        }
-    }
-
     /// Reads the body of `request`, for `ready` to be called with.
     pub(super) fn read(
         request: Request<B>,
@@ -149,6 +129,33 @@ where
             body: Some(body),
             http1: head.version <= Version::HTTP_11,
             call: Some(Call { head, ready }),
+            response,
+            run,
+        }
+    }
+}
+
+impl<S, B, R> ResponseFuture<S, B, R>
+where
+    S: Service<Request<Full<Bytes>>>,
+    B: Body,
+{
+    /// Refuses `request`.
+    pub(super) fn refuse(
+        request: Request<B>,
+        error: VerifyError,
+        response: Arc<dyn RefusalResponse>,
+        run: fn(S::Future, Flight) -> R,
+    ) -> Self {
+        let http1 = request.version() <= Version::HTTP_11;
+        let mut expected = request.headers().get_all(EXPECT).iter();
+        let unasked = expected.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let length = request.body().size_hint().lower();
+        Self {
+            state: State::refused(error, http1, unasked, length),
+            body: Some(request.into_body()),
+            http1,
+            call: None,
             response,
             run,
         }
@@ -178,7 +185,10 @@ where
                     Err(error) => {
                         // Others may have what it held.
                         *this.call = None;
-                        this.state.set(State::refused(error, *this.http1, false));
+                        let length = this.body.as_ref().get_ref().as_ref();
+                        let length = length.map_or(0, |body| body.size_hint().lower());
+                        this.state
+                            .set(State::refused(error, *this.http1, false, length));
                     }
                 },
                 StateProj::Verifying { finish } => {

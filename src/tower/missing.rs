@@ -26,7 +26,10 @@ impl MissingVerifyLayer {
 
 impl fmt::Display for MissingVerifyLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no `VerifyLayer` of gemini-webhooks is on this route")
+        f.write_str(
+            "no `VerifyLayer` of gemini-webhooks is on this route: a layer stands around the routes and \
+             methods that were added before it",
+        )
     }
 }
 

@@ -16,7 +16,9 @@
 //!
 //! The inner service must be ready before a request is taken, and that very one is called, so
 //! limits such as `tower::limit::ConcurrencyLimit` hold; their permit is held while the body
-//! arrives. Put limits of that sort outside this layer if senders are slow.
+//! arrives. Outside of this layer such a limit would be held by whoever sends slowly: a body may take
+//! [10 seconds](crate::WebhookReceiverBuilder::body_timeout), and one that is refused is read for at most 5
+//! seconds, of which none passes in silence. So bound the connections in your server or proxy instead.
 //!
 //! # Example
 //!

@@ -67,7 +67,7 @@ impl<S, M> Verify<S, M> {
     /// What can be said before the body is read.
     fn admit<B: Body>(&self, request: &Request<B>) -> Result<Intake, VerifyError> {
         if request.method() != Method::POST {
-            return Err(self.receiver.method_not_allowed());
+            return Err(self.receiver.method_not_allowed(request.method().as_str()));
         }
         // The body knows best; but a layer in between may have hidden what the header says.
         let declared = request

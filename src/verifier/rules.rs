@@ -76,6 +76,12 @@ impl Rules {
                 if fields.signatures.tokens().next().is_some() {
                     found += "; a token is taken where public keys and `accept_jwt` are configured (feature `jwt`)";
                 }
+                if fields.signatures.after(b"v1a,").next().is_some() {
+                    found += "; `v1a` is a dynamic webhook's, for which this receiver needs `google_keys` (feature `jwks`)";
+                }
+                if fields.signatures.after(b"v1,").next().is_some() {
+                    found += "; `v1` is a static webhook's, for which this receiver needs its `signing_secret`";
+                }
                 let found = Detail::Told(found.into());
                 VerifyError::new(VerifyErrorKind::UnsupportedScheme, found)
             }

@@ -355,7 +355,7 @@ fn debug_shows_no_signature() {
     );
 }
 
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", feature = "testing"))]
 #[test]
 fn debug_shows_no_payload_of_a_token() {
     let signer = testing::Rs256Signer::generate("key-1").unwrap();
@@ -381,7 +381,7 @@ fn debug_shows_no_payload_of_a_token() {
     assert!(verified.claim_id().starts_with("sha256:"));
 }
 
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", feature = "testing"))]
 #[test]
 fn what_is_wrong_with_a_token_names_its_key_in_one_line() {
     let [signer, stranger] =
@@ -411,13 +411,13 @@ fn what_is_wrong_with_a_token_names_its_key_in_one_line() {
     }
 }
 
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", feature = "testing"))]
 struct Tokens {
     verifier: Verifier,
     keys: KeySet,
 }
 
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", feature = "testing"))]
 impl Tokens {
     fn by(signers: &[&testing::Rs256Signer]) -> Self {
         let jwks = testing::key_set(signers.iter().map(|signer| signer.jwk()));
@@ -438,7 +438,7 @@ impl Tokens {
     }
 }
 
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", feature = "testing"))]
 #[test]
 fn of_tokens_and_of_keys_of_one_name_two_are_tried() {
     let [one, two, three] = [(); 3].map(|()| testing::Rs256Signer::generate("same").unwrap());
@@ -457,7 +457,7 @@ fn of_tokens_and_of_keys_of_one_name_two_are_tried() {
 }
 
 /// A `jti` that reads like the digest of a token is not taken for one.
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", feature = "testing"))]
 #[test]
 fn a_jti_and_a_digest_are_told_apart() {
     let signer = testing::Rs256Signer::generate("key-1").unwrap();
@@ -471,7 +471,7 @@ fn a_jti_and_a_digest_are_told_apart() {
 }
 
 /// Else anyone could make a receiver fetch keys.
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", feature = "testing"))]
 #[test]
 fn only_what_another_key_may_have_signed_asks_for_keys() {
     let [known, stranger, other] =
@@ -510,7 +510,7 @@ fn only_what_another_key_may_have_signed_asks_for_keys() {
     }
 }
 
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", feature = "testing"))]
 #[test]
 fn a_list_may_be_longer_where_tokens_are_taken() {
     let signer = testing::Rs256Signer::generate("key-1").unwrap();

@@ -47,7 +47,7 @@ impl Rig for Bare {
             allow: None,
         };
         if sent.method != "POST" {
-            return refused(receiver.method_not_allowed());
+            return refused(receiver.method_not_allowed(sent.method));
         }
         let headers = DeliveryHeaders::from_lines(sent.headers.iter().map(|(n, v)| (n, v)));
         let length = sent.headers.iter().find_map(|(name, value)| {

@@ -348,7 +348,7 @@ async fn inside_of_a_middleware_that_holds_the_request() {
 }
 
 /// For a token the headers have to be changed.
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", feature = "testing"))]
 #[::actix_web::test]
 async fn a_token_inside_of_a_middleware_that_holds_the_request() {
     use crate::jwks::KeySet;

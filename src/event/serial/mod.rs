@@ -22,6 +22,10 @@ const BASE64: &str = "$gemini_webhooks::base64";
 /// values would be read without it, like those that come from elsewhere.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
+/// With its feature `arbitrary_precision`, which another crate of the app may turn on, serde_json hands a number
+/// over as an object with a member of this name.
+const NUMBER: &str = "$serde_json::private::Number";
+
 /// How deep a body that goes as JSON may be nested. `serde_json::Value` and what serde buffers are
 /// read to a depth of 128; the rest is for what is around it.
 const MAX_DEPTH: u8 = 64;
@@ -57,7 +61,12 @@ impl<'de> Deserialize<'de> for GeminiEvent {
 /// keeps it in between; and not for something else that is read here.
 fn plain(body: &str) -> Option<&RawValue> {
     let mut deserializer = serde_json::Deserializer::from_str(body);
-    Plain { depth: 0 }.deserialize(&mut deserializer).ok()?;
+    let plain = Plain {
+        depth: 0,
+        // So that the name is serde_json's own, and no member's.
+        numbers_have_names: !body.contains("$serde_json") && !body.contains("\\u"),
+    };
+    plain.deserialize(&mut deserializer).ok()?;
     let json: &RawValue = serde_json::from_str(body).ok()?;
     // An `Option` of an event would be `None`.
     (json.get() != "null").then_some(json)
@@ -68,13 +77,17 @@ fn plain(body: &str) -> Option<&RawValue> {
 #[derive(Clone, Copy)]
 struct Plain {
     depth: u8,
+    numbers_have_names: bool,
 }
 
 impl Plain {
     fn deeper<E: Error>(self) -> Result<Self, E> {
         match self.depth {
             MAX_DEPTH => Err(E::custom("too deep")),
-            depth => Ok(Self { depth: depth + 1 }),
+            depth => Ok(Self {
+                depth: depth + 1,
+                ..self
+            }),
         }
     }
 }
@@ -126,14 +139,15 @@ impl<'de> Visitor<'de> for Plain {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let value = self.deeper()?;
-        while let Some(()) = map.next_key_seed(PlainName)? {
+        while let Some(()) = map.next_key_seed(PlainName(self.numbers_have_names))? {
             map.next_value_seed(value)?;
         }
         Ok(())
     }
 }
 
-struct PlainName;
+/// A member's name, or that of a number if there may be one.
+struct PlainName(bool);
 
 impl<'de> DeserializeSeed<'de> for PlainName {
     type Value = ();
@@ -152,7 +166,8 @@ impl Visitor<'_> for PlainName {
 
     fn visit_str<E: Error>(self, name: &str) -> Result<(), E> {
         match name {
-            BASE64 | RAW_VALUE => Err(E::custom("a name with a meaning")),
+            NUMBER if self.0 => Ok(()),
+            BASE64 | RAW_VALUE | NUMBER => Err(E::custom("a name with a meaning")),
             _ => Ok(()),
         }
     }

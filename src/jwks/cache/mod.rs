@@ -20,7 +20,7 @@ mod tests;
 
 use fetch::Attempt;
 use moment::Moment;
-use state::State;
+use state::{State, Why};
 
 /// For one fetch, and for a delivery under a key that is not known.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -84,8 +84,8 @@ impl Aged {
     pub(crate) async fn confirmed(mut self) -> Result<Option<KeySet>, FetchError> {
         let inner = &self.inner;
         if in_a_runtime().is_ok() {
-            inner.lock().wait()?;
-            let _waiting = Waiting(inner);
+            inner.lock().wait(Why::Confirmation)?;
+            let _waiting = Waiting(inner, Why::Confirmation);
             let in_time = timeout(AGED_PATIENCE, self.finished.changed()).await;
             if in_time.is_err() {
                 inner.lock().awaited_in_vain();
@@ -160,10 +160,10 @@ impl KeyCache {
                     None => Ok(None),
                 };
             }
-            state.wait()?;
+            state.wait(Why::Others)?;
             (inner.finished.subscribe(), may_fetch && state.begin(now))
         };
-        let _waiting = Waiting(inner);
+        let _waiting = Waiting(inner, Why::Others);
         if fetch {
             Attempt::start(inner, now);
         }
@@ -255,11 +255,11 @@ fn in_a_runtime() -> Result<(), FetchError> {
 }
 
 /// A place among those that wait, given back on drop.
-struct Waiting<'a>(&'a Inner);
+struct Waiting<'a>(&'a Inner, Why);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.lock().leave();
+        self.0.lock().leave(self.1);
     }
 }
 

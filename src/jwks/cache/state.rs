@@ -18,9 +18,34 @@ pub(super) struct State {
     last_failure: Option<FetchError>,
     /// No fetch so soon after that time, unless it is forced.
     cool_down: Option<(Moment, Duration)>,
-    waiting: usize,
+    waiting: Waiters,
     /// Whether a task refreshes the keys before they expire.
     kept_fresh: bool,
+}
+
+/// Why a delivery waits for keys.
+#[derive(Clone, Copy)]
+pub(super) enum Why {
+    /// Those that are known are past their age.
+    Confirmation,
+    /// It was signed under none that is known.
+    Others,
+}
+
+/// Counted apart: whoever forges signatures must not take the places of genuine deliveries.
+#[derive(Default)]
+struct Waiters {
+    for_confirmation: usize,
+    for_others: usize,
+}
+
+impl Waiters {
+    fn of(&mut self, why: Why) -> &mut usize {
+        match why {
+            Why::Confirmation => &mut self.for_confirmation,
+            Why::Others => &mut self.for_others,
+        }
+    }
 }
 
 struct Known {
@@ -51,7 +76,7 @@ impl State {
             failures: 0,
             last_failure: None,
             cool_down: None,
-            waiting: 0,
+            waiting: Waiters::default(),
             kept_fresh: false,
         }
     }
@@ -137,16 +162,17 @@ impl State {
     }
 
     /// Takes a place among those that wait.
-    pub(super) fn wait(&mut self) -> Result<(), FetchError> {
-        if self.waiting >= MAX_WAITING {
+    pub(super) fn wait(&mut self, why: Why) -> Result<(), FetchError> {
+        let waiting = self.waiting.of(why);
+        if *waiting >= MAX_WAITING {
             return Err(FetchError::new("256 deliveries wait for keys already"));
         }
-        self.waiting += 1;
+        *waiting += 1;
         Ok(())
     }
 
-    pub(super) fn leave(&mut self) {
-        self.waiting -= 1;
+    pub(super) fn leave(&mut self, why: Why) {
+        *self.waiting.of(why) -= 1;
     }
 
     /// The last fetch, if it failed.
@@ -213,7 +239,7 @@ impl State {
 #[cfg(test)]
 impl State {
     pub(super) fn waiting(&self) -> usize {
-        self.waiting
+        self.waiting.for_confirmation + self.waiting.for_others
     }
 
     pub(super) fn fetching(&self) -> bool {

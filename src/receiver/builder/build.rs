@@ -73,6 +73,11 @@ impl WebhookReceiverBuilder {
         let mut verifier = Verifier::empty().with_tolerance(self.tolerance)?;
         let mut has_keys = false;
         if let Some(keyring) = &self.keyring {
+            for secret in keyring.secrets() {
+                if let Some(bytes) = secret.unusual_length() {
+                    trace::unusual_secret(secret.key_id(), bytes);
+                }
+            }
             verifier = verifier.with_keyring(keyring.clone());
             has_keys = true;
         }
@@ -123,11 +128,18 @@ impl WebhookReceiverBuilder {
         };
         // It counts from when the store made it, and holds until the store has settled it.
         let answers = self.guard_timeout.saturating_mul(2);
-        if self.lease <= self.handler_timeout.saturating_add(answers) {
-            return Err(ConfigError::LeaseTooShort);
+        let longer_than = self.handler_timeout.saturating_add(answers);
+        if self.lease <= longer_than {
+            let lease = self.lease;
+            return Err(ConfigError::LeaseTooShort { lease, longer_than });
         }
-        if self.retention < self.tolerance.saturating_mul(2) {
-            return Err(ConfigError::RetentionTooShort);
+        let at_least = self.tolerance.saturating_mul(2);
+        if self.retention < at_least {
+            let retention = self.retention;
+            return Err(ConfigError::RetentionTooShort {
+                retention,
+                at_least,
+            });
         }
         if self.retention < DAY {
             trace::short_retention(self.retention);

@@ -149,7 +149,7 @@ impl<'a> Token<'a> {
 
     /// For the log: whoever sent it may be anyone.
     fn shown_kid(&self) -> String {
-        format!("\"{}\"", Plain::new(&self.kid).at_most(64))
+        Plain::new(&self.kid).at_most(64).quoted().to_string()
     }
 
     fn digest(&self) -> String {

@@ -19,6 +19,11 @@ use crate::trace;
 
 /// A service that an event can go to. Every service is that has these bounds; there is nothing to
 /// implement.
+#[diagnostic::on_unimplemented(
+    message = "events cannot go to `{Self}`",
+    note = "a `MethodRouter` or `Router` of axum that wants a state is given it by `.with_state(…)`",
+    note = "any service of `Request<Full<Bytes>>` will do that is `Clone + Send + Sync + 'static`"
+)]
 pub trait EventService<B, E>:
     Service<Request<Full<Bytes>>, Response = Response<B>, Error = E, Future: Send>
     + Clone
@@ -186,7 +191,10 @@ impl<B, E> Service<Request<Full<Bytes>>> for EventRouter<B, E> {
             .and_then(|type_name| self.routes.calls.get(present_name(type_name)));
         match (call, &self.routes.otherwise) {
             (Some(call), _) | (None, Otherwise::Call(call)) => call(request),
-            (None, Otherwise::Answer(status)) => RouteFuture::answer(*status, Bytes::new()),
+            (None, Otherwise::Answer(status)) => {
+                trace::otherwise(event.type_name(), *status == StatusCode::OK);
+                RouteFuture::answer(*status, Bytes::new())
+            }
         }
     }
 }

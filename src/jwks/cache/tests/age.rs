@@ -256,6 +256,11 @@ async fn who_waits_for_keys_past_their_age_is_bounded_too() {
     };
     let refused = aged.confirmed().await.unwrap_err();
     assert!(refused.to_string().contains("256"), "{refused}");
+    // Who waits for a key that is not known has places apart, and leaves them.
+    let seen = cache.inner.lock().last().cloned();
+    let others = cache.others(seen.as_ref());
+    let waited = tokio::time::timeout(SECOND / 2, others).await;
+    assert!(waited.is_err(), "it waits, and is not refused");
     script.gate.add_permits(1);
     assert_eq!(tasks.join_all().await, vec![r#"["1"]"#; 256]);
     assert_eq!((script.fetches(), cache.inner.lock().waiting()), (2, 0));
