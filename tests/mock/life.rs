@@ -1,5 +1,6 @@
 //! Deliveries, to an app that verifies them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -171,9 +172,12 @@ async fn a_dynamic_webhook_lives() {
         text(&created, "name").to_owned()
     };
     // Each of the three keys.
-    for _ in 0..3 {
+    let mut keys = BTreeSet::new();
+    for turn in 1..=3 {
         let name = finish(BatchOutcome::Succeeded).await;
-        let event = app.last();
+        let (event, key) = app.last();
+        keys.insert(key);
+        assert_eq!(keys.len(), turn);
         assert_eq!(
             event.user_metadata_as::<serde_json::Value>().unwrap(),
             Some(json!({"job": "nightly"}))
@@ -189,6 +193,7 @@ async fn a_dynamic_webhook_lives() {
     google.rotate_keys();
     finish(BatchOutcome::Succeeded).await;
     assert_eq!(app.handled().len(), 5);
+    assert!(!keys.contains(&app.last().1));
 
     // In place of the registered webhook, each time.
     for sent in google.deliveries() {
@@ -355,6 +360,26 @@ async fn a_delivery_is_disturbed_on_demand() {
         assert_eq!(app.handled().len(), handled);
         assert!(last(&google).attempts.is_empty() && !last(&google).is_pending);
     }
+}
+
+#[tokio::test]
+async fn no_answer_is_waited_for_without_end() {
+    let google = MockGoogle::builder()
+        .patience(Duration::from_millis(50))
+        .start()
+        .await
+        .unwrap();
+    let api = Api::of(&google);
+    // Whoever connects waits in the backlog.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}/", silent.local_addr().unwrap());
+    api.webhook(&uri, &["batch.succeeded"]).await;
+    let job = batch(&api).await;
+    let finished = google.finish_batch(&job, BatchOutcome::Succeeded);
+    let waited = tokio::time::timeout(Duration::from_secs(60), finished).await;
+    waited.unwrap().unwrap();
+    assert_eq!(answers(&last(&google)), [None]);
+    assert!(last(&google).is_pending);
 }
 
 /// No name is looked up, nothing is sent.

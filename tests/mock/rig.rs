@@ -8,7 +8,9 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use gemini_webhooks::testing::ManualClock;
 use gemini_webhooks::testing::google::{API_KEY, MockGoogle};
-use gemini_webhooks::{GeminiEvent, VerifyLayer, WebhookReceiver, WebhookReceiverBuilder};
+use gemini_webhooks::{
+    Delivery, GeminiEvent, VerifyLayer, WebhookReceiver, WebhookReceiverBuilder,
+};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -82,7 +84,8 @@ pub(crate) struct App {
 }
 
 struct Shared {
-    handled: Mutex<Vec<GeminiEvent>>,
+    /// Each event with the id of its key.
+    handled: Mutex<Vec<(GeminiEvent, String)>>,
     answer: Mutex<StatusCode>,
 }
 
@@ -111,11 +114,12 @@ impl App {
         let handled = self.shared.handled.lock().unwrap();
         let types = handled.iter();
         types
-            .map(|event| event.type_name().unwrap().to_owned())
+            .map(|(event, _)| event.type_name().unwrap().to_owned())
             .collect()
     }
 
-    pub(crate) fn last(&self) -> GeminiEvent {
+    /// The last event, and the id of the key that it was verified by.
+    pub(crate) fn last(&self) -> (GeminiEvent, String) {
         self.shared.handled.lock().unwrap().last().unwrap().clone()
     }
 
@@ -124,7 +128,12 @@ impl App {
     }
 }
 
-async fn on_event(State(shared): State<Arc<Shared>>, event: GeminiEvent) -> StatusCode {
-    shared.handled.lock().unwrap().push(event);
+async fn on_event(
+    State(shared): State<Arc<Shared>>,
+    delivery: Delivery,
+    event: GeminiEvent,
+) -> StatusCode {
+    let handled = (event, delivery.key_id().to_owned());
+    shared.handled.lock().unwrap().push(handled);
     *shared.answer.lock().unwrap()
 }

@@ -57,8 +57,8 @@ impl MockGoogleBuilder {
         self
     }
 
-    /// Waits so long for the answer to a delivery, 5 seconds otherwise. This is real time, whatever
-    /// the clock says.
+    /// Waits so long for the answer to a delivery, 5 seconds otherwise. This is tokio's time, not
+    /// the clock's.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self

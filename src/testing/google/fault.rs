@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 /// What becomes of a call instead of its answer.
+///
+/// A status is from 100 to 999, else 500 is answered; a `Retry-After` that cannot stand in a header
+/// is left out.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Fault {

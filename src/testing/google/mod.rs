@@ -214,7 +214,8 @@ impl MockGoogle {
             .with(|state, _| state.keys.rotate(&mut state.random));
     }
 
-    /// Sends this `Cache-Control` with the public keys from now on. There is none before.
+    /// Sends this `Cache-Control` with the public keys from now on. There is none before, nor
+    /// with a value that cannot stand in a header.
     pub fn set_cache_control(&self, value: &str) {
         self.shared
             .with(|state, _| state.keys.cache_control = Some(value.to_owned()));
