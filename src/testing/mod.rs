@@ -15,6 +15,9 @@
 //! assert_eq!(verified.id(), "msg_1");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! With the feature `testing-google`, `testing::google` plays the whole service, from the webhook's
+//! creation to its deliveries.
 
 use std::fmt::Display;
 

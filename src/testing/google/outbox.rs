@@ -227,11 +227,7 @@ impl State {
             };
             let id = event.sent.id.clone();
             let body = event.sent.body.clone();
-            let copies = if fault == Some(DeliveryFault::Duplicate) {
-                2
-            } else {
-                1
-            };
+            let copies = 1 + usize::from(fault == Some(DeliveryFault::Duplicate));
             event.under_way = Some(UnderWay {
                 copies,
                 succeeded: false,
