@@ -269,7 +269,7 @@ impl fmt::Display for ClientError {
                 write!(f, ": {}", Plain::new(message))?;
             }
         }
-        f.write_str(detail)?;
+        write!(f, "{}", Plain::new(detail))?;
         if let Some(source) = source {
             write!(f, ": {}", Plain::new(source))?;
         }
@@ -280,7 +280,7 @@ impl fmt::Display for ClientError {
             write!(f, " (after {tries} tries)")?;
         }
         match self.next_step() {
-            Some(advice) => write!(f, "; {advice}"),
+            Some(advice) => write!(f, "; {}", Plain::new(advice)),
             None => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! The API key.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fmt;
 
 use reqwest::header::HeaderValue;
@@ -41,7 +42,12 @@ impl ApiKey {
     ///
     /// [`ConfigError::Variable`]: neither is set, or what the first of them holds is no key.
     pub(super) fn from_env() -> Result<Self, ConfigError> {
-        let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_empty = |value: &OsStr| {
+            value
+                .to_str()
+                .is_some_and(|text| pasted::trim(text).is_empty())
+        };
+        let is_set = |name: &str| env::var_os(name).is_some_and(|value| !is_empty(&value));
         first(is_set, |name| {
             pasted::from_env(name, |text| Self::new(text))
         })

@@ -57,6 +57,7 @@ mod secret;
 mod service;
 mod spec;
 mod time;
+mod update;
 mod uri;
 mod webhook;
 
@@ -75,4 +76,5 @@ pub use reqwest;
 pub use secret::NewSecret;
 pub use service::WebhookService;
 pub use spec::WebhookSpec;
-pub use webhook::{CreatedWebhook, SecretInfo, Webhook, WebhookField, WebhookUpdate};
+pub use update::{WebhookField, WebhookUpdate};
+pub use webhook::{CreatedWebhook, SecretInfo, Webhook};

@@ -14,7 +14,8 @@ use super::pages::{Listing, Page};
 use super::retry::Repeat;
 use super::secret::NewSecret;
 use super::spec::WebhookSpec;
-use super::webhook::{CreatedWebhook, Webhook, WebhookUpdate, elements, text};
+use super::update::WebhookUpdate;
+use super::webhook::{CreatedWebhook, Webhook, elements, text};
 use crate::error::ConfigError;
 use crate::json::{members, string};
 

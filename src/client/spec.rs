@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::error::ClientError;
 use super::names::{RevocationBehavior, SubscribedEvent};
+use super::update::{check_events, event_names};
 use super::uri;
-use super::webhook::{check_events, event_names};
 use crate::endpoint::EndpointToken;
 use crate::pasted;
 
@@ -43,19 +43,21 @@ pub struct WebhookSpec {
 pub(super) struct Tail(String);
 
 impl Tail {
-    fn of(secret: &str) -> Self {
+    /// `None` of nothing.
+    fn of(secret: &str) -> Option<Self> {
         let secret = pasted::trim(secret);
         let start = secret
             .char_indices()
             .rev()
             .nth(3)
             .map_or(0, |(start, _)| start);
-        Self(secret.get(start..).unwrap_or_default().to_owned())
+        let tail = secret.get(start..).filter(|tail| !tail.is_empty());
+        tail.map(|tail| Self(tail.to_owned()))
     }
 
     /// Whether this is the end of `whsec_...abcd`.
     pub(super) fn is_of(&self, truncated: &str) -> bool {
-        !self.0.is_empty() && truncated.ends_with(&self.0)
+        truncated.ends_with(&self.0)
     }
 }
 
@@ -101,9 +103,9 @@ impl WebhookSpec {
 
     /// A signing secret that your app has, so that `ensure` can tell whether it is one of the
     /// webhook's. Its last four characters are kept, since the service tells no more of a secret. Call
-    /// it again for a second one.
+    /// it again for a second one; nothing is no secret.
     pub fn secret_at_hand(mut self, secret: impl AsRef<str>) -> Self {
-        self.at_hand.push(Tail::of(secret.as_ref()));
+        self.at_hand.extend(Tail::of(secret.as_ref()));
         self
     }
 
@@ -147,11 +149,11 @@ mod tests {
 
     #[test]
     fn a_secret_is_known_by_its_end() {
-        let tail = Tail::of(" whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
+        let tail = Tail::of(" whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
         assert_eq!(tail, Tail("LaSw".to_owned()));
         assert!(tail.is_of("whsec_...LaSw") && !tail.is_of("whsec_...LaSx"));
-        assert_eq!(Tail::of("abc"), Tail("abc".to_owned()));
-        assert!(!Tail::of("").is_of("whsec_...LaSw"));
+        assert_eq!(Tail::of("abc"), Some(Tail("abc".to_owned())));
+        assert_eq!(Tail::of(" \n"), None);
     }
 
     #[test]

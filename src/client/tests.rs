@@ -583,14 +583,45 @@ async fn what_was_created_is_deleted_where_it_cannot_be_looked_at() {
 #[tokio::test(start_paused = true)]
 async fn one_that_is_deleted_meanwhile_is_looked_for_again() {
     let there = r#"{"webhooks":[{"id":"a","uri":"https://a.example/x"}]}"#;
-    let server = Server::start([ok(there), status(404)]).await;
+    let gone = [
+        ok(there),
+        status(404),
+        ok(there),
+        status(404),
+        ok(there),
+        status(404),
+    ];
+    let server = Server::start(gone).await;
     let error = server.service().ensure(&spec()).await.unwrap_err();
-    // The list is not there either, the second time.
     assert!(error.to_string().contains("deleted 3 times"), "{error}");
+
+    // A service that has no webhooks at all is another thing.
+    let server = Server::start([status(404)]).await;
+    let error = server.service().ensure(&spec()).await.unwrap_err();
+    assert!(
+        error.to_string().starts_with("webhooks.list failed"),
+        "{error}"
+    );
+    assert_eq!(server.requests().len(), 1);
 
     let as_it_should_be = r#"{"webhooks":[{"id":"b","uri":"https://a.example/x","subscribed_events":["batch.failed"]}]}"#;
     let server = Server::start([ok(there), status(404), ok(as_it_should_be)]).await;
     let ensured = server.service().ensure(&spec()).await.unwrap();
     assert_eq!(ensured.webhook().id(), "b");
     assert!(ensured.actions().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_the_service_writes_otherwise_is_still_ours() {
+    let created = r#"{"id":"a","uri":"https://a.example/X","new_signing_secret":"whsec_x"}"#;
+    let listed = r#"{"webhooks":[{"id":"a","uri":"https://a.example/X"}]}"#;
+    let server = Server::start([ok("{}"), ok(created), ok(listed)]).await;
+    let ensured = server.service().ensure(&spec()).await.unwrap();
+    assert_eq!(ensured.actions(), [Action::Created]);
+    assert!(matches!(ensured.secret(), EnsuredSecret::New(_)));
+    assert_eq!(
+        server.requests().len(),
+        3,
+        "nothing that could fail comes after it"
+    );
 }

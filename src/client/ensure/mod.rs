@@ -7,7 +7,8 @@ use super::names::WebhookState;
 use super::secret::NewSecret;
 use super::service::WebhookService;
 use super::spec::WebhookSpec;
-use super::webhook::{Webhook, WebhookField};
+use super::update::WebhookField;
+use super::webhook::Webhook;
 
 mod plan;
 
@@ -30,7 +31,8 @@ impl WebhookService {
     ///   [asks for that](WebhookSpec::rotate_if_not_at_hand).
     /// - If two processes create one at the same time, the older stays (by `create_time`, then by
     ///   `id`). Each process deletes only what it created itself, and the one that did says that the
-    ///   secret is [the other's](EnsuredSecret::OfAnother).
+    ///   secret is [the other's](EnsuredSecret::OfAnother). This relies on a list that has what was just
+    ///   created in it.
     ///
     /// Further webhooks of the same URI that were there before are left alone, and
     /// [named](Ensured::others).
@@ -60,10 +62,8 @@ impl WebhookService {
             ClientError::refused(ENSURE, "the URI of the spec is no URL of HTTP or HTTPS")
         })?;
         for _ in 0..ROUNDS {
-            match self.ensure_once(spec, &endpoint).await {
-                // It was there a moment ago.
-                Err(error) if error.kind() == ClientErrorKind::NotFound => {}
-                done => return done,
+            if let Some(ensured) = self.ensure_once(spec, &endpoint).await? {
+                return Ok(ensured);
             }
         }
         Err(ClientError::refused(
@@ -73,61 +73,76 @@ impl WebhookService {
         .advise("find out who deletes it"))
     }
 
+    /// `None` if somebody deletes the webhook meanwhile.
     async fn ensure_once(
         &self,
         spec: &WebhookSpec,
         endpoint: &str,
-    ) -> Result<Ensured, ClientError> {
-        let mut found = plan::matching(self.list().collect().await?, spec, endpoint);
-        let mut did = Vec::new();
-        let mut secret = None;
+    ) -> Result<Option<Ensured>, ClientError> {
+        let all = self.list().collect().await?;
+        let mut found = plan::matching(all, spec, endpoint, None);
+        let mut lost = false;
         if found.is_empty() {
-            let (own, new) = self.create(spec).await?.into_parts();
+            let (own, secret) = self.create(spec).await?.into_parts();
             found = match self.list().collect().await {
-                Ok(all) => plan::matching(plan::with_own(all, &own), spec, endpoint),
+                Ok(all) => plan::matching(all, spec, endpoint, Some(&own)),
                 Err(error) => return Err(self.undo(&own, error).await),
             };
-            let oldest = found.first().map(Webhook::id);
-            if oldest == Some(own.id()) {
-                did.push(Action::Created);
-                secret = Some(EnsuredSecret::New(new));
-            } else {
-                self.delete(own.id()).await.map_err(|error| {
-                    error.advise(format!(
-                        "webhook {:?} was created while another process created one too: delete it",
-                        own.id()
-                    ))
-                })?;
-                found.retain(|webhook| webhook.id() != own.id());
-                secret = Some(EnsuredSecret::OfAnother);
+            if found.first().map(Webhook::id) == Some(own.id()) {
+                // There is nothing to update, and nothing must fail now: the secret would be lost.
+                let others = found.split_off(1);
+                return Ok(Some(Ensured {
+                    webhook: own,
+                    did: vec![Action::Created],
+                    secret: EnsuredSecret::New(secret),
+                    others,
+                }));
             }
+            self.give_way(&own).await?;
+            found.retain(|webhook| webhook.id() != own.id());
+            lost = true;
         }
         let mut found = found.into_iter();
         let Some(mut webhook) = found.next() else {
-            return Err(ClientError::refused(ENSURE, "the webhook is not there"));
+            return Ok(None);
         };
+        let mut did = Vec::new();
         let update = plan::changes(spec, &webhook);
         if !update.is_empty() {
             did.extend(update.fields().into_iter().map(Action::Updated));
-            webhook = self.update(webhook.id(), &update).await?;
+            webhook = match there(self.update(webhook.id(), &update).await)? {
+                Some(updated) => updated,
+                None => return Ok(None),
+            };
         }
-        let secret = match secret {
-            Some(secret) => secret,
-            None if plan::is_at_hand(spec, &webhook) => EnsuredSecret::AtHand,
-            None => match spec.rotate.clone() {
-                Some(behavior) => {
-                    let new = self.rotate_signing_secret(webhook.id(), behavior).await?;
-                    did.push(Action::Rotated);
-                    EnsuredSecret::New(new)
-                }
-                None => EnsuredSecret::NotAtHand,
-            },
+        let secret = match &spec.rotate {
+            _ if lost => EnsuredSecret::OfAnother,
+            _ if plan::is_at_hand(spec, &webhook) => EnsuredSecret::AtHand,
+            None => EnsuredSecret::NotAtHand,
+            Some(behavior) => {
+                let rotated = self.rotate_signing_secret(webhook.id(), behavior.clone());
+                let Some(secret) = there(rotated.await)? else {
+                    return Ok(None);
+                };
+                did.push(Action::Rotated);
+                EnsuredSecret::New(secret)
+            }
         };
-        Ok(Ensured {
+        Ok(Some(Ensured {
             webhook,
             did,
             secret,
             others: found.collect(),
+        }))
+    }
+
+    /// Deletes what was created later than another's.
+    async fn give_way(&self, own: &Webhook) -> Result<(), ClientError> {
+        let id = own.id();
+        there(self.delete(id).await).map(drop).map_err(|error| {
+            error.advise(format!(
+                "webhook {id:?} was created while another process created one too: delete it"
+            ))
         })
     }
 
@@ -140,6 +155,14 @@ impl WebhookService {
                 "webhook {id:?} was created, could not be deleted again, and nobody knows its secret: delete it, or rotate its secret"
             ),
         })
+    }
+}
+
+/// `None` if it is gone.
+fn there<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+    match answer {
+        Err(error) if error.kind() == ClientErrorKind::NotFound => Ok(None),
+        answer => answer.map(Some),
     }
 }
 

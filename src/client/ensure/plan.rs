@@ -4,36 +4,39 @@ use std::time::SystemTime;
 
 use crate::client::names::{SubscribedEvent, WebhookState};
 use crate::client::spec::WebhookSpec;
+use crate::client::update::WebhookUpdate;
 use crate::client::uri;
-use crate::client::webhook::{Webhook, WebhookUpdate};
+use crate::client::webhook::Webhook;
 
 /// What the URIs of the same webhook have in common. `None` if the spec's is no URL.
 pub(super) fn endpoint(spec: &WebhookSpec) -> Option<String> {
     uri::endpoint(&spec.uri, spec.token_in_path)
 }
 
-/// The webhooks of this endpoint. The first is the one that stays.
-pub(super) fn matching(all: Vec<Webhook>, spec: &WebhookSpec, endpoint: &str) -> Vec<Webhook> {
-    let is_of = |webhook: &Webhook| {
-        uri::endpoint(webhook.uri(), spec.token_in_path).as_deref() == Some(endpoint)
-    };
-    let mut found: Vec<Webhook> = all.into_iter().filter(is_of).collect();
-    found.sort_by(|one, other| age(one).cmp(&age(other)));
-    found
+/// The webhooks of this endpoint, and `own`, which was just created, even where the service does not
+/// list it yet or has written its URI in another way. The first is the one that stays.
+pub(super) fn matching(
+    mut all: Vec<Webhook>,
+    spec: &WebhookSpec,
+    endpoint: &str,
+    own: Option<&Webhook>,
+) -> Vec<Webhook> {
+    let is_own = |webhook: &Webhook| own.is_some_and(|own| own.id() == webhook.id());
+    if !all.iter().any(is_own) {
+        all.extend(own.cloned());
+    }
+    all.retain(|webhook| {
+        let of = uri::endpoint(webhook.uri(), spec.token_in_path);
+        is_own(webhook) || of.as_deref() == Some(endpoint)
+    });
+    all.sort_by(|one, other| age(one).cmp(&age(other)));
+    all
 }
 
 /// Every process must see the same order. One whose time is not told counts as the newest.
 fn age(webhook: &Webhook) -> (bool, Option<SystemTime>, &str) {
     let created = webhook.create_time();
     (created.is_none(), created, webhook.id())
-}
-
-/// The list, with what was created in it even where the service does not list it yet.
-pub(super) fn with_own(mut all: Vec<Webhook>, own: &Webhook) -> Vec<Webhook> {
-    if all.iter().all(|webhook| webhook.id() != own.id()) {
-        all.push(own.clone());
-    }
-    all
 }
 
 /// What has to change for the webhook to be as the spec says.
@@ -204,7 +207,7 @@ mod tests {
     fn which_one_stays() {
         let ids = |all: &[Value], spec: &WebhookSpec| {
             let all = all.iter().cloned().map(webhook).collect();
-            let found = matching(all, spec, &endpoint(spec).unwrap());
+            let found = matching(all, spec, &endpoint(spec).unwrap(), None);
             found
                 .iter()
                 .map(|webhook| webhook.id().to_owned())
@@ -275,17 +278,17 @@ mod tests {
     #[test]
     fn what_was_created_is_in_the_list() {
         let own = webhook(json!({"id": "own"}));
-        let other = webhook(json!({"id": "other"}));
-        let listed = webhook(json!({"id": "own", "create_time": "2026-01-22T12:00:00Z"}));
-        assert_eq!(with_own(vec![], &own), std::slice::from_ref(&own));
-        assert_eq!(
-            with_own(vec![other.clone()], &own),
-            [other.clone(), own.clone()]
-        );
-        assert_eq!(
-            with_own(vec![listed.clone(), other.clone()], &own),
-            [listed, other]
-        );
+        let other = webhook(json!({"id": "other", "create_time": "2026-01-22T12:00:00Z"}));
+        let listed = webhook(json!({"id": "own", "create_time": "2026-01-22T11:00:00Z"}));
+        let rewritten = webhook(json!({"id": "own", "uri": "https://b.example/"}));
+        let found = |all: &[&Webhook]| {
+            let all = all.iter().copied().cloned().collect();
+            matching(all, &spec(URI), &endpoint(&spec(URI)).unwrap(), Some(&own))
+        };
+        assert_eq!(found(&[]), std::slice::from_ref(&own));
+        assert_eq!(found(&[&other]), [other.clone(), own.clone()]);
+        assert_eq!(found(&[&other, &listed]), [listed, other.clone()]);
+        assert_eq!(found(&[&rewritten, &other]), [other, rewritten]);
     }
 
     #[test]
@@ -312,6 +315,7 @@ mod tests {
             (spec(URI).secret_at_hand(""), vec!["b7oD"], false),
             (spec(URI), vec![], false),
             (spec(URI).secret_at_hand(one), vec![], true),
+            (spec(URI).secret_at_hand(" "), vec![], false),
         ] {
             assert_eq!(
                 is_at_hand(&spec, &listed(&tails)),
