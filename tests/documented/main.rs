@@ -1,9 +1,11 @@
 //! Every example in `README.md` and `docs/` that makes an app, as it stands there, with a genuine
-//! delivery and an unsigned one.
+//! delivery and an unsigned one; and whether the pages are complete and their links lead somewhere.
 //!
-//! An example is a file in `readme/`, `recipes/` or `registering/`, listed in [`pages::EXAMPLES`].
-//! `pages` holds it against the text; `axum_apps` and `actix_apps` run it, and what calls Google
-//! `registering`, against the mock. What needs the SDKs of others is run in `tests/other_sdks`.
+//! An example is a file in `readme/`, `guide/`, `recipes/` or `registering/`, listed in
+//! [`pages::EXAMPLES`]. `pages` holds it against the text; `axum_apps`, `actix_apps` and `transaction` run
+//! it, and what calls Google `registering`, against the mock. What needs the SDKs of others is run in
+//! `tests/other_sdks`. `links` follows the links, and `codes` holds the page of refused deliveries against
+//! the error codes.
 #![cfg(all(
     feature = "actix-web",
     feature = "axum",
@@ -22,9 +24,12 @@
 
 mod actix_apps;
 mod axum_apps;
+mod codes;
+mod links;
 mod log;
 mod pages;
 mod registering;
+mod transaction;
 
 use std::time::SystemTime;
 
