@@ -24,6 +24,7 @@ impl<T: fmt::Display> Plain<T> {
 
     /// In quotes, and with those inside escaped: so it cannot be taken for more than one value of a line
     /// whose fields are `name=value`.
+    #[cfg(any(test, feature = "receiver"))]
     pub(crate) fn quoted(self) -> Self {
         Self {
             quoted: true,

@@ -57,6 +57,7 @@ pub struct SigningSecret {
     mac: KeyedMac,
     id: Arc<str>,
     /// Of the key, in bytes.
+    #[cfg(feature = "receiver")]
     length: usize,
 }
 
@@ -70,10 +71,11 @@ impl SigningSecret {
         match key.len() {
             0 => Err(ConfigError::SecretEmpty),
             bytes if bytes < MIN_BYTES => Err(ConfigError::SecretTooShort { bytes }),
-            length => Ok(Self {
+            _ => Ok(Self {
                 mac: KeyedMac::new(key),
                 id: key_id(key),
-                length,
+                #[cfg(feature = "receiver")]
+                length: key.len(),
             }),
         }
     }

@@ -1,6 +1,7 @@
 use std::time::SystemTime;
 
 use super::*;
+#[cfg(feature = "jwks")]
 use crate::endpoint::EndpointToken;
 #[cfg(feature = "jwks")]
 use crate::jwks::KeySet;
