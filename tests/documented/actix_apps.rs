@@ -6,15 +6,48 @@ use actix_web::dev::ServiceResponse;
 use actix_web::middleware::Logger;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::web::{self, ServiceConfig};
+use gemini_webhooks::jwks::KeySet;
+use gemini_webhooks::testing::Ed25519Signer;
 use gemini_webhooks::{EndpointToken, VerifyWebhook, WebhookReceiver, testing};
 
-use crate::{EVENT, log, receiver, signed};
+use crate::{EVENT, log, now, receiver, signed};
 
 mod fixed {
     include!("readme/actix_static.rs");
 
     pub(super) fn documented(receiver: WebhookReceiver) -> impl HttpServiceFactory {
         callback(receiver)
+    }
+}
+
+mod getting_started {
+    include!("guide/getting_started_actix.rs");
+
+    /// It serves for ever, so it is not called.
+    const _: fn() -> Result<(), Box<dyn std::error::Error>> = main;
+
+    pub(super) fn documented(receiver: WebhookReceiver) -> impl HttpServiceFactory {
+        callback(receiver)
+    }
+}
+
+mod dynamic {
+    include!("guide/dynamic_actix.rs");
+
+    pub(super) fn documented(receiver: WebhookReceiver) -> impl HttpServiceFactory {
+        callback(receiver)
+    }
+
+    pub(super) fn documented_receiver(token: EndpointToken) -> WebhookReceiver {
+        receiver(token).unwrap()
+    }
+}
+
+mod testing_an_app {
+    include!("guide/testing_actix.rs");
+
+    pub(super) fn documented() -> Result<(), Box<dyn std::error::Error>> {
+        main()
     }
 }
 
@@ -97,6 +130,54 @@ async fn a_static_webhook() {
         config.service(callback);
     };
     assert_eq!(both(configure, "/gemini-callback").await, answered(200));
+}
+
+#[actix_web::test]
+async fn getting_started() {
+    let callback = getting_started::documented(receiver());
+    let configure = |config: &mut ServiceConfig| {
+        config.service(callback);
+    };
+    assert_eq!(both(configure, "/gemini-callback").await, answered(200));
+}
+
+/// Google's keys are not to be had here, so a genuine delivery is under another one.
+#[actix_web::test]
+async fn a_dynamic_webhook() {
+    let token = EndpointToken::generate().unwrap();
+    let signer = Ed25519Signer::new("key", [1; 32]);
+    let keys = testing::key_set([signer.jwk()]);
+    let receiver = WebhookReceiver::builder()
+        .jwks(KeySet::from_json(keys.as_bytes()).unwrap())
+        .endpoint_token(token.clone())
+        .build()
+        .unwrap();
+    let target = token.url("/gemini-webhook-dynamic");
+    let app = init_service(App::new().service(dynamic::documented(receiver))).await;
+    let genuine = request(
+        &target,
+        signer.sign("msg_1", now(), EVENT),
+        EVENT.as_bytes(),
+    );
+    let genuine = call_service(&app, genuine.to_request()).await;
+    assert_eq!(text(genuine).await, (200, String::new()));
+    let receiver = dynamic::documented_receiver(token);
+    let app = init_service(App::new().service(dynamic::documented(receiver))).await;
+    for (target, code) in [
+        (&*target, "missing_header"),
+        ("/gemini-webhook-dynamic", "wrong_endpoint"),
+    ] {
+        let unsigned = request(target, [], EVENT.as_bytes());
+        let unsigned = call_service(&app, unsigned.to_request()).await;
+        let refused = format!(r#"{{"error":"{code}"}}"#);
+        assert_eq!(text(unsigned).await, (400, refused));
+    }
+}
+
+/// It sends a genuine delivery itself.
+#[test]
+fn testing_an_app() {
+    testing_an_app::documented().unwrap();
 }
 
 #[actix_web::test]

@@ -1,5 +1,8 @@
 //! The examples for axum.
 
+use std::path::{Path, PathBuf};
+use std::{fs, process};
+
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::Request;
@@ -28,13 +31,86 @@ mod dynamic {
     pub(super) fn documented_receiver(token: EndpointToken) -> WebhookReceiver {
         receiver(token).unwrap()
     }
+
+    pub(super) fn documented_url(token: &EndpointToken) -> String {
+        webhook_url(token)
+    }
+}
+
+mod getting_started {
+    include!("guide/getting_started_axum.rs");
+
+    /// It serves for ever, so it is not called.
+    const _: fn() -> Result<(), Box<dyn std::error::Error>> = main;
+
+    pub(super) fn documented(receiver: WebhookReceiver) -> Router {
+        app(receiver)
+    }
 }
 
 mod testing_an_app {
-    include!("readme/testing.rs");
+    include!("guide/testing_axum.rs");
 
     pub(super) fn documented() -> Result<(), Box<dyn std::error::Error>> {
         main()
+    }
+}
+
+mod testing_dynamic {
+    include!("guide/mock_keys.rs");
+
+    pub(super) fn documented() -> Result<(), Box<dyn std::error::Error>> {
+        main()
+    }
+}
+
+mod inbox {
+    include!("guide/inbox_axum.rs");
+
+    pub(super) fn documented(receiver: WebhookReceiver, file: &Path) -> Router {
+        app(receiver, opened(file))
+    }
+
+    fn opened(file: &Path) -> Inbox {
+        Inbox::open(file).unwrap()
+    }
+
+    /// How many events are there, done or not.
+    pub(super) fn len(file: &Path) -> i64 {
+        let count = "SELECT count(*) FROM inbox";
+        opened(file)
+            .db()
+            .query_row(count, [], |row| row.get(0))
+            .unwrap()
+    }
+
+    /// The types of the events whose work is done now, with what ended it.
+    pub(super) fn work(file: &Path, fails: bool) -> (Vec<String>, Result<bool, String>) {
+        let (inbox, mut done) = (opened(file), Vec::new());
+        loop {
+            let worked = inbox.work_on_next(|event| {
+                if fails {
+                    return Err("the work failed".into());
+                }
+                done.extend(event.type_name().map(str::to_owned));
+                Ok(())
+            });
+            match worked {
+                Ok(true) => {}
+                other => return (done, other.map_err(|error| error.to_string())),
+            }
+        }
+    }
+
+    pub(super) fn days_later(file: &Path) {
+        let inbox = opened(file);
+        let later = "UPDATE inbox SET done_at = done_at - 26 * 3600";
+        inbox.db().execute(later, []).unwrap();
+        inbox.remove_old().unwrap();
+    }
+
+    pub(super) fn broken(file: &Path) {
+        opened(file).db().execute("DROP TABLE inbox", []).unwrap();
     }
 }
 
@@ -145,6 +221,8 @@ async fn a_dynamic_webhook() {
         .unwrap();
     let target = "/gemini-webhook-dynamic";
     let with_token = token.url(target);
+    let handed_out = dynamic::documented_url(&token);
+    assert_eq!(handed_out, format!("https://example.com{with_token}"));
     let app = dynamic::documented(receiver);
     let genuine = signer.sign("msg_1", now(), EVENT);
     let answer = post(&app, &with_token, genuine.clone(), EVENT).await;
@@ -158,10 +236,53 @@ async fn a_dynamic_webhook() {
     }
 }
 
-/// It sends a genuine delivery itself.
+#[tokio::test]
+async fn getting_started() {
+    let app = getting_started::documented(receiver());
+    let answers = both(&app, "/gemini-callback").await;
+    assert_eq!(answers, accepted_and_refused("missing_header"));
+}
+
+/// They send a genuine delivery themselves.
 #[test]
 fn testing_an_app() {
     testing_an_app::documented().unwrap();
+    testing_dynamic::documented().unwrap();
+}
+
+/// What is answered 200 is in the file, once, also after a restart; and work that fails is done again.
+#[tokio::test]
+async fn an_inbox_that_loses_nothing() {
+    let folder = folder_of_this_run();
+    let file = folder.join("inbox.sqlite");
+    let target = "/gemini-callback";
+    for _ in 0..2 {
+        // Another receiver remembers nothing, as after a restart.
+        let app = inbox::documented(receiver(), &file);
+        let answers = both(&app, target).await;
+        assert_eq!(answers, accepted_and_refused("missing_header"));
+        assert_eq!(inbox::len(&file), 1);
+    }
+    let failed = Err("the work failed".to_owned());
+    assert_eq!(inbox::work(&file, true), (vec![], failed));
+    let done = (vec!["batch.succeeded".to_owned()], Ok(false));
+    assert_eq!(inbox::work(&file, false), done);
+    assert_eq!(inbox::work(&file, false), (vec![], Ok(false)));
+    assert_eq!(inbox::len(&file), 1);
+    inbox::days_later(&file);
+    assert_eq!(inbox::len(&file), 0);
+    // What cannot be stored is not answered 200.
+    let app = inbox::documented(receiver(), &file);
+    inbox::broken(&file);
+    let answer = post(&app, target, signed("msg_2", EVENT), EVENT).await;
+    assert_eq!(answer.0, 503);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+fn folder_of_this_run() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("inbox-{}", process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 #[tokio::test]

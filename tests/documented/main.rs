@@ -1,8 +1,9 @@
 //! Every example in `README.md` and `docs/` that makes an app, as it stands there, with a genuine
-//! delivery and an unsigned one.
+//! delivery and an unsigned one; and whether the pages are complete and their links lead somewhere.
 //!
-//! An example is a file in `readme/` or `recipes/`, listed in [`pages::EXAMPLES`]. `pages` holds it
-//! against the text; `axum_apps` and `actix_apps` run it.
+//! An example is a file in `readme/`, `guide/` or `recipes/`, listed in [`pages::EXAMPLES`]. `pages` holds
+//! it against the text; `axum_apps`, `actix_apps` and `transaction` run it. `links` follows the links,
+//! and `codes` holds the page of refused deliveries against the error codes.
 #![cfg(all(
     feature = "actix-web",
     feature = "axum",
@@ -20,8 +21,11 @@
 
 mod actix_apps;
 mod axum_apps;
+mod codes;
+mod links;
 mod log;
 mod pages;
+mod transaction;
 
 use std::time::SystemTime;
 

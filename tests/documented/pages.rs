@@ -4,11 +4,19 @@ use std::fs;
 use std::path::Path;
 
 /// What is run, with the page that shows it.
-const EXAMPLES: [(&str, &str); 15] = [
+const EXAMPLES: [(&str, &str); 23] = [
     ("README.md", include_str!("readme/axum_static.rs")),
     ("README.md", include_str!("readme/actix_static.rs")),
     ("README.md", include_str!("readme/axum_dynamic.rs")),
-    ("README.md", include_str!("readme/testing.rs")),
+    (START, include_str!("guide/getting_started_axum.rs")),
+    (START, include_str!("guide/getting_started_actix.rs")),
+    (DYNAMIC, include_str!("readme/axum_dynamic.rs")),
+    (DYNAMIC, include_str!("guide/dynamic_actix.rs")),
+    (ONCE, include_str!("guide/once_in_a_transaction.rs")),
+    (INBOX, include_str!("guide/inbox_axum.rs")),
+    (TESTING, include_str!("guide/testing_axum.rs")),
+    (TESTING, include_str!("guide/testing_actix.rs")),
+    (TESTING, include_str!("guide/mock_keys.rs")),
     (RECIPES, include_str!("recipes/axum_by_type.rs")),
     (RECIPES, include_str!("recipes/axum_refusals.rs")),
     (RECIPES, include_str!("recipes/axum_inside.rs")),
@@ -22,7 +30,32 @@ const EXAMPLES: [(&str, &str); 15] = [
     (RECIPES, include_str!("recipes/actix_logger.rs")),
 ];
 
+const START: &str = "docs/getting-started.md";
+const DYNAMIC: &str = "docs/dynamic-webhooks.md";
+const ONCE: &str = "docs/each-event-once.md";
+const INBOX: &str = "docs/answering-at-once.md";
+const TESTING: &str = "docs/testing.md";
 const RECIPES: &str = "docs/recipes.md";
+
+/// The README and the pages of the guide, by their paths in the repository.
+pub(crate) fn all() -> Vec<String> {
+    let mut pages = vec!["README.md".to_owned()];
+    for page in fs::read_dir(root().join("docs")).unwrap() {
+        let name = page.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".md") {
+            pages.push(format!("docs/{name}"));
+        }
+    }
+    pages
+}
+
+pub(crate) fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
 
 /// What makes an app of an example.
 const MAKES_AN_APP: [&str; 6] = [
@@ -56,7 +89,11 @@ fn faults(page: &str, examples: &[&str]) -> Vec<String> {
     let blocks = rust_blocks(page);
     let unrun = blocks.iter().filter_map(|(says, text)| {
         let app = MAKES_AN_APP.iter().any(|makes| text.contains(makes));
-        let run = *says == "rust" && examples.contains(&text.as_str());
+        // As a documentation test a program that serves would never end.
+        let serves = ["axum::serve(", "HttpServer::new("];
+        let serves = serves.iter().any(|serves| text.contains(serves));
+        let fence = if serves { "rust,no_run" } else { "rust" };
+        let run = *says == fence && examples.contains(&text.as_str());
         (app && !run).then(|| format!("not run, as ```{says}:\n{text}"))
     });
     let missing = examples
@@ -68,19 +105,12 @@ fn faults(page: &str, examples: &[&str]) -> Vec<String> {
 
 #[test]
 fn every_example_of_an_app_is_run() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut pages = vec!["README.md".to_owned()];
-    for page in fs::read_dir(root.join("docs")).unwrap() {
-        let name = page.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".md") {
-            pages.push(format!("docs/{name}"));
-        }
-    }
+    let pages = all();
     for (page, _) in EXAMPLES {
         assert!(pages.iter().any(|known| known == page), "no page {page}");
     }
     for page in pages {
-        let text = fs::read_to_string(root.join(&page)).unwrap();
+        let text = read(&page);
         let of_page = EXAMPLES.iter().filter(|(of, _)| *of == page);
         let examples: Vec<&str> = of_page.map(|(_, example)| *example).collect();
         let faults = faults(&text, &examples);
@@ -95,6 +125,7 @@ fn every_example_of_an_app_is_run() {
 #[test]
 fn an_example_that_is_not_run_is_found() {
     let (app, other) = ("let app = Router::new();\n", "let secret = \"\";\n");
+    let serves = "axum::serve(listener, Router::new());\n";
     let page = |says: &str, block: &str| format!("text\n```{says}\n{block}```\nmore text\n");
     for (case, text, examples, expected) in [
         ("run", page("rust", app), vec![app], 0),
@@ -102,6 +133,14 @@ fn an_example_that_is_not_run_is_found() {
         ("another language", page("toml", app), vec![], 0),
         ("not run", page("rust", app), vec![], 1),
         ("excused", page("rust,no_run", app), vec![app], 1),
+        ("serves", page("rust,no_run", serves), vec![serves], 0),
+        (
+            "serves and is not run",
+            page("rust,no_run", serves),
+            vec![],
+            1,
+        ),
+        ("serves in the test", page("rust", serves), vec![serves], 1),
         ("rustdoc's default", page("", app), vec![], 1),
         (
             "in a list",

@@ -1,9 +1,9 @@
 use actix_web::{HttpResponse, dev::HttpServiceFactory, web};
 use gemini_webhooks::{GeminiEvent, VerifyWebhook, WebhookReceiver};
 
-/// For `App::service`. `receiver` is built outside of `HttpServer::new` and cloned inside, so that
-/// all workers share it.
+/// For `App::service`. Build the receiver outside of `HttpServer::new`.
 fn callback(receiver: WebhookReceiver) -> impl HttpServiceFactory {
+    // Around the resource, not around the route.
     web::resource("/gemini-callback")
         .wrap(VerifyWebhook::new(receiver))
         .route(web::post().to(on_event))

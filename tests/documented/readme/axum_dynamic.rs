@@ -1,11 +1,14 @@
 use axum::{Router, http::StatusCode, routing::post};
-use gemini_webhooks::{ConfigError, EndpointToken, GeminiEvent, VerifyLayer, WebhookReceiver};
+use gemini_webhooks::{
+    ConfigError, EndpointToken, GeminiEvent, VerifyLayer, WebhookReceiver,
+};
+
+/// Name this URL in the request that starts the job.
+fn webhook_url(token: &EndpointToken) -> String {
+    token.url("https://example.com/gemini-webhook-dynamic")
+}
 
 fn receiver(token: EndpointToken) -> Result<WebhookReceiver, ConfigError> {
-    println!(
-        "hand out {}",
-        token.url("https://example.com/gemini-webhook-dynamic")
-    );
     WebhookReceiver::builder()
         .google_keys()
         .endpoint_token(token)
@@ -13,8 +16,8 @@ fn receiver(token: EndpointToken) -> Result<WebhookReceiver, ConfigError> {
 }
 
 fn app(receiver: WebhookReceiver) -> Router {
-    let route = post(on_event).layer(VerifyLayer::new(receiver));
-    Router::new().route("/gemini-webhook-dynamic", route)
+    let callback = post(on_event).layer(VerifyLayer::new(receiver));
+    Router::new().route("/gemini-webhook-dynamic", callback)
 }
 
 async fn on_event(event: GeminiEvent) -> StatusCode {

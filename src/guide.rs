@@ -1,0 +1,78 @@
+#![doc = include_str!("guide/links.md")]
+#![doc = include_str!("../docs/README.md")]
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/getting-started.md")]
+#[doc = "\n\nIn this documentation: [`WebhookReceiver`], [`GeminiEvent`], [`EventKind`], [`Delivery`], [`VerifyLayer`], [`VerifyWebhook`]."]
+pub mod getting_started {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/dynamic-webhooks.md")]
+#[doc = "\n\nIn this documentation: [`WebhookReceiverBuilder`], [`EndpointToken`], [`jwks`]."]
+pub mod dynamic_webhooks {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("guide/pictures.md")]
+#[doc = include_str!("../docs/each-event-once.md")]
+#[doc = "\n\nIn this documentation: [`replay`], [`MemoryGuard`], [`Delivery`], [`WebhookReceiverBuilder`]."]
+pub mod each_event_once {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/answering-at-once.md")]
+#[doc = "\n\nIn this documentation: [`Delivery`], [`GeminiEvent`]."]
+pub mod answering_at_once {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/rotating-secrets.md")]
+#[doc = "\n\nIn this documentation: [`SigningSecret`], [`Keyring`], [`EndpointToken`], [`WebhookReceiverBuilder`]."]
+pub mod rotating_secrets {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/production.md")]
+#[doc = "\n\nIn this documentation: [`WebhookReceiver`], [`WebhookReceiverBuilder`], [`EndpointToken`]."]
+pub mod production {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/refused-deliveries.md")]
+#[doc = "\n\nIn this documentation: [`VerifyError`], [`VerifyErrorKind`], [`ConfigError`]."]
+pub mod refused_deliveries {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/testing.md")]
+#[doc = "\n\nIn this documentation: [`testing`](crate::testing)."]
+pub mod testing {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/recipes.md")]
+#[doc = "\n\nIn this documentation: [`VerifyLayer`], [`VerifyWebhook`], [`tower`], [`axum`], [`actix_web`]."]
+pub mod recipes {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("guide/pictures.md")]
+#[doc = include_str!("../docs/a-delivery.md")]
+#[doc = "\n\nIn this documentation: [`VerifyErrorKind`], [`VerifyLayer`], [`VerifyWebhook`], [`Verifier`]."]
+pub mod a_delivery {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/configuration.md")]
+#[doc = "\n\nIn this documentation: [`WebhookReceiverBuilder`], [`ConfigError`]."]
+pub mod configuration {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/performance.md")]
+pub mod performance {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/protocol.md")]
+#[doc = "\n\nIn this documentation: [`event`], [`Scheme`]."]
+pub mod protocol {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/writing-an-adapter.md")]
+#[doc = "\n\nIn this documentation: [`adapter`], [`DeliveryHeaders`]."]
+pub mod writing_an_adapter {}
+
+#[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/writing-a-guard.md")]
+#[doc = "\n\nIn this documentation: [`ReplayGuard`], [`replay`], [`replay_suite`](crate::testing::replay_suite)."]
+pub mod writing_a_guard {}
