@@ -161,7 +161,7 @@ pub use secret::{Keyring, SigningSecret};
 pub use tower::VerifyLayer;
 #[doc(inline)]
 pub use verifier::Verifier;
-// Whoever verifies by hand finds these beside it; an app does not name them.
+// Their documentation is in the module; an app does not name them.
 #[doc(hidden)]
 pub use verifier::{Checked, Verified};
 

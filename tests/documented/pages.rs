@@ -57,6 +57,9 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// What fits into a page without scrolling.
+const WIDEST: usize = 80;
+
 /// What makes an app of an example.
 const MAKES_AN_APP: [&str; 6] = [
     "App::new",
@@ -96,11 +99,15 @@ fn faults(page: &str, examples: &[&str]) -> Vec<String> {
         let run = *says == fence && examples.contains(&text.as_str());
         (app && !run).then(|| format!("not run, as ```{says}:\n{text}"))
     });
+    let wide = blocks.iter().flat_map(|(_, text)| text.lines());
+    let wide = wide
+        .filter(|line| line.chars().count() > WIDEST)
+        .map(|line| format!("wider than {WIDEST}: {line}"));
     let missing = examples
         .iter()
         .filter(|example| blocks.iter().filter(|(_, text)| text == *example).count() != 1)
         .map(|example| format!("not on the page once:\n{example}"));
-    unrun.chain(missing).collect()
+    unrun.chain(wide).chain(missing).collect()
 }
 
 #[test]
@@ -152,6 +159,12 @@ fn an_example_that_is_not_run_is_found() {
         ("gone", page("rust", other), vec![app], 1),
         ("twice", page("rust", app).repeat(2), vec![app], 1),
         ("text after a block", page("text", "") + app, vec![], 0),
+        (
+            "too wide",
+            page("rust", &format!("{}\n", "/".repeat(81))),
+            vec![],
+            1,
+        ),
     ] {
         let found = faults(&text, &examples);
         assert_eq!(found.len(), expected, "{case}: {found:?}");

@@ -36,7 +36,11 @@ impl Inbox {
     }
 
     /// Stores the event. A duplicate changes nothing.
-    fn insert(&self, delivery: &Delivery, event: &GeminiEvent) -> rusqlite::Result<()> {
+    fn insert(
+        &self,
+        delivery: &Delivery,
+        event: &GeminiEvent,
+    ) -> rusqlite::Result<()> {
         let row = params![
             delivery.scheme().as_str(),
             delivery.claim_id(),

@@ -19,8 +19,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let secret = testing::SECRET.parse()?;
     let body = testing::SAMPLE_EVENTS[0];
+    let now = clock.unix_seconds();
     let mut request = TestRequest::post().uri("/hook").set_payload(body);
-    for header in testing::sign_v1(&secret, "msg_1", clock.unix_seconds(), body) {
+    for header in testing::sign_v1(&secret, "msg_1", now, body) {
         request = request.append_header(header);
     }
     let response = call_service(&app, request.to_request()).await;

@@ -20,10 +20,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let secret = testing::SECRET.parse()?;
     let body = testing::SAMPLE_EVENTS[0];
+    let now = clock.unix_seconds();
     let mut request = Request::post("/hook");
-    for (name, value) in
-        testing::sign_v1(&secret, "msg_1", clock.unix_seconds(), body)
-    {
+    for (name, value) in testing::sign_v1(&secret, "msg_1", now, body) {
         request = request.header(name, value);
     }
     let response = app.oneshot(request.body(Body::from(body))?).await?;

@@ -3,11 +3,6 @@ use gemini_webhooks::{
     ConfigError, EndpointToken, GeminiEvent, VerifyLayer, WebhookReceiver,
 };
 
-/// Name this URL in the request that starts the job.
-fn webhook_url(token: &EndpointToken) -> String {
-    token.url("https://example.com/gemini-webhook-dynamic")
-}
-
 fn receiver(token: EndpointToken) -> Result<WebhookReceiver, ConfigError> {
     WebhookReceiver::builder()
         .google_keys()

@@ -6,7 +6,8 @@ fn callback(receiver: WebhookReceiver) -> impl HttpServiceFactory {
     let batches = web::post().guard(EventType("batch.succeeded"));
     let videos = web::post().guard(EventType("video.generated"));
     web::resource("/gemini-callback")
-        // Around the resource and not around a route: the guards look at the event that it verified.
+        // Around the resource, not around a route: the guards look at the
+        // event that it has verified.
         .wrap(VerifyWebhook::new(receiver))
         .route(batches.to(on_batch))
         .route(videos.to(on_video))

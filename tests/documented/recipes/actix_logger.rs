@@ -4,7 +4,8 @@ use gemini_webhooks::{GeminiEvent, VerifyWebhook, WebhookReceiver};
 
 /// For `App::wrap`.
 fn logger() -> Logger {
-    Logger::new(r#"%a "%{ROUTE}xi" %s %b %T"#).custom_request_replace("ROUTE", route)
+    Logger::new(r#"%a "%{ROUTE}xi" %s %b %T"#)
+        .custom_request_replace("ROUTE", route)
 }
 
 fn route(request: &ServiceRequest) -> String {

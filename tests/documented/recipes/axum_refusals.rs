@@ -11,7 +11,8 @@ fn app(receiver: WebhookReceiver) -> Router {
     Router::new().route("/gemini-callback", callback)
 }
 
-/// `head` keeps the status and headers such as `Retry-After`; the body is whatever a handler may return.
+/// `head` keeps the status and headers such as `Retry-After`. The body is
+/// whatever a handler may return.
 async fn refusal(response: Response) -> Response {
     let (head, body) = response.into_parts();
     let Some(error) = head.extensions.get::<VerifyError>() else {
