@@ -113,8 +113,10 @@ fn fault(page: &str, target: &str) -> Option<String> {
 /// By `include` of Cargo.toml: folders, files, and files by their beginning or end.
 fn is_packaged(path: &str) -> bool {
     let manifest = pages::read("Cargo.toml");
-    let include = manifest.lines().find(|line| line.starts_with("include = "));
-    let mut patterns = include.unwrap().split('"').skip(1).step_by(2);
+    // On one line, or, as cargo writes it into a package, on several.
+    let (_, include) = manifest.split_once("\ninclude = [").unwrap();
+    let (include, _) = include.split_once(']').unwrap();
+    let mut patterns = include.split('"').skip(1).step_by(2);
     patterns.any(|pattern| {
         let (before, after) = pattern[1..].split_once('*').unwrap_or((&pattern[1..], ""));
         match after.strip_prefix('*') {
