@@ -44,7 +44,6 @@ mod http;
 pub(crate) mod set;
 mod source;
 
-#[cfg(feature = "testing-google")]
 pub use http::{GOOGLE_KEYS_URL, HttpKeySource};
 pub use set::{KeySet, KeySetError, SkippedKey};
 pub use source::{FetchError, FetchedKeys, KeyFuture, KeySource};
