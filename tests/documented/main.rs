@@ -1,13 +1,15 @@
 //! Every example in `README.md` and `docs/` that makes an app, as it stands there, with a genuine
 //! delivery and an unsigned one.
 //!
-//! An example is a file in `readme/` or `recipes/`, listed in [`pages::EXAMPLES`]. `pages` holds it
-//! against the text; `axum_apps` and `actix_apps` run it.
+//! An example is a file in `readme/`, `recipes/` or `registering/`, listed in [`pages::EXAMPLES`].
+//! `pages` holds it against the text; `axum_apps` and `actix_apps` run it, and what calls Google
+//! `registering`, against the mock. What needs the SDKs of others is run in `tests/other_sdks`.
 #![cfg(all(
     feature = "actix-web",
     feature = "axum",
+    feature = "client",
     feature = "jwks",
-    feature = "testing",
+    feature = "testing-google",
     feature = "tracing"
 ))]
 #![allow(
@@ -22,6 +24,7 @@ mod actix_apps;
 mod axum_apps;
 mod log;
 mod pages;
+mod registering;
 
 use std::time::SystemTime;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What is run, with the page that shows it.
-const EXAMPLES: [(&str, &str); 15] = [
+const EXAMPLES: [(&str, &str); 24] = [
     ("README.md", include_str!("readme/axum_static.rs")),
     ("README.md", include_str!("readme/actix_static.rs")),
     ("README.md", include_str!("readme/axum_dynamic.rs")),
@@ -20,16 +20,29 @@ const EXAMPLES: [(&str, &str); 15] = [
     (RECIPES, include_str!("recipes/actix_two_routes.rs")),
     (RECIPES, include_str!("recipes/actix_by_type.rs")),
     (RECIPES, include_str!("recipes/actix_logger.rs")),
+    (REGISTERING, include_str!("registering/ensure.rs")),
+    (REGISTERING, include_str!("registering/at_hand.rs")),
+    (REGISTERING, include_str!("registering/rotate.rs")),
+    (REGISTERING, include_str!("registering/job.rs")),
+    (REGISTERING, include_str!("registering/genai_rs.rs")),
+    (REGISTERING, include_str!("registering/gemini_rust.rs")),
+    (REGISTERING, include_str!("registering/body.rs")),
+    (REGISTERING, include_str!("registering/errors.rs")),
+    (REGISTERING, include_str!("registering/settings.rs")),
 ];
 
 const RECIPES: &str = "docs/recipes.md";
+const REGISTERING: &str = "docs/registering-a-webhook.md";
 
-/// What makes an app of an example.
-const MAKES_AN_APP: [&str; 6] = [
+/// What makes an app of an example, or calls Google.
+const MAKES_AN_APP: [&str; 9] = [
     "App::new",
     "Router::new",
     "VerifyLayer::new",
     "VerifyWebhook::new",
+    "WebhookConfig",
+    "WebhookService",
+    "WebhookSpec::new",
     "web::resource",
     "web::scope",
 ];
