@@ -120,6 +120,17 @@ fn signer(number: u8) -> Ed25519Signer {
     Ed25519Signer::new(&format!("key-{number}"), [number; 32])
 }
 
+/// Waits until the server has been asked so often, for a while at most.
+async fn fetched(server: &JwksServer, times: usize) {
+    let asked = async {
+        while server.fetches() < times {
+            tokio::task::yield_now().await;
+        }
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(20), asked).await;
+    assert!(asked.is_ok(), "asked {} times", server.fetches());
+}
+
 const COOL_DOWN: Duration = Duration::from_secs(30);
 
 #[tokio::test]
@@ -153,9 +164,7 @@ async fn a_known_key_is_not_delayed_by_a_stalled_server() {
     app.clock.advance(Duration::from_secs(50 * 60));
     let delivery = tokio::time::timeout(Duration::from_secs(2), app.deliver(&signer));
     assert_eq!(delivery.await.expect("delayed"), ok());
-    while server.fetches() < 2 {
-        tokio::task::yield_now().await;
-    }
+    fetched(&server, 2).await;
     let delivery = tokio::time::timeout(Duration::from_secs(2), app.deliver(&signer));
     assert_eq!(delivery.await.expect("delayed"), ok());
 }
@@ -384,9 +393,7 @@ async fn how_long_keys_are_fresh_is_the_servers_to_say() {
         assert_eq!(server.fetches(), 1, "{headers:?}");
         app.clock.advance(Duration::from_secs(2));
         assert_eq!(app.deliver(&signer(1)).await, ok());
-        while server.fetches() < 2 {
-            tokio::task::yield_now().await;
-        }
+        fetched(&server, 2).await;
     }
 }
 

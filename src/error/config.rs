@@ -41,7 +41,18 @@ pub enum ConfigError {
     KeysUrlInsecure,
     /// Public keys may be stale for less than a minute, in which they could not be fetched again.
     MaxStaleTooShort,
-    /// The HTTP client that fetches keys cannot be made, for instance because this machine has no
+    /// The API key is something else, such as a placeholder or a signing secret, or has something
+    /// around it, such as quotes.
+    ApiKeyMalformed {
+        /// The end of a sentence that begins with "the API key".
+        reason: &'static str,
+    },
+    /// The base URL or the version of the API cannot be used.
+    ApiUrlInvalid {
+        /// The end of a sentence that begins with "the base URL".
+        reason: &'static str,
+    },
+    /// The HTTP client that fetches keys or calls the API cannot be made, for instance because this machine has no
     /// certificates of authorities.
     HttpClient {
         /// What it says.
@@ -112,8 +123,10 @@ impl fmt::Display for ConfigError {
                 "the URL to fetch keys from is no `https`, and not of this machine itself",
             ),
             Self::MaxStaleTooShort => f.write_str("`max_stale` is less than a minute"),
+            Self::ApiKeyMalformed { reason } => write!(f, "the API key {reason}"),
+            Self::ApiUrlInvalid { reason } => write!(f, "the base URL {reason}"),
             Self::HttpClient { reason } => {
-                write!(f, "the HTTP client that fetches keys cannot be made: {}", Plain::new(reason))
+                write!(f, "the HTTP client cannot be made: {}", Plain::new(reason))
             }
             Self::NoRandomness => f.write_str("the operating system gave no random bytes"),
             Self::SecretEmpty => f.write_str("the signing secret is empty"),

@@ -1,8 +1,8 @@
 //! What can go wrong: [`ConfigError`] while building, [`VerifyError`] with a delivery.
 
-#[cfg(feature = "receiver")]
+#[cfg(any(feature = "client", feature = "receiver"))]
 use std::error::Error;
-#[cfg(feature = "jwks")]
+#[cfg(any(feature = "client", feature = "jwks"))]
 use std::fmt;
 
 mod config;
@@ -15,14 +15,14 @@ pub(crate) use verify::Detail;
 pub use verify::{VerifyError, VerifyErrorKind};
 
 /// Any error, boxed.
-#[cfg(feature = "receiver")]
+#[cfg(any(feature = "client", feature = "receiver"))]
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// An error with all its causes, for a line of text.
-#[cfg(feature = "jwks")]
+#[cfg(any(feature = "client", feature = "jwks"))]
 pub(crate) struct Chain<'a>(pub(crate) &'a dyn Error);
 
-#[cfg(feature = "jwks")]
+#[cfg(any(feature = "client", feature = "jwks"))]
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;

@@ -7,6 +7,7 @@ use reqwest::{Client, Url, redirect};
 use super::set::MAX_BYTES;
 use super::source::{FetchedKeys, KeyFuture, KeySource};
 use crate::error::{BoxError, Chain, ConfigError};
+use crate::loopback::is_loopback;
 
 /// Where Google publishes the keys of dynamic webhooks (its webhooks guide).
 pub const GOOGLE_KEYS_URL: &str = "https://generativelanguage.googleapis.com/.well-known/jwks.json";
@@ -95,15 +96,6 @@ impl fmt::Debug for HttpKeySource {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,7 +121,9 @@ mod tests {
             sent
         });
         let source = HttpKeySource::new(&url).unwrap();
-        let error = source.fetch().await.unwrap_err();
+        let patience = std::time::Duration::from_secs(20);
+        let fetched = tokio::time::timeout(patience, source.fetch()).await;
+        let error = fetched.expect("it is read without end").unwrap_err();
         assert_eq!(error.to_string(), "it is longer than 64 KiB");
         // What fits into the buffers of both ends, and not what could be sent.
         let sent = endless.await.unwrap();

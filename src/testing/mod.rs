@@ -27,6 +27,9 @@ use crate::secret::SigningSecret;
 
 mod clock;
 // These bring in more than the tests of this crate by itself need.
+#[cfg(feature = "testing-google")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing-google")))]
+pub mod google;
 #[cfg(all(feature = "jwks", feature = "testing"))]
 mod key_server;
 #[cfg(all(feature = "jwks", feature = "testing"))]

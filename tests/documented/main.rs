@@ -1,14 +1,17 @@
 //! Every example in `README.md` and `docs/` that makes an app, as it stands there, with a genuine
 //! delivery and an unsigned one; and whether the pages are complete and their links lead somewhere.
 //!
-//! An example is a file in `readme/`, `guide/` or `recipes/`, listed in [`pages::EXAMPLES`]. `pages` holds
-//! it against the text; `axum_apps`, `actix_apps` and `transaction` run it. `links` follows the links,
-//! and `codes` holds the page of refused deliveries against the error codes.
+//! An example is a file in `readme/`, `guide/`, `recipes/` or `registering/`, listed in
+//! [`pages::EXAMPLES`]. `pages` holds it against the text; `axum_apps`, `actix_apps` and `transaction` run
+//! it, and what calls Google `registering`, against the mock. What needs the SDKs of others is run in
+//! `tests/other_sdks`. `links` follows the links, and `codes` holds the page of refused deliveries
+//! against the error codes.
 #![cfg(all(
     feature = "actix-web",
     feature = "axum",
+    feature = "client",
     feature = "jwks",
-    feature = "testing",
+    feature = "testing-google",
     feature = "tracing"
 ))]
 #![allow(
@@ -25,6 +28,7 @@ mod codes;
 mod links;
 mod log;
 mod pages;
+mod registering;
 mod transaction;
 
 use std::time::SystemTime;

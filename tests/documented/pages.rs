@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What is run, with the page that shows it.
-const EXAMPLES: [(&str, &str); 23] = [
+const EXAMPLES: [(&str, &str); 32] = [
     ("README.md", include_str!("readme/axum_static.rs")),
     ("README.md", include_str!("readme/actix_static.rs")),
     ("README.md", include_str!("readme/axum_dynamic.rs")),
@@ -28,6 +28,15 @@ const EXAMPLES: [(&str, &str); 23] = [
     (RECIPES, include_str!("recipes/actix_two_routes.rs")),
     (RECIPES, include_str!("recipes/actix_by_type.rs")),
     (RECIPES, include_str!("recipes/actix_logger.rs")),
+    (REGISTERING, include_str!("registering/ensure.rs")),
+    (REGISTERING, include_str!("registering/at_hand.rs")),
+    (REGISTERING, include_str!("registering/rotate.rs")),
+    (REGISTERING, include_str!("registering/job.rs")),
+    (REGISTERING, include_str!("registering/genai_rs.rs")),
+    (REGISTERING, include_str!("registering/gemini_rust.rs")),
+    (REGISTERING, include_str!("registering/body.rs")),
+    (REGISTERING, include_str!("registering/errors.rs")),
+    (REGISTERING, include_str!("registering/settings.rs")),
 ];
 
 const START: &str = "docs/getting-started.md";
@@ -36,6 +45,7 @@ const ONCE: &str = "docs/each-event-once.md";
 const INBOX: &str = "docs/answering-at-once.md";
 const TESTING: &str = "docs/testing.md";
 const RECIPES: &str = "docs/recipes.md";
+const REGISTERING: &str = "docs/registering-a-webhook.md";
 
 /// The README and the pages of the guide, by their paths in the repository.
 pub(crate) fn all() -> Vec<String> {
@@ -60,12 +70,15 @@ pub(crate) fn root() -> &'static Path {
 /// What fits into a page without scrolling.
 const WIDEST: usize = 80;
 
-/// What makes an app of an example.
-const MAKES_AN_APP: [&str; 6] = [
+/// What makes an app of an example, or calls Google.
+const MAKES_AN_APP: [&str; 9] = [
     "App::new",
     "Router::new",
     "VerifyLayer::new",
     "VerifyWebhook::new",
+    "WebhookConfig",
+    "WebhookService",
+    "WebhookSpec::new",
     "web::resource",
     "web::scope",
 ];

@@ -4,11 +4,16 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::error::{ConfigError, Detail, VerifyError, VerifyErrorKind};
+use crate::error::ConfigError;
 use crate::pasted;
+
+#[cfg(feature = "receiver")]
+mod accepted;
+
+#[cfg(feature = "receiver")]
+pub(crate) use accepted::EndpointTokens;
 
 /// 128 bits in the URL-safe alphabet.
 const MIN_CHARS: usize = 22;
@@ -106,6 +111,10 @@ impl EndpointToken {
         }
         url
     }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 /// What was pasted instead of a token, or along with it.
@@ -139,75 +148,6 @@ impl fmt::Debug for EndpointToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("EndpointToken(…)")
     }
-}
-
-type Digest = [u8; 32];
-
-/// The tokens that a receiver accepts; several while one replaces another.
-#[derive(Clone, Default)]
-pub(crate) struct EndpointTokens(Vec<Digest>);
-
-impl EndpointTokens {
-    pub(crate) fn add(&mut self, token: &EndpointToken) {
-        self.0.push(digest(&token.text));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Step 1 of a delivery: whether `target`, the path and query of the URL as they came, carries
-    /// one of the tokens. Digests are compared, all of them and to the end, so that the time tells
-    /// nothing of how much was right. Nothing is decoded: no honest URL encodes this alphabet.
-    pub(crate) fn accept(&self, target: &str) -> Result<(), VerifyError> {
-        let wrong = |why| VerifyError::new(VerifyErrorKind::WrongEndpoint, Detail::Text(why));
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let mut in_query = query
-            .split('&')
-            .filter_map(|pair| pair.strip_prefix("token="));
-        let (carried, why) = match (in_query.next(), in_query.next()) {
-            (Some(token), None) => (token, "the `token` in its query is another"),
-            (Some(_), Some(_)) => return Err(wrong("its query has `token` more than once")),
-            (None, _) => match last_segment(path) {
-                "" => (
-                    "",
-                    "it has no `token` in its query, and no path. A router that nests (axum's `nest`) hides the part of the path that it took: put the layer around it, or the token into the query",
-                ),
-                segment => (
-                    segment,
-                    "it has no `token` in its query, and the last segment of its path is another",
-                ),
-            },
-        };
-        let carried = digest(carried);
-        let found = self
-            .0
-            .iter()
-            .fold(false, |found, accepted| found | is_same(&carried, accepted));
-        if found { Ok(()) } else { Err(wrong(why)) }
-    }
-}
-
-/// Without a slash behind it: middleware that unifies paths (`NormalizePath`) may have put one there.
-fn last_segment(path: &str) -> &str {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    path.rsplit('/').next().unwrap_or_default()
-}
-
-/// To the end, wherever they differ first.
-fn is_same(one: &Digest, other: &Digest) -> bool {
-    let differing = one.iter().zip(other).fold(0, |bits, (a, b)| bits | (a ^ b));
-    differing == 0
-}
-
-impl fmt::Debug for EndpointTokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} endpoint tokens", self.0.len())
-    }
-}
-
-fn digest(text: &str) -> Digest {
-    Sha256::digest(text).into()
 }
 
 #[cfg(test)]
@@ -295,98 +235,6 @@ mod tests {
                 "{text:?}: {shown}"
             );
         }
-    }
-
-    #[test]
-    fn which_urls_carry_one() {
-        let mut tokens = EndpointTokens::default();
-        tokens.add(&EndpointToken::new(ONE).unwrap());
-        tokens.add(&EndpointToken::new(TWO).unwrap());
-        let encoded = format!("%30{}", &ONE[1..]);
-        for (target, accepted) in [
-            (format!("/hook?token={ONE}"), true),
-            (format!("/hook?token={TWO}"), true),
-            (format!("/hook?a=b&token={ONE}&c"), true),
-            (format!("/hook/{ONE}"), true),
-            (format!("/hook/{ONE}?a=b"), true),
-            ("/hook".to_owned(), false),
-            ("/hook?token=".to_owned(), false),
-            ("/".to_owned(), false),
-            (String::new(), false),
-            (format!("/hook?token={ONE}&token={ONE}"), false),
-            (format!("/hook?token={ONE}&token="), false),
-            (format!("/hook/{ONE}?token=wrong"), false),
-            (format!("/hook/{ONE}/"), true),
-            (format!("/hook/{ONE}/?a=b"), true),
-            (format!("/{ONE}"), true),
-            (format!("/hook/{ONE}//"), false),
-            (format!("/hook/{ONE}/x"), false),
-            (format!("/hook?token={ONE}/"), false),
-            (format!("/{ONE}/hook"), false),
-            (format!("/hook?Token={ONE}"), false),
-            (format!("/hook?xtoken={ONE}"), false),
-            (format!("/hook?token={encoded}"), false),
-            (format!("/hook?%74oken={ONE}"), false),
-            (format!("/hook?token={}", &ONE[1..]), false),
-            (format!("/hook?token={ONE}0"), false),
-            (format!("/hook?token={}", ONE.to_uppercase()), false),
-        ] {
-            assert_eq!(tokens.accept(&target).is_ok(), accepted, "{target}");
-        }
-    }
-
-    #[test]
-    fn the_log_says_which_form_was_seen_and_nothing_of_it() {
-        let mut tokens = EndpointTokens::default();
-        tokens.add(&EndpointToken::new(ONE).unwrap());
-        for (target, part) in [
-            (
-                format!("/hook?token={TWO}"),
-                "the `token` in its query is another",
-            ),
-            (format!("/hook?token={TWO}&token={ONE}"), "more than once"),
-            (
-                format!("/hook/{TWO}"),
-                "the last segment of its path is another",
-            ),
-            ("/".to_owned(), "axum's `nest`"),
-            (String::new(), "axum's `nest`"),
-            ("/?a=b".to_owned(), "axum's `nest`"),
-        ] {
-            let error = tokens.accept(&target).unwrap_err();
-            assert_eq!(error.kind(), VerifyErrorKind::WrongEndpoint);
-            for shown in [error.to_string(), format!("{error:?}")] {
-                assert!(shown.contains(part), "{target}: {shown}");
-                assert!(
-                    ![ONE, TWO].iter().any(|token| shown.contains(token)),
-                    "{shown}"
-                );
-            }
-        }
-    }
-
-    /// A comparison of a part would accept these.
-    #[test]
-    fn digests_are_compared_to_the_end() {
-        let token = |n: u32| format!("0123456789abcdefghij{n:04}");
-        let digests: Vec<Digest> = (0..2000).map(|n| digest(&token(n))).collect();
-        for byte in [0, 31] {
-            let is_near = |n: &usize| digests[*n][byte] == digests[0][byte];
-            let near = (1..digests.len()).find(is_near).unwrap();
-            let mut tokens = EndpointTokens::default();
-            tokens.add(&EndpointToken::new(token(0)).unwrap());
-            let near = token(near.try_into().unwrap());
-            assert!(tokens.accept(&format!("/{near}")).is_err(), "byte {byte}");
-            assert!(tokens.accept(&format!("/{}", token(0))).is_ok());
-        }
-        for byte in 0..32 {
-            for bit in 0..8 {
-                let mut other = digests[0];
-                other[byte] ^= 1 << bit;
-                assert!(!is_same(&digests[0], &other), "byte {byte}, bit {bit}");
-            }
-        }
-        assert!(is_same(&digests[0], &digests[0].clone()));
     }
 
     #[test]

@@ -1,0 +1,294 @@
+//! Where the events of one job go.
+
+use std::fmt;
+
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::error::ClientError;
+use super::uri;
+use crate::endpoint::EndpointToken;
+
+/// Where the events of one job go: the `webhook_config` of its request.
+///
+/// Its URIs take the place of the project's webhooks for this job; without any, the project's webhooks
+/// get its events with the metadata. The deliveries are signed under Google's public keys (a *dynamic*
+/// webhook), which are the same for all projects, so put an [`EndpointToken`] into the URL, and
+/// give the same one to the receiver.
+///
+/// [`put_into`](Self::put_into) writes it into a request with the right spelling. It serializes as
+/// `{"uris":[…],"user_metadata":{…}}`, so it turns into the type of another SDK as well.
+///
+/// ```
+/// use gemini_webhooks::client::{Job, WebhookConfig};
+/// use gemini_webhooks::EndpointToken;
+/// use serde_json::json;
+///
+/// let token = EndpointToken::new("Zm9yLWRvY3VtZW50YXRpb24tb25seQ")?;
+/// let config = WebhookConfig::new()
+///     .uri("https://example.com/gemini-webhook-dynamic")
+///     .with_endpoint_token(&token)
+///     .user_metadata("job_group", "nightly");
+///
+/// let mut request = json!({ "model": "gemini-3-flash-preview", "input": "Tell me a story." });
+/// config.put_into(Job::Interaction, &mut request)?;
+/// assert_eq!(
+///     request,
+///     json!({
+///         "model": "gemini-3-flash-preview",
+///         "input": "Tell me a story.",
+///         "background": true,
+///         "webhook_config": {
+///             "uris": ["https://example.com/gemini-webhook-dynamic?token=Zm9yLWRvY3VtZW50YXRpb24tb25seQ"],
+///             "user_metadata": { "job_group": "nightly" },
+///         },
+///     }),
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default, PartialEq)]
+#[must_use]
+pub struct WebhookConfig {
+    uris: Vec<String>,
+    user_metadata: Map<String, Value>,
+}
+
+/// A kind of request that takes a [`WebhookConfig`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Job {
+    /// `models/{model}:batchGenerateContent`: `webhookConfig` under `batch`.
+    Batch,
+    /// `interactions`: `webhook_config`, and `background`, which is set to `true` if it is not there.
+    Interaction,
+    /// `triggers`, an interaction on a schedule: `webhook_config` under `interaction` (by Google's
+    /// SDK; nobody has seen it live).
+    Trigger,
+    /// `models/{model}:predictLongRunning` of `v1beta`: `webhookConfig`. Newer SDKs of Google's have
+    /// it no more.
+    Video,
+}
+
+impl WebhookConfig {
+    /// Without URIs and metadata yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a URI to send events to.
+    pub fn uri(mut self, uri: impl Into<String>) -> Self {
+        self.uris.push(uri.into());
+        self
+    }
+
+    /// Puts an endpoint token into the query of every URI, in the place of any other. A receiver with
+    /// the same token accepts what is sent there. A URI whose last path segment is the token stays as
+    /// it is.
+    pub fn with_endpoint_token(mut self, token: &EndpointToken) -> Self {
+        for uri in &mut self.uris {
+            *uri = uri::with_token(uri, token);
+        }
+        self
+    }
+
+    /// Adds a value that comes back with each event of the job. Read it with
+    /// [`GeminiEvent::user_metadata_as`](crate::GeminiEvent::user_metadata_as).
+    pub fn user_metadata(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.user_metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// The URIs. They may contain an endpoint token.
+    #[must_use]
+    pub fn uris(&self) -> &[String] {
+        &self.uris
+    }
+
+    /// Writes it into the body of a request, in the place of what is there under either spelling.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] of the kind `InvalidArgument`: the body is not of that kind, since it or a
+    /// member of it is no object, or an interaction says that it does not run in the background.
+    pub fn put_into(&self, job: Job, body: &mut Value) -> Result<(), ClientError> {
+        let refused = |why: String| ClientError::refused("webhook_config", why);
+        let within = match job {
+            Job::Batch => Some("batch"),
+            Job::Trigger => Some("interaction"),
+            Job::Interaction | Job::Video => None,
+        };
+        let place = match within {
+            Some(name) => body.get_mut(name),
+            None => Some(body),
+        };
+        let place = place
+            .and_then(Value::as_object_mut)
+            .ok_or_else(|| match within {
+                Some(name) => refused(format!("the body of the request has no object `{name}`")),
+                None => refused("the body of the request is no object".to_owned()),
+            })?;
+        if job == Job::Interaction {
+            let background = place.entry("background").or_insert(true.into());
+            if *background != Value::Bool(true) {
+                return Err(refused(
+                    "events are sent for interactions in the background only: set `background` to `true`".to_owned(),
+                ));
+            }
+        }
+        for spelling in ["webhook_config", "webhookConfig"] {
+            place.remove(spelling);
+        }
+        let name = match job {
+            Job::Batch | Job::Video => "webhookConfig",
+            Job::Interaction | Job::Trigger => "webhook_config",
+        };
+        place.insert(name.to_owned(), self.to_value());
+        Ok(())
+    }
+
+    fn to_value(&self) -> Value {
+        let mut value = Map::new();
+        if !self.uris.is_empty() {
+            value.insert("uris".to_owned(), self.uris.as_slice().into());
+        }
+        if !self.user_metadata.is_empty() {
+            value.insert(
+                "user_metadata".to_owned(),
+                self.user_metadata.clone().into(),
+            );
+        }
+        value.into()
+    }
+}
+
+/// `{"uris":[…],"user_metadata":{…}}`, each if there is any.
+impl Serialize for WebhookConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if !self.uris.is_empty() {
+            map.serialize_entry("uris", &self.uris)?;
+        }
+        if !self.user_metadata.is_empty() {
+            map.serialize_entry("user_metadata", &self.user_metadata)?;
+        }
+        map.end()
+    }
+}
+
+impl fmt::Debug for WebhookConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let uris: Vec<_> = self.uris.iter().map(|uri| uri::Shown(uri)).collect();
+        f.debug_struct("WebhookConfig")
+            .field("uris", &uris)
+            .field("user_metadata", &self.user_metadata)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn config() -> WebhookConfig {
+        WebhookConfig::new()
+            .uri("https://a.example/x")
+            .user_metadata("a", 1)
+    }
+
+    #[test]
+    fn each_job_has_its_spelling() {
+        let it = json!({"uris": ["https://a.example/x"], "user_metadata": {"a": 1}});
+        assert_eq!(serde_json::to_value(config()).unwrap(), it);
+        for (job, mut body, expected) in [
+            (
+                Job::Batch,
+                json!({"batch": {"displayName": "d"}}),
+                json!({"batch": {"displayName": "d", "webhookConfig": it}}),
+            ),
+            (
+                Job::Batch,
+                json!({"batch": {"webhook_config": 1, "webhookConfig": 2}}),
+                json!({"batch": {"webhookConfig": it}}),
+            ),
+            (
+                Job::Interaction,
+                json!({"input": "x"}),
+                json!({"input": "x", "background": true, "webhook_config": it}),
+            ),
+            (
+                Job::Interaction,
+                json!({"background": true}),
+                json!({"background": true, "webhook_config": it}),
+            ),
+            (
+                Job::Trigger,
+                json!({"interaction": {"agent": "a"}}),
+                json!({"interaction": {"agent": "a", "webhook_config": it}}),
+            ),
+            (
+                Job::Video,
+                json!({"instances": []}),
+                json!({"instances": [], "webhookConfig": it}),
+            ),
+        ] {
+            config().put_into(job, &mut body).unwrap();
+            assert_eq!(body, expected, "{job:?}");
+        }
+        for (job, body, part) in [
+            (Job::Batch, json!({}), "no object `batch`"),
+            (Job::Batch, json!({"batch": []}), "no object `batch`"),
+            (Job::Batch, json!("x"), "no object `batch`"),
+            (
+                Job::Trigger,
+                json!({"agent": "a"}),
+                "no object `interaction`",
+            ),
+            (Job::Interaction, json!([]), "is no object"),
+            (
+                Job::Interaction,
+                json!({"background": false}),
+                "set `background`",
+            ),
+            (Job::Video, json!(null), "is no object"),
+        ] {
+            let mut changed = body.clone();
+            let error = config().put_into(job, &mut changed).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+            assert_eq!(changed, body, "{job:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_written() {
+        for (config, expected) in [
+            (WebhookConfig::new(), json!({})),
+            (WebhookConfig::new().uri("u"), json!({"uris": ["u"]})),
+            (
+                WebhookConfig::new().user_metadata("a", "b"),
+                json!({"user_metadata": {"a": "b"}}),
+            ),
+        ] {
+            assert_eq!(serde_json::to_value(&config).unwrap(), expected);
+            assert_eq!(config.to_value(), expected);
+        }
+    }
+
+    #[test]
+    fn the_token_goes_into_every_uri_and_is_not_shown() {
+        let token = EndpointToken::new("0123456789abcdefghijkl").unwrap();
+        let config = config()
+            .uri("https://b.example/y?token=old&a=1")
+            .with_endpoint_token(&token);
+        assert_eq!(
+            config.uris(),
+            [
+                "https://a.example/x?token=0123456789abcdefghijkl",
+                "https://b.example/y?a=1&token=0123456789abcdefghijkl"
+            ]
+        );
+        assert!(!format!("{config:?}").contains("0123"), "{config:?}");
+    }
+}

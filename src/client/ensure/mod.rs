@@ -1,0 +1,250 @@
+//! Making the project's webhook what the code says.
+
+use std::fmt;
+
+use super::error::{ClientError, ClientErrorKind};
+use super::names::WebhookState;
+use super::secret::NewSecret;
+use super::service::WebhookService;
+use super::spec::WebhookSpec;
+use super::webhook::{Webhook, WebhookField};
+
+mod plan;
+
+const ENSURE: &str = "webhooks.ensure";
+
+/// How often it begins anew because somebody deletes the webhook meanwhile.
+const ROUNDS: usize = 3;
+
+impl WebhookService {
+    /// Makes the project's webhook what `spec` says, and says what it did. Call it when your app
+    /// starts: called again, it changes nothing.
+    ///
+    /// - The webhook is found by its URI, in which an endpoint token does not count: with another
+    ///   token it is the same webhook, which gets the new URI.
+    /// - If it is not there, it is created. Store its [secret](Ensured::secret) then.
+    /// - If its URI, its events or its name differ, it is updated.
+    /// - If the service switched it off because deliveries had failed, it is enabled again. If a
+    ///   person switched it off, it stays off.
+    /// - If it is there and its secret is not at hand, it says so, or rotates if the spec
+    ///   [asks for that](WebhookSpec::rotate_if_not_at_hand).
+    /// - If two processes create one at the same time, the older stays (by `create_time`, then by
+    ///   `id`). Each process deletes only what it created itself, and the one that did says that the
+    ///   secret is [the other's](EnsuredSecret::OfAnother).
+    ///
+    /// Further webhooks of the same URI that were there before are left alone, and
+    /// [named](Ensured::others).
+    ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// use gemini_webhooks::client::{EnsuredSecret, SubscribedEvent, WebhookService, WebhookSpec};
+    /// # fn store(_: &str) -> Result<(), std::io::Error> { Ok(()) }
+    ///
+    /// let spec = WebhookSpec::new("https://example.com/gemini-callback", SubscribedEvent::ALL);
+    /// let ensured = WebhookService::from_env()?.ensure(&spec).await?;
+    /// println!("{ensured}");
+    /// if let EnsuredSecret::New(secret) = ensured.secret() {
+    ///     store(secret.expose())?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]. If it could not look for a second webhook after it had created one, it deletes
+    /// what it created, so that its secret is not lost unseen.
+    pub async fn ensure(&self, spec: &WebhookSpec) -> Result<Ensured, ClientError> {
+        spec.check(ENSURE)?;
+        let endpoint = plan::endpoint(spec).ok_or_else(|| {
+            ClientError::refused(ENSURE, "the URI of the spec is no URL of HTTP or HTTPS")
+        })?;
+        for _ in 0..ROUNDS {
+            match self.ensure_once(spec, &endpoint).await {
+                // It was there a moment ago.
+                Err(error) if error.kind() == ClientErrorKind::NotFound => {}
+                done => return done,
+            }
+        }
+        Err(ClientError::refused(
+            ENSURE,
+            format!("the webhook was deleted {ROUNDS} times while it was being looked at"),
+        )
+        .advise("find out who deletes it"))
+    }
+
+    async fn ensure_once(
+        &self,
+        spec: &WebhookSpec,
+        endpoint: &str,
+    ) -> Result<Ensured, ClientError> {
+        let mut found = plan::matching(self.list().collect().await?, spec, endpoint);
+        let mut did = Vec::new();
+        let mut secret = None;
+        if found.is_empty() {
+            let (own, new) = self.create(spec).await?.into_parts();
+            found = match self.list().collect().await {
+                Ok(all) => plan::matching(plan::with_own(all, &own), spec, endpoint),
+                Err(error) => return Err(self.undo(&own, error).await),
+            };
+            let oldest = found.first().map(Webhook::id);
+            if oldest == Some(own.id()) {
+                did.push(Action::Created);
+                secret = Some(EnsuredSecret::New(new));
+            } else {
+                self.delete(own.id()).await.map_err(|error| {
+                    error.advise(format!(
+                        "webhook {:?} was created while another process created one too: delete it",
+                        own.id()
+                    ))
+                })?;
+                found.retain(|webhook| webhook.id() != own.id());
+                secret = Some(EnsuredSecret::OfAnother);
+            }
+        }
+        let mut found = found.into_iter();
+        let Some(mut webhook) = found.next() else {
+            return Err(ClientError::refused(ENSURE, "the webhook is not there"));
+        };
+        let update = plan::changes(spec, &webhook);
+        if !update.is_empty() {
+            did.extend(update.fields().into_iter().map(Action::Updated));
+            webhook = self.update(webhook.id(), &update).await?;
+        }
+        let secret = match secret {
+            Some(secret) => secret,
+            None if plan::is_at_hand(spec, &webhook) => EnsuredSecret::AtHand,
+            None => match spec.rotate.clone() {
+                Some(behavior) => {
+                    let new = self.rotate_signing_secret(webhook.id(), behavior).await?;
+                    did.push(Action::Rotated);
+                    EnsuredSecret::New(new)
+                }
+                None => EnsuredSecret::NotAtHand,
+            },
+        };
+        Ok(Ensured {
+            webhook,
+            did,
+            secret,
+            others: found.collect(),
+        })
+    }
+
+    /// Deletes what was just created, since it cannot be known whether it is to stay.
+    async fn undo(&self, own: &Webhook, error: ClientError) -> ClientError {
+        let id = own.id();
+        error.advise(match self.delete(id).await {
+            Ok(()) => "what was created has been deleted again: call `ensure` again".to_owned(),
+            Err(_) => format!(
+                "webhook {id:?} was created, could not be deleted again, and nobody knows its secret: delete it, or rotate its secret"
+            ),
+        })
+    }
+}
+
+/// A part of what [`ensure`](WebhookService::ensure) did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// It created the webhook.
+    Created,
+    /// It changed this part of the webhook. [`State`](WebhookField::State) means that it was enabled
+    /// again.
+    Updated(WebhookField),
+    /// It rotated the signing secret.
+    Rotated,
+}
+
+/// Where the secret of the webhook is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum EnsuredSecret {
+    /// Here: it was made just now. Store it.
+    New(NewSecret),
+    /// In your app: the secret that the spec names ends like one of the webhook's.
+    AtHand,
+    /// Unknown: the webhook was there, and the service shows a secret only when it makes it. If your
+    /// app does not have it either, rotate, or let the spec
+    /// [ask for that](WebhookSpec::rotate_if_not_at_hand).
+    NotAtHand,
+    /// In another process, which created the webhook at the same time. Read it from where that one
+    /// stores it; rotating would end the other's.
+    OfAnother,
+}
+
+/// What [`ensure`](WebhookService::ensure) did, and the webhook as it is now. `Display` says it in one
+/// line.
+#[derive(Clone, Debug)]
+pub struct Ensured {
+    webhook: Webhook,
+    did: Vec<Action>,
+    secret: EnsuredSecret,
+    others: Vec<Webhook>,
+}
+
+impl Ensured {
+    /// The webhook as it is now.
+    #[must_use]
+    pub fn webhook(&self) -> &Webhook {
+        &self.webhook
+    }
+
+    /// What was done, in order. It is empty if all was as the spec says.
+    #[must_use]
+    pub fn actions(&self) -> &[Action] {
+        &self.did
+    }
+
+    /// Where the secret is.
+    #[must_use]
+    pub fn secret(&self) -> &EnsuredSecret {
+        &self.secret
+    }
+
+    /// Further webhooks of the same URI, which also get deliveries, under secrets of their own.
+    /// They were there before and were left alone.
+    #[must_use]
+    pub fn others(&self) -> &[Webhook] {
+        &self.others
+    }
+}
+
+impl fmt::Display for Ensured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "webhook {:?}", self.webhook.id())?;
+        if self.did.is_empty() {
+            f.write_str(" is as it should be")?;
+        }
+        for (n, action) in self.did.iter().enumerate() {
+            f.write_str(if n == 0 { ": " } else { ", " })?;
+            match action {
+                Action::Created => f.write_str("created")?,
+                Action::Updated(WebhookField::State) => f.write_str("enabled again")?,
+                Action::Updated(field) => write!(f, "`{}` changed", field.as_str())?,
+                Action::Rotated => f.write_str("secret rotated")?,
+            }
+        }
+        f.write_str(match self.secret {
+            EnsuredSecret::New(_) => "; store its new secret",
+            EnsuredSecret::AtHand => "; its secret is at hand",
+            EnsuredSecret::NotAtHand => {
+                "; its secret was shown when it was made: if nobody stored it, rotate it"
+            }
+            EnsuredSecret::OfAnother => {
+                "; another process created it at the same time and has its secret"
+            }
+        })?;
+        match self.webhook.state() {
+            None | Some(WebhookState::Enabled) => {}
+            Some(WebhookState::Disabled) => {
+                f.write_str("; it gets no deliveries, since somebody switched it off")?;
+            }
+            Some(state) => write!(f, "; its state is `{state}`")?,
+        }
+        match self.others.len() {
+            0 => Ok(()),
+            n => write!(f, "; {n} more of the same URI: delete what is not needed"),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Names of the API, open both ways: one that this version does not know is kept and sent as it is.
+
+use std::fmt;
+
+/// An enum of names, with a variant for every other text.
+macro_rules! names {
+    (
+        $(#[$doc:meta])*
+        $name:ident { $( $(#[$variant_doc:meta])* $variant:ident = $text:literal, )+ }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum $name {
+            $( $(#[$variant_doc])* $variant, )+
+            /// Another name, as it is on the wire. It is made by `from`, so that one value has one
+            /// variant.
+            #[non_exhaustive]
+            Other(Box<str>),
+        }
+
+        impl $name {
+            /// The name on the wire.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $( Self::$variant => $text, )+
+                    Self::Other(name) => name,
+                }
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(name: &str) -> Self {
+                match name {
+                    $( $text => Self::$variant, )+
+                    other => Self::Other(other.into()),
+                }
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(name: String) -> Self {
+                Self::from(name.as_str())
+            }
+        }
+
+        impl From<&Self> for $name {
+            fn from(name: &Self) -> Self {
+                name.clone()
+            }
+        }
+
+        /// The name on the wire. One of others is escaped and bounded, so that it is one line.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&crate::error::Plain::new(self.as_str()), f)
+            }
+        }
+    };
+}
+
+names! {
+    /// A type of event that a webhook can be subscribed to.
+    ///
+    /// The seven are those that the service takes, by Google's SDK and as seen live (2026).
+    ///
+    /// ```
+    /// use gemini_webhooks::client::SubscribedEvent;
+    ///
+    /// assert_eq!(SubscribedEvent::from("batch.failed"), SubscribedEvent::BatchFailed);
+    /// assert_eq!(SubscribedEvent::from("music.generated").as_str(), "music.generated");
+    /// ```
+    SubscribedEvent {
+        /// A batch is done.
+        BatchSucceeded = "batch.succeeded",
+        /// A batch failed.
+        BatchFailed = "batch.failed",
+        /// A batch was not done within its time.
+        BatchExpired = "batch.expired",
+        /// An interaction waits for a function result or a decision of yours.
+        InteractionRequiresAction = "interaction.requires_action",
+        /// An interaction is done.
+        InteractionCompleted = "interaction.completed",
+        /// An interaction failed.
+        InteractionFailed = "interaction.failed",
+        /// A video is there.
+        VideoGenerated = "video.generated",
+    }
+}
+
+impl SubscribedEvent {
+    /// All that the service is known to take.
+    pub const ALL: [Self; 7] = [
+        Self::BatchSucceeded,
+        Self::BatchFailed,
+        Self::BatchExpired,
+        Self::InteractionRequiresAction,
+        Self::InteractionCompleted,
+        Self::InteractionFailed,
+        Self::VideoGenerated,
+    ];
+
+    /// What to use instead of a type that the service is known to refuse (seen live, 2026). Google's
+    /// guide lists the last two all the same.
+    pub(super) fn instead(&self) -> Option<&'static str> {
+        match self.as_str() {
+            "batch.completed" => Some("it is called `batch.succeeded` now"),
+            "batch.cancelled" => Some(
+                "nothing is sent when a batch is cancelled; ask for its state with `batches().get`",
+            ),
+            "interaction.cancelled" => Some(
+                "nothing is sent when an interaction is cancelled; ask for its status with `interactions().get`",
+            ),
+            _ => None,
+        }
+    }
+}
+
+names! {
+    /// Whether a webhook gets deliveries.
+    WebhookState {
+        /// It does.
+        Enabled = "enabled",
+        /// Somebody switched it off.
+        Disabled = "disabled",
+        /// The service switched it off, because too many deliveries had failed.
+        DisabledDueToFailedDeliveries = "disabled_due_to_failed_deliveries",
+    }
+}
+
+names! {
+    /// What becomes of the previous secrets when a signing secret is rotated.
+    RevocationBehavior {
+        /// They stay valid for 24 hours, and deliveries are signed with each of them. This is what
+        /// the service does if nothing is said.
+        AfterH24 = "revoke_previous_secrets_after_h24",
+        /// They are void at once. A receiver refuses deliveries until it has the new one.
+        Immediately = "revoke_previous_secrets_immediately",
+    }
+}
+
+names! {
+    /// The state of a batch.
+    BatchState {
+        /// It waits.
+        Pending = "BATCH_STATE_PENDING",
+        /// It is being worked on.
+        Running = "BATCH_STATE_RUNNING",
+        /// It is done.
+        Succeeded = "BATCH_STATE_SUCCEEDED",
+        /// It failed.
+        Failed = "BATCH_STATE_FAILED",
+        /// Somebody cancelled it. There is no event for this.
+        Cancelled = "BATCH_STATE_CANCELLED",
+        /// It was not done within its time.
+        Expired = "BATCH_STATE_EXPIRED",
+    }
+}
+
+names! {
+    /// The status of an interaction.
+    ///
+    /// There is an event for `RequiresAction`, `Completed` and `Failed`, and for no other
+    /// (Google's SDK, 2026; whether some of the others are announced nobody has seen).
+    InteractionStatus {
+        /// It waits for its turn.
+        Queued = "queued",
+        /// It is being worked on.
+        InProgress = "in_progress",
+        /// It waits for a function result or a decision of yours.
+        RequiresAction = "requires_action",
+        /// It waits to be continued.
+        RequiresContinuation = "requires_continuation",
+        /// It is done.
+        Completed = "completed",
+        /// It failed.
+        Failed = "failed",
+        /// Somebody cancelled it.
+        Cancelled = "cancelled",
+        /// It ended before it was done.
+        Incomplete = "incomplete",
+        /// It would have cost more than it may.
+        BudgetExceeded = "budget_exceeded",
+        /// Nothing is going on.
+        Idle = "idle",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_comes_back_as_it_was() {
+        for event in SubscribedEvent::ALL {
+            assert_eq!(SubscribedEvent::from(event.as_str()), event);
+            assert!(!matches!(event, SubscribedEvent::Other(_)));
+        }
+        for name in ["", "batch.done", "BATCH.SUCCEEDED", "a\nb"] {
+            let event = SubscribedEvent::from(name);
+            assert!(matches!(&event, SubscribedEvent::Other(other) if **other == *name));
+            assert_eq!(event.as_str(), name);
+        }
+        assert_eq!(WebhookState::from("enabled"), WebhookState::Enabled);
+        assert_eq!(BatchState::from("BATCH_STATE_FAILED"), BatchState::Failed);
+        assert_eq!(InteractionStatus::from("idle"), InteractionStatus::Idle);
+        assert_eq!(WebhookState::from("a\nb").to_string(), r"a\nb");
+    }
+
+    #[test]
+    fn what_the_service_refuses_has_something_instead() {
+        for (name, part) in [
+            ("batch.completed", "`batch.succeeded`"),
+            ("batch.cancelled", "batches().get"),
+            ("interaction.cancelled", "interactions().get"),
+        ] {
+            let instead = SubscribedEvent::from(name).instead().unwrap_or_default();
+            assert!(instead.contains(part), "{name}: {instead}");
+        }
+        for event in SubscribedEvent::ALL {
+            assert_eq!(event.instead(), None, "{event}");
+        }
+        assert_eq!(SubscribedEvent::from("music.generated").instead(), None);
+    }
+}

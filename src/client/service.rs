@@ -1,0 +1,320 @@
+//! The calls of the WebhookService.
+
+use std::fmt;
+
+use reqwest::Method;
+use serde_json::{Map, Value};
+
+use super::builder::WebhookServiceBuilder;
+use super::error::{ClientError, ClientErrorKind};
+use super::http::{Body, Call, Http, segment};
+use super::jobs::{Batches, Interactions};
+use super::names::RevocationBehavior;
+use super::pages::{Listing, Page};
+use super::retry::Repeat;
+use super::secret::NewSecret;
+use super::spec::WebhookSpec;
+use super::webhook::{CreatedWebhook, Webhook, WebhookUpdate, elements, text};
+use crate::error::ConfigError;
+use crate::json::{members, string};
+
+const CREATE: &str = "webhooks.create";
+const GET: &str = "webhooks.get";
+const LIST: &str = "webhooks.list";
+const UPDATE: &str = "webhooks.update";
+const DELETE: &str = "webhooks.delete";
+const ROTATE: &str = "webhooks.rotate_signing_secret";
+const PING: &str = "webhooks.ping";
+
+/// The webhooks of a project, and the jobs that call back.
+///
+/// Clones share their connections. See the [module](super) for how it sends, and what it does when a
+/// call fails.
+#[derive(Clone)]
+pub struct WebhookService {
+    http: Http,
+}
+
+impl WebhookService {
+    pub(super) fn new(http: Http) -> Self {
+        Self { http }
+    }
+
+    /// For the settings: an API key, another place, the HTTP client.
+    pub fn builder() -> WebhookServiceBuilder {
+        WebhookServiceBuilder::default()
+    }
+
+    /// With the API key of the environment: `GOOGLE_API_KEY`, else `GEMINI_API_KEY`.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebhookServiceBuilder::build`].
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::builder().build()
+    }
+
+    /// Where it sends to, with the version of the API.
+    pub(super) fn base(&self) -> &str {
+        self.http.base()
+    }
+
+    /// Makes a webhook. Its secret comes along this once.
+    ///
+    /// To make sure that there is one, and not a second, use [`ensure`](Self::ensure).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]. If the answer is lost, the webhook may be there, with a secret that nobody
+    /// knows.
+    pub async fn create(&self, spec: &WebhookSpec) -> Result<CreatedWebhook, ClientError> {
+        spec.check(CREATE)?;
+        let sent = self.http.send(Call {
+            name: CREATE,
+            method: Method::POST,
+            path: "webhooks".to_owned(),
+            query: Vec::new(),
+            body: Some(spec.body()),
+            repeat: Repeat::MakesAnother,
+        });
+        let read = |body: &str| {
+            CreatedWebhook::read(body).map_err(|why| ClientError::unreadable(CREATE, why))
+        };
+        sent.await
+            .and_then(|body| read(utf8(CREATE, &body)?))
+            .map_err(|error| {
+                error.if_carried_out(
+                    "the webhook may be there, with a secret that nobody knows: call `list`, then `delete` or `rotate_signing_secret`",
+                )
+            })
+    }
+
+    /// The webhook of this id.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]
+    pub async fn get(&self, id: &str) -> Result<Webhook, ClientError> {
+        let call = self.of_one(GET, Method::GET, id, "")?;
+        webhook(GET, &self.http.send(call).await?)
+    }
+
+    /// The webhooks of the project, over all pages.
+    ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// use gemini_webhooks::client::WebhookService;
+    ///
+    /// let mut webhooks = WebhookService::from_env()?.list();
+    /// while let Some(webhook) = webhooks.next().await {
+    ///     println!("{:?}", webhook?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn list(&self) -> Listing<Webhook> {
+        let service = self.clone();
+        Listing::new(LIST, move |token| {
+            let service = service.clone();
+            Box::pin(async move { service.list_page(None, token.as_deref()).await })
+        })
+    }
+
+    /// One page of the project's webhooks: of `page_size`, 50 without one, 1000 at most; the first,
+    /// or that of a [token](Page::next_page_token).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]
+    pub async fn list_page(
+        &self,
+        page_size: Option<u32>,
+        page_token: Option<&str>,
+    ) -> Result<Page<Webhook>, ClientError> {
+        let call = Call {
+            name: LIST,
+            method: Method::GET,
+            path: "webhooks".to_owned(),
+            query: page_query(["page_size", "page_token"], page_size, page_token),
+            body: None,
+            repeat: Repeat::Harmless,
+        };
+        let body = self.http.send(call).await?;
+        page(LIST, &body, ["webhooks", "next_page_token"], Webhook::read)
+    }
+
+    /// Changes a webhook. Only what is set goes along; `update_mask` lists exactly that (the service
+    /// was seen to ignore it in 2026).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`], of the kind [`InvalidArgument`](ClientErrorKind::InvalidArgument) if nothing
+    /// is set.
+    pub async fn update(&self, id: &str, update: &WebhookUpdate) -> Result<Webhook, ClientError> {
+        update.check(UPDATE)?;
+        let call = self.of_one(UPDATE, Method::PATCH, id, "")?;
+        let call = Call {
+            query: vec![("update_mask", update.mask())],
+            body: Some(update.body()),
+            ..call
+        };
+        webhook(UPDATE, &self.http.send(call).await?)
+    }
+
+    /// Deletes a webhook.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]. If it is gone because an earlier try of the same call deleted it, that is a
+    /// success.
+    pub async fn delete(&self, id: &str) -> Result<(), ClientError> {
+        let call = self.of_one(DELETE, Method::DELETE, id, "")?;
+        match self.http.send(call).await {
+            Err(error)
+                if error.kind() == ClientErrorKind::NotFound
+                    && error.may_have_been_carried_out() =>
+            {
+                Ok(())
+            }
+            sent => sent.map(drop),
+        }
+    }
+
+    /// Makes a new signing secret, and ends the previous ones by `behavior`: after 24 hours, at once,
+    /// or as the service likes if it is `None` (after 24 hours, by Google's reference).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]. If the answer is lost, there may be a secret that nobody knows: rotate again.
+    /// After a rotation with [`Immediately`](RevocationBehavior::Immediately), deliveries are refused
+    /// until the receiver has the secret of the last one.
+    pub async fn rotate_signing_secret(
+        &self,
+        id: &str,
+        behavior: impl Into<Option<RevocationBehavior>>,
+    ) -> Result<NewSecret, ClientError> {
+        let mut body = Map::new();
+        if let Some(behavior) = behavior.into() {
+            body.insert("revocation_behavior".to_owned(), behavior.as_str().into());
+        }
+        let call = self.of_one(ROTATE, Method::POST, id, ":rotateSigningSecret")?;
+        let call = Call {
+            body: Some(body.into()),
+            repeat: Repeat::MakesAnother,
+            ..call
+        };
+        let read = |body: &str| {
+            let secret = members(body, &["secret"]).and_then(|[secret]| string(secret?));
+            let secret = secret.as_deref().map(NewSecret::new);
+            secret.ok_or_else(|| ClientError::unreadable(ROTATE, "the answer has no `secret`"))
+        };
+        self.http
+            .send(call)
+            .await
+            .and_then(|body| read(utf8(ROTATE, &body)?))
+            .map_err(|error| {
+                error.if_carried_out(
+                    "there may be a new secret that nobody knows: keep the one you have, call `rotate_signing_secret` again, and store what it returns",
+                )
+            })
+    }
+
+    /// Has the service send a test event. It answers before it sends, so this says nothing of whether
+    /// your receiver took it. Of which type the event is nobody has written down.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]
+    pub async fn ping(&self, id: &str) -> Result<(), ClientError> {
+        let call = self.of_one(PING, Method::POST, id, ":ping")?;
+        self.http.send(call).await.map(drop)
+    }
+
+    /// Batches, whose events go where their `webhook_config` says.
+    #[must_use]
+    pub fn batches(&self) -> Batches {
+        Batches::new(self.http.clone())
+    }
+
+    /// Interactions, whose events go where their `webhook_config` says.
+    #[must_use]
+    pub fn interactions(&self) -> Interactions {
+        Interactions::new(self.http.clone())
+    }
+
+    /// A call about one webhook.
+    fn of_one(
+        &self,
+        name: &'static str,
+        method: Method,
+        id: &str,
+        verb: &str,
+    ) -> Result<Call, ClientError> {
+        Ok(Call {
+            name,
+            method,
+            path: format!("webhooks/{}{verb}", segment(name, "the id", id)?),
+            query: Vec::new(),
+            body: None,
+            repeat: Repeat::Harmless,
+        })
+    }
+}
+
+impl fmt::Debug for WebhookService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookService")
+            .field("base", &self.base())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn page_query(
+    [size_name, token_name]: [&'static str; 2],
+    size: Option<u32>,
+    token: Option<&str>,
+) -> Vec<(&'static str, String)> {
+    let size = size.map(|size| (size_name, size.to_string()));
+    let token = token.map(|token| (token_name, token.to_owned()));
+    size.into_iter().chain(token).collect()
+}
+
+/// A page of a list. Either member may be absent: an empty project answers `{}`.
+pub(super) fn page<T, E: fmt::Display>(
+    call: &'static str,
+    body: &Body,
+    names: [&str; 2],
+    read: impl Fn(&str) -> Result<T, E>,
+) -> Result<Page<T>, ClientError> {
+    let unreadable = |why: String| ClientError::unreadable(call, why);
+    let found = members(utf8(call, body)?, &names);
+    let [items, token] =
+        found.ok_or_else(|| unreadable("the answer is no JSON object".to_owned()))?;
+    if items.is_some_and(|items| !items.get().starts_with(['[', 'n'])) {
+        return Err(unreadable(format!(
+            "`{}` of the answer is no array",
+            names[0]
+        )));
+    }
+    let items = elements(items).into_iter().map(|item| read(item.get()));
+    let items: Result<Vec<T>, E> = items.collect();
+    let items =
+        items.map_err(|why| unreadable(format!("an element of the list cannot be read: {why}")))?;
+    Ok(Page::new(items, text(token)))
+}
+
+fn webhook(call: &'static str, body: &Body) -> Result<Webhook, ClientError> {
+    let unreadable =
+        |why| ClientError::unreadable(call, format!("the answer is no webhook: {why}"));
+    Webhook::read(utf8(call, body)?).map_err(unreadable)
+}
+
+pub(super) fn utf8<'a>(call: &'static str, body: &'a Body) -> Result<&'a str, ClientError> {
+    str::from_utf8(body).map_err(|_| ClientError::unreadable(call, "the answer is no text"))
+}
+
+/// The JSON of an answer.
+pub(super) fn value(call: &'static str, body: &Body) -> Result<Value, ClientError> {
+    let value = serde_json::from_slice(body);
+    value.map_err(|error| ClientError::unreadable(call, format!("the answer is no JSON: {error}")))
+}

@@ -1,0 +1,169 @@
+//! What a webhook should be.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::error::ClientError;
+use super::names::{RevocationBehavior, SubscribedEvent};
+use super::uri;
+use super::webhook::{check_events, event_names};
+use crate::endpoint::EndpointToken;
+use crate::pasted;
+
+/// What a webhook should be: where deliveries go, and of which events.
+///
+/// [`create`](super::WebhookService::create) makes one of it; [`ensure`](super::WebhookService::ensure)
+/// makes the project's webhook what it says.
+///
+/// ```
+/// use gemini_webhooks::client::{SubscribedEvent, WebhookSpec};
+///
+/// let spec = WebhookSpec::new(
+///     "https://example.com/gemini-callback",
+///     [SubscribedEvent::BatchSucceeded, SubscribedEvent::BatchFailed],
+/// )
+/// .name("nightly batches");
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct WebhookSpec {
+    pub(super) uri: String,
+    pub(super) events: Vec<SubscribedEvent>,
+    pub(super) name: Option<String>,
+    /// Whether the last segment of the path is an endpoint token.
+    pub(super) token_in_path: bool,
+    pub(super) any_event: bool,
+    pub(super) at_hand: Vec<Tail>,
+    pub(super) rotate: Option<RevocationBehavior>,
+}
+
+/// The last four characters of a secret, which is what the service tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tail(String);
+
+impl Tail {
+    fn of(secret: &str) -> Self {
+        let secret = pasted::trim(secret);
+        let start = secret
+            .char_indices()
+            .rev()
+            .nth(3)
+            .map_or(0, |(start, _)| start);
+        Self(secret.get(start..).unwrap_or_default().to_owned())
+    }
+
+    /// Whether this is the end of `whsec_...abcd`.
+    pub(super) fn is_of(&self, truncated: &str) -> bool {
+        !self.0.is_empty() && truncated.ends_with(&self.0)
+    }
+}
+
+impl WebhookSpec {
+    /// Deliveries of these types of events go to `uri`. Elements of `events` may be
+    /// [`SubscribedEvent`]s or names.
+    pub fn new(
+        uri: impl Into<String>,
+        events: impl IntoIterator<Item = impl Into<SubscribedEvent>>,
+    ) -> Self {
+        Self {
+            uri: uri.into(),
+            events: events.into_iter().map(Into::into).collect(),
+            name: None,
+            token_in_path: false,
+            any_event: false,
+            at_hand: Vec::new(),
+            rotate: None,
+        }
+    }
+
+    /// A name, for people. Without one, `ensure` leaves the name as it is.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Puts an endpoint token into the query of the URI, in the place of any other. If the token is
+    /// the last segment of the path, the URI stays as it is, and `ensure` does not count that segment
+    /// when it looks for the webhook.
+    pub fn endpoint_token(mut self, token: &EndpointToken) -> Self {
+        self.token_in_path = uri::is_in_path(&self.uri, token);
+        self.uri = uri::with_token(&self.uri, token);
+        self
+    }
+
+    /// Sends types of events too that the service is known to refuse (`batch.completed`,
+    /// `batch.cancelled`, `interaction.cancelled`), in case that it has learned them since.
+    pub fn allow_refused_events(mut self) -> Self {
+        self.any_event = true;
+        self
+    }
+
+    /// A signing secret that your app has, so that `ensure` can tell whether it is one of the
+    /// webhook's. Its last four characters are kept, since the service tells no more of a secret. Call
+    /// it again for a second one.
+    pub fn secret_at_hand(mut self, secret: impl AsRef<str>) -> Self {
+        self.at_hand.push(Tail::of(secret.as_ref()));
+        self
+    }
+
+    /// Lets `ensure` rotate the signing secret if the webhook is there and none of its secrets
+    /// [is at hand](Self::secret_at_hand).
+    ///
+    /// **Each rotation ends the secrets before it**, after 24 hours or at once. So ask for it in one
+    /// process only, and give the secret that came of it as the one at hand from then on.
+    pub fn rotate_if_not_at_hand(mut self, behavior: RevocationBehavior) -> Self {
+        self.rotate = Some(behavior);
+        self
+    }
+
+    /// The body of `create`.
+    pub(super) fn body(&self) -> Value {
+        let mut body = json!({ "subscribed_events": event_names(&self.events), "uri": self.uri });
+        if let (Some(name), Some(body)) = (&self.name, body.as_object_mut()) {
+            body.insert("name".to_owned(), name.as_str().into());
+        }
+        body
+    }
+
+    pub(super) fn check(&self, call: &'static str) -> Result<(), ClientError> {
+        check_events(call, &self.events, self.any_event)
+    }
+}
+
+impl fmt::Debug for WebhookSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookSpec")
+            .field("uri", &uri::Shown(&self.uri))
+            .field("subscribed_events", &self.events)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_known_by_its_end() {
+        let tail = Tail::of(" whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
+        assert_eq!(tail, Tail("LaSw".to_owned()));
+        assert!(tail.is_of("whsec_...LaSw") && !tail.is_of("whsec_...LaSx"));
+        assert_eq!(Tail::of("abc"), Tail("abc".to_owned()));
+        assert!(!Tail::of("").is_of("whsec_...LaSw"));
+    }
+
+    #[test]
+    fn a_spec_shows_no_token() {
+        let token = EndpointToken::new("0123456789abcdefghijkl").unwrap();
+        let spec = WebhookSpec::new("https://a.example/x", ["batch.failed"]).endpoint_token(&token);
+        assert_eq!(spec.uri, "https://a.example/x?token=0123456789abcdefghijkl");
+        assert!(!spec.token_in_path);
+        assert!(!format!("{spec:?}").contains("0123"), "{spec:?}");
+        let spec = WebhookSpec::new("https://a.example/0123456789abcdefghijkl", ["batch.failed"]);
+        let spec = spec.endpoint_token(&token);
+        assert!(spec.token_in_path && spec.uri.ends_with("/0123456789abcdefghijkl"));
+        assert!(!format!("{spec:?}").contains("0123"), "{spec:?}");
+    }
+}

@@ -1,0 +1,255 @@
+//! The examples that call Google, against the mock.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use gemini_webhooks::client::{ClientError, Job, WebhookService, reqwest};
+use gemini_webhooks::testing::google::{API_KEY, BatchOutcome, MockGoogle};
+use gemini_webhooks::testing::{self, ManualClock};
+use gemini_webhooks::{Clock as _, DeliveryHeaders, EndpointToken, Verifier, WebhookReceiver};
+use serde_json::json;
+
+type Error = Box<dyn std::error::Error>;
+
+const URI: &str = "https://example.com/gemini-callback";
+
+thread_local! {
+    /// What the examples stored. Each test has a thread of its own.
+    static STORED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+fn store(secret: &str) -> Result<(), Error> {
+    STORED.with_borrow_mut(|stored| stored.push(secret.to_owned()));
+    Ok(())
+}
+
+fn stored() -> Vec<String> {
+    STORED.with_borrow(Vec::clone)
+}
+
+mod ensure {
+    use super::store;
+
+    include!("registering/ensure.rs");
+
+    pub(super) async fn documented(service: &WebhookService) -> Result<(), super::Error> {
+        register(service).await
+    }
+}
+
+mod at_hand {
+    include!("registering/at_hand.rs");
+
+    pub(super) async fn documented(
+        service: &WebhookService,
+        stored: &str,
+    ) -> Result<String, super::Error> {
+        secret(service, stored).await
+    }
+}
+
+mod rotating {
+    use super::store;
+
+    include!("registering/rotate.rs");
+
+    pub(super) async fn documented(
+        service: &WebhookService,
+        (id, old): (&str, &str),
+        in_24_hours: SystemTime,
+    ) -> Result<Keyring, super::Error> {
+        rotate(service, id, old, in_24_hours).await
+    }
+}
+
+mod job {
+    include!("registering/job.rs");
+
+    pub(super) async fn documented_start(
+        service: &WebhookService,
+        token: &EndpointToken,
+    ) -> Result<String, super::Error> {
+        start(service, token).await
+    }
+
+    pub(super) fn documented_app(receiver: WebhookReceiver) -> Router {
+        app(receiver)
+    }
+}
+
+mod body {
+    include!("registering/body.rs");
+
+    pub(super) fn documented(body: Value) -> Result<Value, ClientError> {
+        call_back(body)
+    }
+}
+
+mod errors {
+    include!("registering/errors.rs");
+
+    pub(super) async fn documented(service: &WebhookService, id: &str) -> Result<(), super::Error> {
+        remove(service, id).await
+    }
+}
+
+mod settings {
+    include!("registering/settings.rs");
+
+    pub(super) fn documented(
+        key: &str,
+        proxy: reqwest::Proxy,
+    ) -> Result<WebhookService, ConfigError> {
+        service(key, proxy)
+    }
+}
+
+async fn google() -> (MockGoogle, WebhookService) {
+    let google = MockGoogle::start().await.unwrap();
+    let service = WebhookService::builder()
+        .api_key(API_KEY)
+        .base_url(google.base_url());
+    (google, service.build().unwrap())
+}
+
+#[tokio::test]
+async fn the_webhook_is_registered_once_and_its_secret_is_stored() {
+    let (_google, service) = google().await;
+    ensure::documented(&service).await.unwrap();
+    ensure::documented(&service).await.unwrap();
+    let webhooks = service.list().collect().await.unwrap();
+    assert_eq!(webhooks.len(), 1);
+    assert_eq!(
+        (webhooks[0].uri(), webhooks[0].name()),
+        (URI, Some("batches"))
+    );
+    let [secret] = <[String; 1]>::try_from(stored()).unwrap();
+    let end = webhooks[0].signing_secrets()[0]
+        .truncated()
+        .unwrap()
+        .replace("whsec_...", "");
+    assert!(secret.ends_with(&end));
+
+    errors::documented(&service, webhooks[0].id())
+        .await
+        .unwrap();
+    errors::documented(&service, webhooks[0].id())
+        .await
+        .unwrap();
+    assert!(service.list().collect().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_at_hand_is_made_once() {
+    let (_google, service) = google().await;
+    let first = at_hand::documented(&service, "").await.unwrap();
+    assert_eq!(at_hand::documented(&service, &first).await.unwrap(), first);
+    let second = at_hand::documented(&service, testing::SECRET)
+        .await
+        .unwrap();
+    assert_ne!(second, first);
+    assert_eq!(
+        at_hand::documented(&service, &second).await.unwrap(),
+        second
+    );
+}
+
+#[tokio::test]
+async fn both_secrets_are_accepted_after_a_rotation() {
+    let (_google, service) = google().await;
+    let first = at_hand::documented(&service, "").await.unwrap();
+    let id = service.list().collect().await.unwrap()[0].id().to_owned();
+    let clock = ManualClock::default();
+    let end = clock.now() + Duration::from_secs(24 * 60 * 60);
+    let keyring = rotating::documented(&service, (&id, &first), end)
+        .await
+        .unwrap();
+    assert_eq!(keyring.len(), 2);
+    let verifier = Verifier::new(keyring);
+    for secret in [&first, &stored()[0]] {
+        let body = testing::SAMPLE_EVENTS[0];
+        let secret = secret.parse().unwrap();
+        let headers = testing::sign_v1(&secret, "msg_1", clock.unix_seconds(), body);
+        let headers =
+            DeliveryHeaders::from_lines(headers.iter().map(|(name, value)| (*name, value)));
+        assert!(
+            verifier
+                .verify(&headers, body.as_bytes(), clock.now())
+                .is_ok()
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_events_of_a_job_come_to_the_app() {
+    let (google, service) = google().await;
+    let token = EndpointToken::generate().unwrap();
+    let receiver = WebhookReceiver::builder()
+        .jwks_url(google.jwks_url())
+        .endpoint_token(token.clone())
+        .build()
+        .unwrap();
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    google.forward(
+        "https://example.com",
+        &format!("http://{}", listener.local_addr().unwrap()),
+    );
+    let app = job::documented_app(receiver);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    let name = job::documented_start(&service, &token).await.unwrap();
+    google
+        .finish_batch(&name, BatchOutcome::Succeeded)
+        .await
+        .unwrap();
+    assert!(
+        google.deliveries()[0].is_delivered,
+        "{:?}",
+        google.deliveries()
+    );
+
+    // With another token it does not.
+    let other = EndpointToken::generate().unwrap();
+    let name = job::documented_start(&service, &other).await.unwrap();
+    google
+        .finish_batch(&name, BatchOutcome::Succeeded)
+        .await
+        .unwrap();
+    assert!(!google.deliveries()[1].is_delivered);
+}
+
+#[tokio::test]
+async fn a_request_of_others_calls_back() {
+    let body = body::documented(json!({"model": "m", "input": "x"})).unwrap();
+    assert_eq!(body["background"], true);
+    assert_eq!(
+        body["webhook_config"]["uris"][0],
+        "https://example.com/gemini-webhook-dynamic"
+    );
+    let (_google, service) = google().await;
+    service.interactions().create(body, None).await.unwrap();
+    let error: ClientError = body::documented(json!({"background": false})).unwrap_err();
+    assert!(
+        error.to_string().contains("background"),
+        "{error} {:?}",
+        Job::Interaction
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_settings_are_those_of_the_service() {
+    let (google, _) = google().await;
+    // The mock in the place of the proxy: it is asked for Google's URL and serves no such thing.
+    let proxy = reqwest::Proxy::all(google.base_url()).unwrap();
+    let service = settings::documented(API_KEY, proxy).unwrap();
+    let error = service.list_page(None, None).await.unwrap_err();
+    assert!(!error.may_have_been_carried_out(), "{error}");
+    let requests = google.requests();
+    assert!(!requests.is_empty());
+    assert!(
+        requests.iter().all(|request| request.method == "CONNECT"),
+        "{requests:?}"
+    );
+}

@@ -1,0 +1,23 @@
+use gemini_webhooks::client::{
+    EnsuredSecret, SubscribedEvent, WebhookService, WebhookSpec,
+};
+
+async fn register(
+    service: &WebhookService,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let events = [
+        SubscribedEvent::BatchSucceeded,
+        SubscribedEvent::BatchFailed,
+        SubscribedEvent::BatchExpired,
+    ];
+    let spec = WebhookSpec::new("https://example.com/gemini-callback", events)
+        .name("batches");
+
+    let ensured = service.ensure(&spec).await?;
+    println!("{ensured}");
+    // Otherwise it was stored when it was made, by this process or another.
+    if let EnsuredSecret::New(secret) = ensured.secret() {
+        store(secret.expose())?;
+    }
+    Ok(())
+}
