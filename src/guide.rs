@@ -6,6 +6,12 @@
 #[doc = "\n\nIn this documentation: [`WebhookReceiver`], [`GeminiEvent`], [`EventKind`], [`Delivery`], [`VerifyLayer`], [`VerifyWebhook`]."]
 pub mod getting_started {}
 
+// Its examples call Google, or the SDKs of others: `tests/documented` runs them against a mock.
+#[doc = include_str!("guide/links.md")]
+#[cfg_attr(not(doctest), doc = include_str!("../docs/registering-a-webhook.md"))]
+#[doc = "\n\nIn this documentation: [`client`](crate::client)."]
+pub mod registering_a_webhook {}
+
 #[doc = include_str!("guide/links.md")]
 #[doc = include_str!("../docs/dynamic-webhooks.md")]
 #[doc = "\n\nIn this documentation: [`WebhookReceiverBuilder`], [`EndpointToken`], [`jwks`]."]

@@ -37,6 +37,7 @@
 //! # Where to start
 //!
 //! - [Getting started][getting-started.md]: a receiver in axum or actix-web, step by step.
+//! - [Registering a webhook][registering-a-webhook.md] with Google.
 //! - [Dynamic webhooks][dynamic-webhooks.md]: a URL in one job's request, under Google's keys.
 //! - [Each event once][each-event-once.md]: failures, restarts, several replicas.
 //! - [Answering at once and working later][answering-at-once.md], without losing events.
@@ -71,8 +72,10 @@
 //! | `tower` | [`VerifyLayer`] for tower and hyper: [`tower`] |
 //! | `jwks` | dynamic webhooks under public keys: [`jwks`] |
 //! | `jwt` | the JWT form of Google's guide |
+//! | `client` | registers webhooks and starts jobs that call back |
 //! | `tracing` | one log event for each delivery |
 //! | `testing` | signers, sample events and a clock for your tests |
+//! | `testing-google` | a mock of Google's webhook service |
 //! | `receiver` | the steps of a delivery, to write an adapter: [`adapter`] |
 //! | `full` | all of them, and the guide |
 //!
@@ -94,6 +97,7 @@
 //!
 // Of two definitions rustdoc takes the first: these are for a build without the guide.
 //! [getting-started.md]: https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/getting_started/index.html
+//! [registering-a-webhook.md]: https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/registering_a_webhook/index.html
 //! [dynamic-webhooks.md]: https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/dynamic_webhooks/index.html
 //! [each-event-once.md]: https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/each_event_once/index.html
 //! [answering-at-once.md]: https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/answering_at_once/index.html

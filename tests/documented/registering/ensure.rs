@@ -1,12 +1,17 @@
-use gemini_webhooks::client::{EnsuredSecret, SubscribedEvent, WebhookService, WebhookSpec};
+use gemini_webhooks::client::{
+    EnsuredSecret, SubscribedEvent, WebhookService, WebhookSpec,
+};
 
-async fn register(service: &WebhookService) -> Result<(), Box<dyn std::error::Error>> {
+async fn register(
+    service: &WebhookService,
+) -> Result<(), Box<dyn std::error::Error>> {
     let events = [
         SubscribedEvent::BatchSucceeded,
         SubscribedEvent::BatchFailed,
         SubscribedEvent::BatchExpired,
     ];
-    let spec = WebhookSpec::new("https://example.com/gemini-callback", events).name("batches");
+    let spec = WebhookSpec::new("https://example.com/gemini-callback", events)
+        .name("batches");
 
     let ensured = service.ensure(&spec).await?;
     println!("{ensured}");

@@ -5,7 +5,8 @@ async fn with_gemini_rust(
     client: &Gemini,
     config: &WebhookConfig,
 ) -> Result<String, Box<dyn std::error::Error>> {
-    let config: gemini_rust::WebhookConfig = serde_json::from_value(serde_json::to_value(config)?)?;
+    let config: gemini_rust::WebhookConfig =
+        serde_json::from_value(serde_json::to_value(config)?)?;
     let interaction = client
         .create_interaction()
         .with_model("gemini-3-flash-preview")

@@ -5,7 +5,8 @@ async fn with_genai_rs(
     client: &Client,
     config: &WebhookConfig,
 ) -> Result<Option<String>, Box<dyn std::error::Error>> {
-    let config: genai_rs::WebhookConfig = serde_json::from_value(serde_json::to_value(config)?)?;
+    let config: genai_rs::WebhookConfig =
+        serde_json::from_value(serde_json::to_value(config)?)?;
     let interaction = client
         .interaction()
         .with_model("gemini-3-flash-preview")

@@ -1,6 +1,8 @@
 use axum::{Router, http::StatusCode, routing::post};
 use gemini_webhooks::client::{WebhookConfig, WebhookService};
-use gemini_webhooks::{EndpointToken, GeminiEvent, VerifyLayer, WebhookReceiver};
+use gemini_webhooks::{
+    EndpointToken, GeminiEvent, VerifyLayer, WebhookReceiver,
+};
 use serde_json::json;
 
 /// Starts a batch whose events come to this app. Returns its name.
@@ -19,7 +21,9 @@ async fn start(
         },
     });
     let batches = service.batches();
-    let batch = batches.create("gemini-3-flash-preview", request, Some(&config)).await?;
+    let batch = batches
+        .create("gemini-3-flash-preview", request, Some(&config))
+        .await?;
     Ok(batch.name().to_owned())
 }
 

@@ -1,9 +1,10 @@
 use std::time::SystemTime;
 
-use gemini_webhooks::client::{RevocationBehavior, WebhookService};
 use gemini_webhooks::Keyring;
+use gemini_webhooks::client::{RevocationBehavior, WebhookService};
 
-/// Rotates the secret of the webhook, and returns what the receiver should accept from now on.
+/// Rotates the secret of the webhook, and returns what the receiver should
+/// accept from now on.
 async fn rotate(
     service: &WebhookService,
     id: &str,
@@ -14,5 +15,8 @@ async fn rotate(
         .rotate_signing_secret(id, RevocationBehavior::AfterH24)
         .await?;
     store(new.expose())?;
-    Ok(Keyring::new(new.signing_secret()?).add_until(old.parse()?, in_24_hours))
+    Ok(
+        Keyring::new(new.signing_secret()?)
+            .add_until(old.parse()?, in_24_hours),
+    )
 }

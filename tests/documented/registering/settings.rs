@@ -3,7 +3,10 @@ use std::time::Duration;
 use gemini_webhooks::ConfigError;
 use gemini_webhooks::client::{WebhookService, reqwest};
 
-fn service(key: &str, proxy: reqwest::Proxy) -> Result<WebhookService, ConfigError> {
+fn service(
+    key: &str,
+    proxy: reqwest::Proxy,
+) -> Result<WebhookService, ConfigError> {
     WebhookService::builder()
         .api_key(key)
         .api_version("v1beta")
