@@ -4,7 +4,7 @@ use gemini_webhooks::client::WebhookConfig;
 async fn with_gemini_rust(
     client: &Gemini,
     config: &WebhookConfig,
-) -> Result<String, Box<dyn std::error::Error>> {
+) -> Result<Option<String>, Box<dyn std::error::Error>> {
     let config: gemini_rust::WebhookConfig =
         serde_json::from_value(serde_json::to_value(config)?)?;
     let interaction = client
