@@ -1,10 +1,11 @@
 use actix_web::{HttpResponse, dev::HttpServiceFactory, web};
 use gemini_webhooks::actix_web::{EventType, acknowledge};
+use gemini_webhooks::event::{BatchSucceeded, Payload as _, VideoGenerated};
 use gemini_webhooks::{GeminiEvent, VerifyWebhook, WebhookReceiver};
 
 fn callback(receiver: WebhookReceiver) -> impl HttpServiceFactory {
-    let batches = web::post().guard(EventType("batch.succeeded"));
-    let videos = web::post().guard(EventType("video.generated"));
+    let batches = web::post().guard(EventType(BatchSucceeded::TYPE_NAME));
+    let videos = web::post().guard(EventType(VideoGenerated::TYPE_NAME));
     web::resource("/gemini-callback")
         // Around the resource, not around a route: the guards look at the
         // event that it has verified.
