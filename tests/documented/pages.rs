@@ -7,7 +7,7 @@ use std::path::Path;
 const EXAMPLES: [(&str, &str); 32] = [
     ("README.md", include_str!("readme/axum_static.rs")),
     ("README.md", include_str!("readme/actix_static.rs")),
-    ("README.md", include_str!("readme/axum_dynamic.rs")),
+    ("README.md", include_str!("readme/register.rs")),
     (START, include_str!("guide/getting_started_axum.rs")),
     (START, include_str!("guide/getting_started_actix.rs")),
     (DYNAMIC, include_str!("readme/axum_dynamic.rs")),

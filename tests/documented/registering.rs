@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use gemini_webhooks::client::{ClientError, Job, WebhookService, reqwest};
+use gemini_webhooks::client::{ClientError, EnsuredSecret, Job, WebhookService, reqwest};
 use gemini_webhooks::testing::google::{API_KEY, BatchOutcome, MockGoogle};
 use gemini_webhooks::testing::{self, ManualClock};
 use gemini_webhooks::{Clock as _, DeliveryHeaders, EndpointToken, Verifier, WebhookReceiver};
@@ -25,6 +25,14 @@ fn store(secret: &str) -> Result<(), Error> {
 
 fn stored() -> Vec<String> {
     STORED.with_borrow(Vec::clone)
+}
+
+mod readme {
+    include!("readme/register.rs");
+
+    pub(super) async fn documented(service: &WebhookService) -> Result<Ensured, ClientError> {
+        register(service).await
+    }
 }
 
 mod ensure {
@@ -137,6 +145,22 @@ async fn the_webhook_is_registered_once_and_its_secret_is_stored() {
         .await
         .unwrap();
     assert!(service.list().collect().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_readme_registers_once() {
+    let (google, service) = google().await;
+    let first = readme::documented(&service).await.unwrap();
+    assert!(matches!(first.secret(), EnsuredSecret::New(_)));
+    let second = readme::documented(&service).await.unwrap();
+    assert!(second.actions().is_empty());
+    assert_eq!(second.webhook().id(), first.webhook().id());
+    let refused = WebhookService::builder()
+        .base_url(google.base_url())
+        .api_key("another-key-for-tests")
+        .build();
+    let refused = readme::documented(&refused.unwrap()).await;
+    assert!(refused.is_err(), "{refused:?}");
 }
 
 #[tokio::test]
