@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
 use crate::clock::{Clock, SystemClock};
@@ -54,7 +54,8 @@ impl Server {
             let requests = Arc::clone(&requests);
             async move {
                 let mut script = script.into_iter().peekable();
-                while let Ok((stream, _)) = listener.accept().await {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
                     let now = script.next().unwrap();
                     if script.peek().is_none() {
                         script = vec![now.clone()].into_iter().peekable();
@@ -91,6 +92,8 @@ async fn serve(mut stream: TcpStream, does: Does, requests: Arc<Mutex<Vec<String
         Does::Send(bytes) => {
             let _ = stream.write_all(bytes.as_bytes()).await;
             let _ = stream.shutdown().await;
+            // What closes before the other side has read all may take back what it has sent.
+            while matches!(stream.read(&mut [0; 1024]).await, Ok(1..)) {}
         }
         Does::HangUp => {}
         Does::Stall => {
@@ -318,9 +321,10 @@ async fn a_secret_whose_answer_is_of_no_use_has_advice() {
 
 #[tokio::test(start_paused = true)]
 async fn where_nothing_listens_nothing_was_sent() {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // The port is taken, so that no other test listens on it.
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", taken.local_addr().unwrap());
     let (error, took) = timed(service(&url, |builder| builder).create(&spec())).await;
     let error = error.unwrap_err();
     assert_eq!(
@@ -398,7 +402,7 @@ async fn an_answer_may_have_4_mib() {
             Ok(webhook) => assert!(fits, "{webhook:?}"),
             Err(error) => {
                 assert!(!fits, "{error}");
-                assert_eq!(error.kind(), ClientErrorKind::Decode);
+                assert_eq!(error.kind(), ClientErrorKind::Decode, "{error}");
                 assert!(error.to_string().contains("longer than 4 MiB"), "{error}");
                 assert_eq!(server.requests().len(), 1, "it is not asked for again");
             }
