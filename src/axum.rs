@@ -1,11 +1,11 @@
-//! Extractors for axum 0.8: [`GeminiEvent`] and [`Delivery`] in a handler's signature.
+//! Extractors for axum 0.8: name [`GeminiEvent`] and [`Delivery`] in a handler.
 //!
-//! Put a [`VerifyLayer`](crate::VerifyLayer) on the route. A handler may also take the body, as
-//! `Bytes` or any other extractor that reads it: it is byte for byte what was signed.
+//! Put a [`VerifyLayer`](crate::VerifyLayer) on the route. A handler may also take the body, with
+//! `Bytes`, `String`, `Json` or another extractor, one of them: it gets the bytes that were signed.
 //!
-//! `Option<GeminiEvent>` and `Option<Delivery>` are `None` where the layer is missing; without
-//! the `Option` that is a 500 that says so ([`MissingVerifyLayer`]).
-//!
+//! On a route without the layer, the answer is a 500 that names it ([`MissingVerifyLayer`]).
+//! `Option<GeminiEvent>` and `Option<Delivery>` are `None` there, for a handler that is also reachable
+//! without the layer.
 //! ```
 //! use axum::{Router, http::StatusCode, routing::post};
 //! use gemini_webhooks::{Delivery, GeminiEvent, VerifyLayer, WebhookReceiver, testing};
@@ -15,17 +15,19 @@
 //!     StatusCode::OK
 //! }
 //!
-//! let receiver = WebhookReceiver::builder().signing_secret(testing::SECRET).build()?;
-//! let app: Router = Router::new()
-//!     .route("/gemini-callback", post(on_event).layer(VerifyLayer::new(receiver)));
+//! let receiver = WebhookReceiver::builder()
+//!     .signing_secret(testing::SECRET)
+//!     .build()?;
+//! let callback = post(on_event).layer(VerifyLayer::new(receiver));
+//! let app: Router = Router::new().route("/gemini-callback", callback);
 //! # Ok::<(), gemini_webhooks::ConfigError>(())
 //! ```
 //!
 //! # Routes by type
 //!
 //! [`EventRoutes`](crate::tower::EventRoutes) calls a handler for each type of event. Such a handler
-//! may name the payload of its type; an event of another type is then a 500 that says so
-//! ([`PayloadRejection`]), and `None` for an `Option`.
+//! may name the payload of its type, such as [`BatchSucceeded`]. If an event of another type
+//! reaches it, the answer is a 500 that says so ([`PayloadRejection`]); an `Option` is `None`.
 //!
 //! ```
 //! use axum::Router;
@@ -35,7 +37,8 @@
 //! use axum::routing::post;
 //! use gemini_webhooks::event::{BatchFailed, BatchSucceeded};
 //! use gemini_webhooks::tower::{EventRoutes, Layer as _};
-//! use gemini_webhooks::{Clock as _, Delivery, SystemClock, VerifyLayer, WebhookReceiver, testing};
+//! # use gemini_webhooks::{Clock as _, SystemClock};
+//! use gemini_webhooks::{Delivery, VerifyLayer, WebhookReceiver, testing};
 //! use tower::ServiceExt as _;
 //!
 //! #[derive(Clone)]
@@ -53,13 +56,15 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let receiver = WebhookReceiver::builder().signing_secret(testing::SECRET).build()?;
+//! let receiver = WebhookReceiver::builder()
+//!     .signing_secret(testing::SECRET)
+//!     .build()?;
 //! let routes = EventRoutes::new()
 //!     .on::<BatchSucceeded>(post(on_success).with_state(App {}))
 //!     .on::<BatchFailed>(post(on_failure))
 //!     .otherwise_acknowledge()?;
-//! let app: Router =
-//!     Router::new().route_service("/gemini-callback", VerifyLayer::new(receiver).layer(routes));
+//! let callback = VerifyLayer::new(receiver).layer(routes);
+//! let app: Router = Router::new().route_service("/gemini-callback", callback);
 //!
 //! # let signed = |id: &str, body: &'static str| {
 //! #     let now = SystemClock.now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
@@ -69,13 +74,14 @@
 //! #     }
 //! #     Ok::<_, Box<dyn std::error::Error>>(request)
 //! # };
-//! let success = signed("msg_1", r#"{"type":"batch.succeeded","data":{"id":"batches/1"}}"#)?;
+//! let body = r#"{"type":"batch.succeeded","data":{"id":"batches/1"}}"#;
+//! let success = signed("msg_1", body)?;
 //! assert_eq!(app.clone().oneshot(success).await?.status(), 202);
 //!
 //! let another = signed("msg_2", r#"{"type":"video.generated"}"#)?;
 //! assert_eq!(app.clone().oneshot(another).await?.status(), 200);
 //!
-//! let unsigned = Request::post("/gemini-callback").body(Body::from(r#"{"type":"batch.succeeded"}"#))?;
+//! let unsigned = Request::post("/gemini-callback").body(Body::from(body))?;
 //! assert_eq!(app.oneshot(unsigned).await?.status(), 400);
 //! # Ok(())
 //! # }
@@ -136,23 +142,25 @@ macro_rules! extractor {
 extractor!(GeminiEvent);
 extractor!(Delivery);
 
-/// A handler names a payload, and there is none for it.
+/// The error when a handler names a payload that the request does not have.
+///
+/// It is a mistake in the app, so the answer is a 500, and Google retries.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum PayloadRejection {
-    /// No [`VerifyLayer`](crate::VerifyLayer) is on its route.
+    /// The route has no [`VerifyLayer`](crate::VerifyLayer).
     MissingVerifyLayer(MissingVerifyLayer),
-    /// The event is of another type than the handler is for.
+    /// The event is of another type than the payload that the handler names.
     AnotherType(AnotherType),
 }
 
-/// An event reached a handler that is for those of another type.
+/// The error when an event reaches a handler for events of another type.
 ///
-/// It is a mistake of the app and so a 500: the sender did nothing wrong and will try again.
+/// It is a mistake in the app, so the answer is a 500, and Google retries.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct AnotherType {
-    /// What the type is called that the handler is for.
+    /// The type that the handler is for, such as `batch.succeeded`.
     pub expected: &'static str,
 }
 
@@ -169,13 +177,13 @@ impl fmt::Display for AnotherType {
 impl Error for AnotherType {}
 
 impl PayloadRejection {
-    /// 500.
+    /// Returns the status to answer: 500.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         StatusCode::INTERNAL_SERVER_ERROR
     }
 
-    /// What the response says.
+    /// Returns the text of the response.
     #[must_use]
     pub fn body_text(&self) -> String {
         self.to_string()

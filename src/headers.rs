@@ -6,12 +6,14 @@ use memchr::{memchr, memchr2_iter, memchr3};
 
 use crate::error::{Detail, Plain, VerifyError, VerifyErrorKind};
 
-/// `webhook-id`: the same over all retries of one event.
+/// The name of the header with the event's id, which is the same in all retries.
 pub const WEBHOOK_ID: &str = "webhook-id";
-/// `webhook-timestamp`: when this attempt was made, in seconds since the Unix epoch.
+/// The name of the header with the time of sending, in seconds since the Unix epoch.
 pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
-/// `webhook-signature`: entries `version,base64`, separated by spaces; or by commas, where a proxy has
-/// joined several lines into one (RFC 9110, 5.3).
+/// The name of the header with the signatures.
+///
+/// Its entries are `version,base64`, separated by spaces, or by commas if a proxy has joined several
+/// lines into one (RFC 9110, section 5.3).
 pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
 
 const MAX_ID: usize = 256;
@@ -24,15 +26,14 @@ const MAX_ENTRIES: usize = 16;
 
 const INVISIBLE: &str = "it has bytes that are not visible ASCII";
 
-/// The three headers of a delivery, borrowed from whatever type a framework keeps them in.
+/// The three headers of a delivery, borrowed from the header type of your framework.
 ///
-/// They are taken as they are; [`Verifier::check`](crate::Verifier::check) judges them. A line
-/// that is repeated with the same value counts once, with another value it is refused: a proxy
-/// and this receiver could otherwise go by different ones. Where a proxy has joined lines of
-/// `webhook-signature` into one, each signature counts; an id or a timestamp that was joined is
-/// malformed.
+/// Making one never fails: [`Verifier::check`](crate::Verifier::check) checks the values. A header that is
+/// repeated with the same value counts once. With another value the delivery is refused, because a
+/// proxy and this receiver could otherwise read different ones. If a proxy has joined several lines of
+/// `webhook-signature` into one, each signature counts. A joined id or timestamp is malformed.
 ///
-/// The names and the format of the three are those of
+/// The names and formats are those of
 /// [Standard Webhooks](https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
 ///
 /// ```
@@ -56,7 +57,9 @@ enum Field<'a> {
 }
 
 impl<'a> DeliveryHeaders<'a> {
-    /// From all header lines of a request; names are compared without regard to case.
+    /// Takes the three headers from all header lines of a request.
+    ///
+    /// Names are compared without regard to case.
     pub fn from_lines<N, V>(lines: impl IntoIterator<Item = (N, &'a V)>) -> Self
     where
         N: AsRef<str>,
@@ -78,7 +81,9 @@ impl<'a> DeliveryHeaders<'a> {
         headers
     }
 
-    /// From the values of each of the three, for a header type that looks names up.
+    /// Takes the values of each of the three headers, for a header type that looks names up.
+    ///
+    /// Pass all values of a name: a repeated header must be seen as repeated.
     pub fn from_values(
         id: impl IntoIterator<Item = &'a [u8]>,
         timestamp: impl IntoIterator<Item = &'a [u8]>,
@@ -109,7 +114,7 @@ impl<'a> DeliveryHeaders<'a> {
         .map(|(name, _)| name)
     }
 
-    /// Step 2 of a delivery: each header once, and well-formed.
+    /// Step 2 of a delivery, the headers: each is there once, and well-formed.
     pub(crate) fn parse(&self, max_signature: usize) -> Result<Fields<'a>, VerifyError> {
         let absent = self.absent();
         if absent.clone().next().is_some() {

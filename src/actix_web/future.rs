@@ -22,8 +22,10 @@ use crate::eventual::once;
 use crate::trace;
 
 pin_project! {
-    /// The future of [`VerifyService`](super::VerifyService): reads the body, verifies, claims, runs
-    /// the handler.
+    /// The future of [`VerifyService`](super::VerifyService), from reading the body to the answer.
+    ///
+    /// It reads and verifies the body, claims the event (marks it as being handled), runs the
+    /// handler, and settles or releases the claim.
     #[must_use = "futures do nothing unless polled"]
     pub struct VerifyFuture<S>
     where

@@ -1,4 +1,4 @@
-//! Routes by type of event.
+//! Routes by the type of an event.
 
 use ::actix_web::dev::ServiceResponse;
 use ::actix_web::guard::{Guard, GuardContext};
@@ -9,17 +9,20 @@ use super::MisplacedVerifyWebhook;
 use crate::event::GeminiEvent;
 use crate::trace;
 
-/// A guard for routes: events of this type. An older name counts as what it stands for, both here
-/// and in the event.
+/// A guard for routes that passes events of one type.
 ///
-/// It knows the event once [`VerifyWebhook`](super::VerifyWebhook) has run, so wrap that around the
-/// resource, the scope or the app that the guarded routes are in. Around a route it is too late: actix-web
-/// asks the guards of a route before it calls what wraps the route.
+/// Write `EventType(BatchSucceeded::TYPE_NAME)`, so that the compiler checks the name: a misspelled one
+/// never passes. Older names of a type count as its present one, in the guard and in the event. The
+/// [module](super#routes-by-type) has an example.
 ///
-/// A guard that is asked before an event was verified lets nothing pass and writes an error to the log. From
-/// then on `VerifyWebhook`, [`acknowledge`], [`refuse`] and the extractors answer that request with a
-/// 500 that names the middleware, so that a later route does not take an event that was meant for
-/// another one. If none of them takes the request, actix-web answers it 404 or 405.
+/// Wrap [`VerifyWebhook`](super::VerifyWebhook) around the resource, the scope or the app that contains
+/// the guarded routes. Around a route it is too late: actix-web asks the guards of a route before it calls
+/// what wraps the route.
+///
+/// If the guard is asked before an event was verified, it passes nothing and logs an error. From then on
+/// `VerifyWebhook`, [`acknowledge`], [`refuse`] and the extractors answer this request 500, so that a
+/// later route does not take an event that was meant for another one. If none of them gets the request,
+/// actix-web answers 404 or 405.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a name to write with its value")]
 pub struct EventType(pub &'static str);
@@ -75,18 +78,22 @@ pub(super) fn check_routes<B>(response: &ServiceResponse<B>) {
     }
 }
 
-/// Takes what no other route takes: answers 200, and the event counts as handled. For events that are of
-/// no interest.
+/// A handler for events that no other route takes: answers 200, and they count as handled.
 ///
-/// Without [`VerifyWebhook`](super::VerifyWebhook) around it, it answers 500: it would acknowledge what
-/// nobody has verified.
+/// Put it on the last route if other events are of no interest.
+///
+/// Without [`VerifyWebhook`](super::VerifyWebhook) around it, it answers 500: it would otherwise
+/// acknowledge what nobody has verified.
 pub async fn acknowledge(event: GeminiEvent) -> impl Responder {
     trace::otherwise(event.type_name(), true);
     HttpResponse::Ok()
 }
 
-/// Refuses what no other route takes: answers 501, so that Google sends it again for a day, in which
-/// the app may learn to handle it. After repeated failures Google switches a webhook off.
+/// A handler for events that no other route takes: answers 501.
+///
+/// Google then sends them again for 24 hours (Google's guide, copies up to 2026-10-05), so there is a day
+/// to deploy a route for them. Repeated failures switch a webhook off: subscribe to the events that you
+/// handle only.
 ///
 /// Without [`VerifyWebhook`](super::VerifyWebhook) around it, it answers 500.
 pub async fn refuse(event: GeminiEvent) -> impl Responder {

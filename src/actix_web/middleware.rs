@@ -19,22 +19,62 @@ use crate::receiver::WebhookReceiver;
 /// What makes an answer of a refusal.
 pub(super) type ErrorHandler = Rc<dyn Fn(VerifyError, &HttpRequest) -> Error>;
 
-/// Lets only authentic deliveries reach a handler. See the [module](super).
+/// The middleware for actix-web: only authentic deliveries reach your handler.
+///
+/// The [module](super) says what it checks and answers.
+///
+/// ```
+/// use actix_web::test::{TestRequest, call_service, init_service};
+/// use actix_web::{App, HttpResponse, Responder, web};
+/// use gemini_webhooks::{GeminiEvent, VerifyWebhook, WebhookReceiver, testing};
+/// # use gemini_webhooks::{Clock as _, SystemClock};
+///
+/// async fn on_event(event: GeminiEvent) -> impl Responder {
+///     println!("{:?}", event.type_name());
+///     HttpResponse::Ok()
+/// }
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let receiver = WebhookReceiver::builder()
+///     .signing_secret(testing::SECRET)
+///     .build()?;
+/// let callback = web::resource("/gemini-callback")
+///     .wrap(VerifyWebhook::new(receiver))
+///     .route(web::post().to(on_event));
+/// let app = init_service(App::new().service(callback)).await;
+/// # let now = SystemClock.now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+///
+/// // A body that Google signed, here with the signer for tests.
+/// let body = testing::SAMPLE_EVENTS[0];
+/// let secret = testing::SECRET.parse()?;
+/// let mut delivery = TestRequest::post().uri("/gemini-callback");
+/// for header in testing::sign_v1(&secret, "msg_1", now, body) {
+///     delivery = delivery.insert_header(header);
+/// }
+/// let delivery = delivery.set_payload(body).to_request();
+/// assert_eq!(call_service(&app, delivery).await.status(), 200);
+///
+/// let unsigned = TestRequest::post().uri("/gemini-callback").to_request();
+/// assert_eq!(call_service(&app, unsigned).await.status(), 400);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Where it goes
 ///
-/// Around a resource, a scope or the app:
-/// `web::resource("/gemini-callback").wrap(VerifyWebhook::new(receiver)).route(web::post().to(on_event))`.
-/// There the order of the calls does not matter, and nothing behind the middleware is reached without it.
+/// Wrap it around a resource, as above, a scope, or the app. The order of the calls does not matter
+/// there, and no handler inside is reached without the middleware.
 ///
-/// Around a single route it must come last, `web::post().to(on_event).wrap(VerifyWebhook::new(receiver))`,
-/// and the route must have no [`EventType`](super::EventType) guard. The other way round,
-/// `web::post().wrap(…).to(on_event)`, actix-web panics when the app starts, because `to` would drop
-/// the middleware. Releases before 4.14 did drop it without a word, so this crate does not allow them.
+/// Around a single route it must come last:
+/// `web::post().to(on_event).wrap(VerifyWebhook::new(receiver))`. The route must have no
+/// [`EventType`](super::EventType) guard. With the other order, `web::post().wrap(…).to(on_event)`,
+/// actix-web panics when the app starts, because `to` would drop the middleware. Releases of actix-web
+/// before 4.14 dropped it silently, so this crate does not allow them.
 ///
-/// At a place where it cannot work, deliveries are answered by a 500 that names it, and an error in the
-/// log: inside of `EventType` guards ([`MisplacedVerifyWebhook`]), and where a handler or an extractor
-/// wants an event and it is missing ([`MissingVerifyWebhook`](super::MissingVerifyWebhook)).
+/// If the middleware is missing, or at a place where it cannot work, the answer is a 500 that says so,
+/// and an error is logged: [`MissingVerifyWebhook`](super::MissingVerifyWebhook) if a handler asks for an event,
+/// [`MisplacedVerifyWebhook`] inside of `EventType` guards.
 #[derive(Clone)]
 pub struct VerifyWebhook {
     receiver: WebhookReceiver,
@@ -43,7 +83,7 @@ pub struct VerifyWebhook {
 }
 
 impl VerifyWebhook {
-    /// Lets only what `receiver` accepts reach the handler.
+    /// Makes a middleware that passes on what `receiver` accepts, and answers everything else.
     #[must_use]
     pub fn new(receiver: WebhookReceiver) -> Self {
         Self {
@@ -53,35 +93,40 @@ impl VerifyWebhook {
         }
     }
 
-    /// Runs the handler in a task of its own, on the same worker, which goes on however the sender
-    /// leaves, and settles or releases the event whether or not anyone waits for the answer.
+    /// Runs the handler to its end even if the connection is reset.
     ///
-    /// actix-web runs a handler to its end when a sender closes the connection, but drops it when the
-    /// connection is *reset*, as some proxies do that lose patience. A handler slower than that would be
-    /// started again and again and never finish. Better than this is a handler that is quick: it
-    /// enqueues the event and answers.
+    /// actix-web runs a handler to its end if the sender closes the connection, but drops it if the
+    /// connection is *reset*, as some proxies do when they lose patience. A handler that is slower than
+    /// the proxy's patience would be started again and again and never finish. With this setting, the
+    /// handler runs in a task of its own, on the same worker. The event is settled (marked as handled)
+    /// or released (freed for the retry) even if nobody waits for the answer.
     ///
-    /// A server that stops in order does not wait for such tasks once the sender has left; they are
-    /// dropped, and the event is handled when it comes again.
-    /// [`handler_timeout`](crate::WebhookReceiverBuilder::handler_timeout) holds as before.
+    /// It is better to make the handler quick: store the event durably and answer.
+    ///
+    /// [`handler_timeout`](crate::WebhookReceiverBuilder::handler_timeout) still applies. An orderly
+    /// shutdown does not wait for the task once the sender has left: it is dropped, and the event is
+    /// handled when Google retries.
     #[must_use]
     pub fn finish_once_started(mut self) -> Self {
         self.detached = true;
         self
     }
 
-    /// Replaces the answer to what is refused, as the `error_handler` of actix-web's extractors
-    /// does. It is for the sender, who may be anyone: tell nothing of keys or digests. A handler
-    /// that takes too long is answered by the default, since its request is gone by then.
+    /// Replaces the answer to refused deliveries, as `error_handler` of actix-web's extractors does.
+    ///
+    /// The sender may be anyone, so tell nothing of keys or digests. If your handler takes too long, the
+    /// default answer is sent, because its request no longer exists.
     ///
     /// ```
     /// # use actix_web::{HttpRequest, HttpResponse, error::InternalError};
     /// # use gemini_webhooks::{VerifyError, VerifyWebhook, WebhookReceiver, testing};
     /// # let receiver = WebhookReceiver::builder().signing_secret(testing::SECRET).build()?;
-    /// let middleware = VerifyWebhook::new(receiver).error_handler(|error: VerifyError, _: &HttpRequest| {
-    ///     let response = HttpResponse::Forbidden().finish();
-    ///     InternalError::from_response(error, response).into()
-    /// });
+    /// let middleware = VerifyWebhook::new(receiver).error_handler(
+    ///     |error: VerifyError, _: &HttpRequest| {
+    ///         let response = HttpResponse::Forbidden().finish();
+    ///         InternalError::from_response(error, response).into()
+    ///     },
+    /// );
     /// # Ok::<(), gemini_webhooks::ConfigError>(())
     /// ```
     #[must_use]
@@ -124,7 +169,7 @@ impl fmt::Debug for VerifyWebhook {
     }
 }
 
-/// The service of [`VerifyWebhook`].
+/// The service that [`VerifyWebhook`] makes: checks deliveries, then calls `S`.
 pub struct VerifyService<S> {
     // The service is called later, once the body is there.
     service: Rc<S>,

@@ -1,16 +1,15 @@
-//! Mistakes in how an app is put together. Each is a 500: the sender did nothing wrong and will try
-//! again.
+//! Errors for mistakes in how an app is put together. Each is answered 500, and Google retries.
 
 use std::error::Error;
 use std::fmt;
 
 use ::actix_web::ResponseError;
 
-/// The error of a handler that wants an event on a route without
+/// The error when a handler asks for an event on a route without
 /// [`VerifyWebhook`](super::VerifyWebhook).
 ///
 /// Such a handler names [`GeminiEvent`](crate::GeminiEvent) or [`Delivery`](crate::Delivery), or is
-/// [`acknowledge`](super::acknowledge) or [`refuse`](super::refuse).
+/// [`acknowledge`](super::acknowledge) or [`refuse`](super::refuse). The answer is a 500.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct MissingVerifyWebhook;
@@ -23,15 +22,14 @@ impl fmt::Display for MissingVerifyWebhook {
 
 impl Error for MissingVerifyWebhook {}
 
-/// 500, and what is missing.
+/// Answers 500, with the text of the error.
 impl ResponseError for MissingVerifyWebhook {}
 
-/// The error of a request that meets [`VerifyWebhook`](super::VerifyWebhook) at a place where it cannot
-/// work.
+/// The error when [`VerifyWebhook`](super::VerifyWebhook) is at a place where it cannot work.
 ///
-/// That is inside of an [`EventType`](super::EventType) guard, or inside of a middleware that keeps a
-/// clone of the request while a token is received. The text says which. No handler has run, and the
-/// event is not counted as handled.
+/// That is inside of an [`EventType`](super::EventType) guard, or, for a JWT, inside of a middleware that
+/// keeps a clone of the request. The text says which, and what to change. The answer is a 500. No handler has run, and
+/// the event does not count as handled.
 #[derive(Clone, Copy, Debug)]
 pub struct MisplacedVerifyWebhook {
     text: &'static str,
@@ -57,5 +55,5 @@ impl fmt::Display for MisplacedVerifyWebhook {
 
 impl Error for MisplacedVerifyWebhook {}
 
-/// 500, and what to change.
+/// Answers 500, with the text of the error.
 impl ResponseError for MisplacedVerifyWebhook {}

@@ -1,19 +1,20 @@
-//! Middleware and extractors for actix-web 4: [`VerifyWebhook`],
-//! [`GeminiEvent`](crate::GeminiEvent) and [`Delivery`](crate::Delivery) in a handler's signature.
+//! Middleware and extractors for actix-web 4: [`VerifyWebhook`], and events in a handler.
 //!
-//! The middleware goes [around an app, a scope or a resource](VerifyWebhook#where-it-goes). It examines each request before a handler
-//! sees it: the payload is read within [its limits](crate::WebhookReceiverBuilder), verified, and put
-//! back byte for byte, so that a handler may also take `web::Bytes`, `web::Json` or `String`. What is
-//! refused never reaches the handler; the answer is `{"error":"<code>"}` with the status of the
-//! error, unless it is [replaced](VerifyWebhook::error_handler) or a middleware outside does so
+//! Wrap the middleware [around a resource, a scope or the app](VerifyWebhook#where-it-goes), and name
+//! [`GeminiEvent`](crate::GeminiEvent) and [`Delivery`](crate::Delivery) in the handler. The middleware
+//! checks each request before the handler sees it. It reads the payload within
+//! [its limits](crate::WebhookReceiverBuilder), verifies it, and puts it back byte for byte, so a handler
+//! may also take `web::Bytes`, `web::Json` or `String`, one of them.
+//!
+//! A refused delivery never reaches the handler. The answer is `{"error":"<code>"}` with the status of
+//! the error, unless you [replace it](VerifyWebhook::error_handler), or a middleware outside does
 //! (`ErrorHandlers`). There, `response.error()` is the [`VerifyError`].
 //!
-//! `Option<GeminiEvent>` is `None` where the middleware is missing; without the `Option` that is a
-//! 500 that says so ([`MissingVerifyWebhook`]).
+//! On a route without the middleware, the answer is a 500 that names it ([`MissingVerifyWebhook`]).
+//! `Option<GeminiEvent>` is `None` there.
 //!
-//! Build the receiver **outside** of `HttpServer::new` and clone it inside: workers then share one
-//! guard and one set of keys.
-//!
+//! Build the receiver **outside** of `HttpServer::new` and clone it inside. All workers then share one
+//! guard, which remembers events, and one set of public keys.
 //! ```
 //! use actix_web::dev::HttpServiceFactory;
 //! use actix_web::{App, HttpResponse, HttpServer, Responder, web};
@@ -32,8 +33,10 @@
 //!
 //! async fn serve(secret: &str) -> Result<(), Box<dyn std::error::Error>> {
 //!     let receiver = WebhookReceiver::builder().signing_secret(secret).build()?;
-//!     let server = HttpServer::new(move || App::new().service(callback(receiver.clone())));
-//!     server.bind("127.0.0.1:8000")?.run().await?;
+//!     HttpServer::new(move || App::new().service(callback(receiver.clone())))
+//!         .bind("127.0.0.1:8000")?
+//!         .run()
+//!         .await?;
 //!     Ok(())
 //! }
 //! # #[actix_web::main]
@@ -49,39 +52,43 @@
 //! # }
 //! ```
 //!
-//! # Who leaves when
+//! # When the sender leaves
 //!
-//! When a sender closes the connection, actix-web runs a handler to its end all the same, and its
-//! event is settled. A handler is dropped when it panics, when its server is stopped by force, and when
-//! the connection is reset, as some proxies do that lose patience: its claim is released, and the event
-//! is handled when it comes again. For handlers that cannot be quick there is
+//! If the sender closes the connection, actix-web still runs the handler to its end, and the event
+//! counts as handled if it succeeds. actix-web drops a handler if it panics, if the server is stopped by force, or if
+//! the connection is reset, as some proxies do when they lose patience. Then the event is handled again
+//! when Google retries. For handlers that cannot be quick, there is
 //! [`finish_once_started`](VerifyWebhook::finish_once_started).
 //!
-//! A middleware outside of this one must not keep a clone of the `HttpRequest` while it calls on.
-//! actix-web itself panics where it routes such a request. For a [token](crate::Scheme::Jwt) the
-//! headers have to be changed, which actix-web does not allow then: the answer is a 500
-//! ([`MisplacedVerifyWebhook`]), the log says why, and the event is handled when it comes again without
-//! the clone. (actix-web has no way to ask before, so its panic is caught, and a panic hook tells of it.)
+//! # Middleware outside
+//!
+//! A middleware outside of this one must not keep a clone of the `HttpRequest` while it calls the next service.
+//! actix-web panics if it has to route such a request. For a [JWT](crate::Scheme::Jwt), this
+//! middleware must change the headers, which actix-web does not allow then. The answer is a 500
+//! ([`MisplacedVerifyWebhook`]), the log says why, and Google retries. (actix-web offers no way to ask
+//! beforehand, so its panic is caught. A panic hook still reports it.)
 //!
 //! # Routes by type
 //!
-//! [`EventType`] is a guard for routes. What no route takes is answered 404 or 405 by actix-web, and
-//! would be sent again for a day: say what is to become of it, by a last route to [`acknowledge`] or
-//! [`refuse`]. Where that is forgotten, the log says so.
-//!
+//! [`EventType`] is a guard for routes. If no route takes an event, actix-web answers 404 or 405, and
+//! Google sends the event again for a day. So add a last route to [`acknowledge`] or [`refuse`]. If you
+//! forget it, an error in the log says so.
 //! ```
 //! use actix_web::dev::HttpServiceFactory;
 //! use actix_web::web;
 //! use gemini_webhooks::actix_web::{EventType, acknowledge};
+//! use gemini_webhooks::event::{BatchSucceeded, Payload as _, VideoGenerated};
 //! use gemini_webhooks::{GeminiEvent, VerifyWebhook, WebhookReceiver};
 //!
 //! # async fn on_batch(_: GeminiEvent) -> &'static str { "" }
 //! # async fn on_video(_: GeminiEvent) -> &'static str { "" }
 //! fn callback(receiver: WebhookReceiver) -> impl HttpServiceFactory {
+//!     let batch = EventType(BatchSucceeded::TYPE_NAME);
+//!     let video = EventType(VideoGenerated::TYPE_NAME);
 //!     web::resource("/gemini-callback")
 //!         .wrap(VerifyWebhook::new(receiver))
-//!         .route(web::post().guard(EventType("batch.succeeded")).to(on_batch))
-//!         .route(web::post().guard(EventType("video.generated")).to(on_video))
+//!         .route(web::post().guard(batch).to(on_batch))
+//!         .route(web::post().guard(video).to(on_video))
 //!         .route(web::post().to(acknowledge))
 //! }
 //! # #[actix_web::main]
@@ -114,8 +121,8 @@ pub use guard::{EventType, acknowledge, refuse};
 pub use middleware::{VerifyService, VerifyWebhook};
 pub use misconfigured::{MisplacedVerifyWebhook, MissingVerifyWebhook};
 
-/// `{"error":"<code>"}` with the [code](VerifyErrorKind::code) of the error's kind, `Retry-After`
-/// where the sender should wait, and `Allow` with a 405.
+/// Answers `{"error":"<code>"}` with the [code](VerifyErrorKind::code) and the status of the error,
+/// `Retry-After` if the sender should wait (409 and 503), and `Allow: POST` with a 405.
 impl ResponseError for VerifyError {
     fn status_code(&self) -> StatusCode {
         StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

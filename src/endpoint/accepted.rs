@@ -1,4 +1,4 @@
-//! Step 1 of a delivery: the tokens that a receiver accepts.
+//! Step 1 of a delivery, the endpoint token: those that a receiver accepts.
 
 use std::fmt;
 
@@ -22,9 +22,9 @@ impl EndpointTokens {
         self.0.is_empty()
     }
 
-    /// Step 1 of a delivery: whether `target`, the path and query of the URL as they came, carries
-    /// one of the tokens. Digests are compared, all of them and to the end, so that the time tells
-    /// nothing of how much was right. Nothing is decoded: no honest URL encodes this alphabet.
+    /// Returns an error unless `target`, the path and query of the URL as they came, carries one of
+    /// the tokens. Digests are compared, all of them and to the end, so that the time taken tells
+    /// nothing about how much was right. Nothing is decoded: no honest URL encodes this alphabet.
     pub(crate) fn accept(&self, target: &str) -> Result<(), VerifyError> {
         let wrong = |why| VerifyError::new(VerifyErrorKind::WrongEndpoint, Detail::Text(why));
         let (path, query) = target.split_once('?').unwrap_or((target, ""));

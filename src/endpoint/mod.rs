@@ -1,4 +1,4 @@
-//! The secret part of the URL that an app hands out.
+//! The secret in the URL of a webhook.
 
 use std::fmt;
 
@@ -18,23 +18,28 @@ pub(crate) use accepted::EndpointTokens;
 /// 128 bits in the URL-safe alphabet.
 const MIN_CHARS: usize = 22;
 
-/// A secret in the URL that you hand out, which ties a delivery to your project.
+/// A secret in your webhook's URL, which proves that a delivery is yours.
 ///
-/// A signature under Google's public keys proves that Google sent a delivery, not that it is about
-/// *your* job: the keys are the same for all projects, and neither the URL nor the project is
-/// signed. Whoever has an API key can aim a webhook at your URL. With an endpoint token they would
-/// have to know it.
+/// You need it for dynamic webhooks. They are signed with keys that are the same for all of
+/// Google's customers, and neither the URL nor the project is signed. So a valid signature proves
+/// that Google sent the delivery, not that it is about *your* job: anyone with an API key can name
+/// your URL in a job of theirs. They do not know the token. It never replaces the signature.
 ///
-/// It stands in the query as `token=…`, once, or is the last segment of the path. It never
-/// replaces a signature. **Access logs and request-tracing layers print URLs**: keep the query out
-/// of them, for instance by logging `uri().path()` only, and do not use the path form then.
+/// Pass it to [`endpoint_token`](crate::WebhookReceiverBuilder::endpoint_token), and give Google the
+/// URL that [`url`](Self::url) returns.
 ///
-/// The query comes through every router. The path form needs the layer to see the path to its end:
-/// a router that nests hides the part of the path that it took, so under axum's
-/// `.nest("/hook/{token}", …)` the layer sees `/` and refuses. Put the layer around the nested
-/// router (`.nest("/hook", …)` with a route `/{token}` inside does as well), or the token into the
-/// query. One slash behind the token, as `NormalizePath` may append, is passed over.
+/// # Where it stands in the URL
 ///
+/// - In the query, once, as `token=…`. This works behind every router.
+/// - Or as the last segment of the path. Then the layer must see the whole path. axum's
+///   `.nest("/hook/{token}", …)` hides the part that it matched, and the delivery is refused. Put the layer around
+///   the nested router, nest at `/hook` with a route `/{token}` inside, or use the query. One
+///   slash after the token is ignored, because `NormalizePath` may append it.
+///
+/// **Access logs and tracing middleware print URLs**, and the token with them. Use the query form
+/// and log the route or the path only.
+///
+/// # Example
 /// ```
 /// use gemini_webhooks::{ConfigError, EndpointToken};
 ///
@@ -55,12 +60,16 @@ pub struct EndpointToken {
 }
 
 impl EndpointToken {
-    /// From at least 22 characters of the URL-safe alphabet (letters, digits, `-`, `_`): 128 bits
-    /// if they are random. White space and what else cannot be seen around it is trimmed.
+    /// Makes a token of a text that you have, such as one from your configuration.
+    ///
+    /// The text must have at least 22 characters, which hold 128 bits if they are random, and only
+    /// letters, digits, `-` and `_`. White space and invisible characters around it are removed.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::EndpointTokenTooShort`], [`ConfigError::EndpointTokenMalformed`].
+    /// [`ConfigError::EndpointTokenTooShort`] for fewer than 22 characters, and
+    /// [`ConfigError::EndpointTokenMalformed`] for other characters, or for something that is
+    /// evidently not a token, such as a URL or a placeholder.
     pub fn new(text: impl AsRef<str>) -> Result<Self, ConfigError> {
         let text = pasted::trim(text.as_ref());
         if let Some(reason) = slip(text) {
@@ -74,21 +83,24 @@ impl EndpointToken {
         })
     }
 
-    /// From an environment variable.
+    /// Reads a token from an environment variable.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Variable`], which names the variable and says what is wrong: it is not set, is
-    /// empty, or [`new`](Self::new) refuses what it holds.
+    /// [`ConfigError::Variable`] if the variable is not set, is empty, or holds a text that
+    /// [`new`](Self::new) refuses. The error names the variable and says which.
     pub fn from_env(name: &str) -> Result<Self, ConfigError> {
         pasted::from_env(name, |text| Self::new(text))
     }
 
-    /// A new one of 192 random bits, from the operating system.
+    /// Makes a new token of 192 random bits, 32 characters long.
+    ///
+    /// It is a new one in each process and at each start. So generate a token once, and keep it in
+    /// your configuration.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::NoRandomness`] if that has none to give.
+    /// [`ConfigError::NoRandomness`] if the operating system returns no random bytes.
     pub fn generate() -> Result<Self, ConfigError> {
         let mut bytes = Zeroizing::new([0; 24]);
         getrandom::fill(bytes.as_mut()).map_err(|_| ConfigError::NoRandomness)?;
@@ -97,7 +109,9 @@ impl EndpointToken {
         })
     }
 
-    /// The URL to hand out: `base` with the token in its query.
+    /// Returns `base` with the token added to its query: the URL to give to Google.
+    ///
+    /// The result is a secret. Do not log it.
     #[must_use]
     pub fn url(&self, base: &str) -> String {
         let (base, fragment) = base

@@ -4,46 +4,59 @@ use std::time::Duration;
 
 use super::Plain;
 
-/// A mistake in the configuration, found while building.
+/// The error when a receiver or one of its settings is invalid.
+///
+/// [`WebhookReceiverBuilder::build`](crate::WebhookReceiverBuilder::build) returns it, and so do the
+/// types that read a setting, such as [`SigningSecret`](crate::SigningSecret) and
+/// [`EndpointToken`](crate::EndpointToken). Its text says what is wrong and what to do, and contains no part of
+/// a secret. An app usually returns it from `main`.
+///
+/// ```
+/// use gemini_webhooks::{ConfigError, WebhookReceiver};
+///
+/// let mistake = WebhookReceiver::builder().build().unwrap_err();
+/// assert_eq!(mistake, ConfigError::NoKeys);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Neither a secret nor public keys were given, so nothing could ever be verified.
+    /// Neither a signing secret nor public keys were given, so no delivery could be verified.
     NoKeys,
-    /// Public keys are trusted that all of Google's customers share, and nothing ties a delivery to
-    /// this project: set an [`EndpointToken`](crate::EndpointToken) or a check of your own
-    /// (`accept_if`), or say `allow_any_google_project`.
+    /// Google's public keys are trusted, and nothing ties a delivery to your project.
+    ///
+    /// All of Google's customers share these keys. Set an [`EndpointToken`](crate::EndpointToken) or a
+    /// check of your own (`accept_if`), or call `allow_any_google_project`.
     AnyGoogleProject,
-    /// The endpoint token is shorter than 22 characters, which hold 128 bits.
+    /// The endpoint token has fewer than 22 characters, which hold 128 bits.
     EndpointTokenTooShort {
         /// How many characters it has.
         chars: usize,
     },
-    /// The endpoint token is something else, such as a placeholder or a signing secret, or has
-    /// something around it, such as quotes; or other characters than letters, digits, `-` and `_`.
+    /// The text is not an endpoint token: it is a placeholder or a signing secret, has something around
+    /// it, such as quotes, or has other characters than letters, digits, `-` and `_`.
     EndpointTokenMalformed {
         /// The end of a sentence that begins with "the endpoint token".
         reason: &'static str,
     },
-    /// An environment variable is not set, is empty, or holds what cannot be used.
+    /// An environment variable is not set, is empty, or holds a text that is refused.
     Variable {
-        /// The variable.
+        /// The name of the variable.
         name: String,
         /// The end of a sentence that begins with the name.
         reason: String,
     },
-    /// The JWT form was switched on without public keys to check tokens with.
+    /// `accept_jwt` was called, and there are no public keys to check JWTs with.
     JwtWithoutKeys,
-    /// The audience or the issuer that tokens are to name is empty.
+    /// An audience given to `accept_jwt`, or the issuer given to `jwt_issuer`, is empty.
     JwtNameEmpty,
-    /// The URL to fetch keys from cannot be read.
+    /// The URL to fetch public keys from is not a valid URL.
     KeysUrlInvalid,
-    /// The URL to fetch keys from is no `https`. Only this machine itself may be asked without.
+    /// The URL to fetch public keys from is not `https`, nor a loopback address.
     KeysUrlInsecure,
-    /// Public keys may be stale for less than a minute, in which they could not be fetched again.
+    /// `max_stale` is less than a minute, which leaves no time to fetch public keys again.
     MaxStaleTooShort,
-    /// The API key is something else, such as a placeholder or a signing secret, or has something
-    /// around it, such as quotes.
+    /// The text is not an API key: it is a placeholder or a signing secret, or has something around it,
+    /// such as quotes.
     ApiKeyMalformed {
         /// The end of a sentence that begins with "the API key".
         reason: &'static str,
@@ -53,59 +66,61 @@ pub enum ConfigError {
         /// The end of a sentence that begins with "the base URL".
         reason: &'static str,
     },
-    /// The HTTP client that fetches keys or calls the API cannot be made, for instance because this machine has no
-    /// certificates of authorities.
+    /// The HTTP client that fetches keys or calls the API cannot be built, for instance because this
+    /// machine has no root certificates.
     HttpClient {
-        /// What it says.
+        /// What the HTTP library reports.
         reason: String,
     },
-    /// The operating system gave no random bytes.
+    /// The operating system returned no random bytes.
     NoRandomness,
-    /// The secret is empty.
+    /// The signing secret is empty.
     SecretEmpty,
-    /// The secret decodes to fewer than 16 bytes, which could be guessed. Standard Webhooks asks
-    /// for 24 to 64.
+    /// The signing secret decodes to fewer than 16 bytes, which could be guessed. Standard Webhooks
+    /// asks for 24 to 64.
     SecretTooShort {
         /// How many bytes it decodes to.
         bytes: usize,
     },
-    /// The secret is something else, such as a placeholder, a signature or an API key, or has
-    /// something around it, such as quotes or a name; or it is not standard base64.
+    /// The text is not a signing secret: it is a placeholder, a signature or an API key, has something
+    /// around it, such as quotes or a name, or is not standard base64.
     SecretMalformed {
         /// The end of a sentence that begins with "the signing secret".
         reason: &'static str,
     },
     /// A limit or a duration is zero, which would refuse every delivery.
     Zero {
-        /// The builder's method.
+        /// The method of the builder.
         setting: &'static str,
     },
-    /// The namespace of a guard is empty: what shares it would swallow each other's events.
+    /// The namespace of a guard is empty. Apps that share a guard would take each other's events for
+    /// duplicates.
     NamespaceEmpty,
-    /// The lease is not longer than the handler and two answers of the guard may take: a retry could
-    /// run beside it.
+    /// The lease is not longer than a handler and two answers of the guard may take, so a retry could run
+    /// beside the handler.
     LeaseTooShort {
         /// The lease.
         lease: Duration,
-        /// What it must be longer than: the time of a handler and of two answers of the guard.
+        /// What it must be longer than: `handler_timeout` plus twice `guard_timeout`.
         longer_than: Duration,
     },
-    /// Handled events are remembered for less than twice the tolerance: a copy could come after that.
+    /// Handled events are remembered for less than twice the tolerance, so a recorded delivery could be
+    /// replayed afterwards.
     RetentionTooShort {
         /// The retention.
         retention: Duration,
         /// Twice the tolerance.
         at_least: Duration,
     },
-    /// Two routes take events of the same type, so one of them would never be called.
+    /// Two routes take events of the same type, so the first one would never be called.
     RouteTwice {
-        /// What the type is called now.
+        /// The present name of the type.
         type_name: String,
     },
-    /// An error can only be answered with a status from 400 to 599: anything else would tell the
-    /// sender that the delivery was taken.
+    /// The status given for a kind of error is not from 400 to 599. Another one would tell the sender
+    /// that the delivery was accepted.
     StatusNotAnError {
-        /// The status that was asked for.
+        /// The status that was given.
         status: u16,
     },
 }

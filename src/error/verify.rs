@@ -6,72 +6,215 @@ use std::time::Duration;
 #[cfg(feature = "receiver")]
 use super::Plain;
 
-/// What was wrong with a delivery, as a plain value to match on.
+/// The kind of a [`VerifyError`]: what was wrong, as a plain value to match on.
 ///
-/// Each kind has a default status ([`VerifyError::status`]) and a stable code
-/// ([`VerifyErrorKind::code`]).
+/// Each kind has a default [status](VerifyError::status) and a stable [code](Self::code), which is
+/// the body of the default answer. Below, each kind has its status, its cause and its remedy. A
+/// status can be changed with [`WebhookReceiverBuilder::status`](crate::WebhookReceiverBuilder::status).
+///
+/// Google retries whatever is not answered with a 2xx for 24 hours, with growing pauses (Google's
+/// guide, copies up to 2026-10-05). So if you remedy the cause within the day, the event is not lost.
+/// Answers with status 409 and 503 carry `Retry-After`.
+///
+/// ```
+/// use gemini_webhooks::{VerifyError, VerifyErrorKind};
+///
+/// /// Whether somebody should look at it.
+/// fn is_alarming(error: &VerifyError) -> bool {
+///     matches!(
+///         error.kind(),
+///         VerifyErrorKind::KeysUnavailable | VerifyErrorKind::GuardUnavailable
+///     )
+/// }
+///
+/// let error = VerifyError::from(VerifyErrorKind::KeysUnavailable);
+/// assert!(is_alarming(&error));
+/// assert_eq!(error.kind().code(), "keys_unavailable");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum VerifyErrorKind {
-    /// The request is no POST. 405.
+    /// The request is not a POST.
+    ///
+    /// - Status: 405.
+    /// - Cause: a browser, a health check or a scanner sent the request.
+    /// - Remedy: none for deliveries, which are POSTs. Point health checks at another path.
     MethodNotAllowed,
-    /// The URL does not carry an endpoint token that this receiver accepts. 400.
+    /// The URL does not carry an endpoint token that this receiver accepts.
+    ///
+    /// - Status: 400.
+    /// - Cause: the URL that Google has is an old one, a proxy drops the query, a router hides the
+    ///   part of the path with the token, or a stranger sent the request.
+    /// - Remedy: compare the URL that you gave to Google with
+    ///   [`EndpointToken::url`](crate::EndpointToken::url).
     WrongEndpoint,
-    /// One of the three headers is absent. 400.
+    /// One of the three headers of a delivery is missing.
+    ///
+    /// - Status: 400.
+    /// - Cause: a proxy drops `webhook-id`, `webhook-timestamp` or `webhook-signature`, or the
+    ///   request is not a delivery.
+    /// - Remedy: let the proxy pass the headers on.
     MissingHeader,
-    /// One of the three headers is there twice, with different values: a proxy and this receiver
-    /// could read different ones. 400.
+    /// One of the three headers is there twice, with different values.
+    ///
+    /// - Status: 400.
+    /// - Cause: a proxy adds a second one, and the two could be read differently by different
+    ///   programs.
+    /// - Remedy: find that proxy. Two lines with the same value are accepted.
     ConflictingHeader,
-    /// `webhook-id` is empty, longer than 256 bytes, not visible ASCII, or could be read as an id
-    /// and a timestamp. 400.
+    /// The `webhook-id` is malformed.
+    ///
+    /// - Status: 400.
+    /// - Cause: it is empty, longer than 256 bytes, or not visible ASCII, or a part after a dot is
+    ///   all digits, so that the signed text could be read in two ways.
+    /// - Remedy: none in your app. If Google changes its ids, report it to this project.
     InvalidId,
-    /// `webhook-timestamp` is not a plain decimal number of seconds. 400.
+    /// The `webhook-timestamp` is not a plain decimal number of seconds.
+    ///
+    /// - Status: 400.
+    /// - Cause: a proxy or a test tool writes it with a sign, a fraction or a leading zero.
+    /// - Remedy: send it as Unix time in seconds.
     InvalidTimestamp,
-    /// `webhook-signature` is empty, too long, has too many entries or bytes that are not visible
-    /// ASCII. 400.
+    /// The `webhook-signature` is malformed.
+    ///
+    /// - Status: 400.
+    /// - Cause: it is empty, longer than 4 KiB (16 KiB if JWTs are accepted), has more than 16
+    ///   entries, or bytes that are not visible ASCII.
+    /// - Remedy: find the proxy that changes the header.
     InvalidSignatureHeader,
-    /// Sent longer ago than the tolerance. 400.
+    /// The timestamp lies further in the past than the tolerance allows.
+    ///
+    /// - Status: 400.
+    /// - Cause: this machine's clock is fast, a queue or proxy holds deliveries back, somebody sends a
+    ///   recording, or a JWT has expired.
+    /// - Remedy: synchronise the clock, and let deliveries pass at once.
     TimestampTooOld,
-    /// Dated further ahead than the tolerance. 400.
+    /// The timestamp lies further in the future than the tolerance allows.
+    ///
+    /// - Status: 400.
+    /// - Cause: this machine's clock is slow, a test sends milliseconds, or a JWT is not valid yet.
+    /// - Remedy: synchronise the clock, or send seconds.
     TimestampTooNew,
-    /// No entry of the signature list is in a scheme that this receiver verifies. 400.
+    /// No signature is in a scheme that this receiver is configured for.
+    ///
+    /// - Status: 400.
+    /// - Cause: a dynamic webhook (`v1a`, or a JWT) reaches a receiver for static ones (`v1`), or
+    ///   the other way round.
+    /// - Remedy: configure the keys that the log names, or send each kind of webhook to its own
+    ///   route.
     UnsupportedScheme,
-    /// No key made any of the signatures. 400.
+    /// No key that is valid now made any of the signatures.
+    ///
+    /// - Status: 400.
+    /// - Cause: another key signed the delivery, or the body was changed on its way. From the bytes
+    ///   nobody can tell which.
+    /// - Remedy: check that the secret is the one of this webhook. Then look for a proxy or a
+    ///   middleware that decompresses, decodes or reformats the body. The log names the keys that
+    ///   were tried and the length of the body.
     SignatureMismatch,
-    /// A token is malformed, or against the rules for tokens. 400.
+    /// The JWT is malformed, or breaks a rule for JWTs.
+    ///
+    /// - Status: 400.
+    /// - Cause: it is not signed with RS256, lacks `kid` or `exp`, has extensions (`crit`), or has
+    ///   another issuer than the one configured. The log says which.
+    /// - Remedy: check `jwt_issuer`. Otherwise the sender is wrong.
     InvalidToken,
-    /// A token is for somebody else. 400.
+    /// The JWT is for another audience.
+    ///
+    /// - Status: 400.
+    /// - Cause: its `aud` is none of those given to `accept_jwt`. The log has both.
+    /// - Remedy: if the audience in the log is yours, give it to `accept_jwt`. If not, refusing it
+    ///   is right.
     WrongAudience,
-    /// A token names a key that is not among the public keys. 400.
+    /// The JWT names a key that is not among the public keys.
+    ///
+    /// - Status: 400.
+    /// - Cause: its `kid` is unknown even after the keys were fetched again: it is forged, or the
+    ///   keys come from the wrong place.
+    /// - Remedy: if all JWTs fail, check where the keys come from (`jwks_url`).
     UnknownKey,
-    /// The body that came with a token says something else than the token. 400.
+    /// The body differs from the JWT that came with it.
+    ///
+    /// - Status: 400.
+    /// - Cause: a proxy changed the body, or somebody combined a JWT with another body.
+    /// - Remedy: find what changes the body. It may be empty, or a JSON object whose members equal
+    ///   the claims of the same name in the JWT.
     BodyMismatch,
-    /// No key is valid now: every secret has reached its end, or the public keys cannot be
-    /// fetched. 503.
+    /// There is no valid key to verify with.
+    ///
+    /// - Status: 503.
+    /// - Cause: every signing secret has reached its end, or the public keys cannot be fetched.
+    /// - Remedy: add the new secret, or open the way to the URL of the keys (proxy settings, root
+    ///   certificates). The log says why a fetch fails.
     KeysUnavailable,
-    /// The body is longer than the limit. 413.
+    /// The body is longer than the limit.
+    ///
+    /// - Status: 413.
+    /// - Cause: it exceeds `max_body_bytes` (64 KiB by default), or the limit of a middleware
+    ///   further out.
+    /// - Remedy: raise the limit if you put large `user_metadata` into jobs.
     BodyTooLarge,
-    /// The body did not arrive in time. 408.
+    /// The body did not arrive in time.
+    ///
+    /// - Status: 408.
+    /// - Cause: it took longer than `body_timeout` (10 seconds by default).
+    /// - Remedy: look for a slow proxy. From a stranger it is an attempt to hold connections open.
     BodyTimeout,
-    /// The body broke off. 400.
+    /// The connection ended before the body was complete.
+    ///
+    /// - Status: 400.
+    /// - Cause: the sender or a proxy closed the connection.
+    /// - Remedy: none, since Google retries. If it happens often, check the time limits of the
+    ///   proxy.
     BodyIncomplete,
-    /// The deliveries in flight hold as much memory as they may. 503.
+    /// The deliveries in flight hold as much memory as they may.
+    ///
+    /// - Status: 503.
+    /// - Cause: their bodies together reach `max_buffered_bytes` (256 MiB by default), because many
+    ///   senders are slow or handlers take long.
+    /// - Remedy: make handlers quick, limit connections in front, or raise the limit.
     Overloaded,
-    /// The app's own check (`accept_if`) does not want it. 400.
+    /// Your own check (`accept_if`) returned `Ok(false)`.
+    ///
+    /// - Status: 400.
+    /// - Cause: the event is not about a job that your check knows.
+    /// - Remedy: if it is yours, keep jobs in your records for a day after their event, because
+    ///   retries are checked too.
     NotAccepted,
-    /// The app's own check (`accept_if`) failed or took too long. 503.
+    /// Your own check (`accept_if`) gave no answer.
+    ///
+    /// - Status: 503.
+    /// - Cause: it returned an error, panicked, or took longer than 2 seconds.
+    /// - Remedy: fix the check, or make it quicker. The log has its error.
     AcceptanceFailed,
-    /// Another delivery of the same event is being handled. 409.
+    /// Another delivery of the same event is being handled.
+    ///
+    /// - Status: 409.
+    /// - Cause: Google sent the event again while your handler runs, or a process died while
+    ///   handling it. In the second case it ends with the lease (120 seconds by default).
+    /// - Remedy: usually none, since Google retries. If it is frequent, answer sooner.
     InFlight,
-    /// The guard that remembers events cannot answer. 503.
+    /// The guard, which remembers events, cannot answer.
+    ///
+    /// - Status: 503.
+    /// - Cause: its store failed, it took longer than `guard_timeout` (2 seconds by default), or a
+    ///   `MemoryGuard` is full.
+    /// - Remedy: check the store, or give the `MemoryGuard` a higher capacity. The log has the
+    ///   error.
     GuardUnavailable,
-    /// The handler did not answer in time. 503.
+    /// The handler did not answer in time and was stopped.
+    ///
+    /// - Status: 503.
+    /// - Cause: it took longer than `handler_timeout` (30 seconds by default).
+    /// - Remedy: store the event durably, answer, and do the work afterwards.
     HandlerTimeout,
 }
 
 impl VerifyErrorKind {
-    /// A short text that never changes, the body of the default refusal:
-    /// `{"error":"signature_mismatch"}`.
+    /// Returns a short text that never changes, such as `signature_mismatch`.
+    ///
+    /// It is all that the sender is told: `{"error":"signature_mismatch"}` is the body of the default
+    /// answer. The guide's page *A refused delivery* has a section for each code.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -135,12 +278,37 @@ impl VerifyErrorKind {
     }
 }
 
-/// Why a delivery was refused.
+/// The error when a delivery is refused: why, and which status to answer.
 ///
-/// [`kind`](Self::kind) is for programs, [`status`](Self::status) for the answer, `Display` for
-/// the log: it says what an operator needs, such as how far off the timestamp was, and never a
-/// secret, a signature or a digest. It is not meant for the sender, who gets
-/// [`VerifyErrorKind::code`] only.
+/// - [`kind`](Self::kind) is for your code to match on.
+/// - [`status`](Self::status) and [`retry_after`](Self::retry_after) are for the answer.
+/// - `Display` is for your log. It says what an operator needs, such as how far the timestamp is
+///   off. It never contains a secret, a signature or a digest. Do not send it to the sender, who may
+///   be anyone: [`VerifyErrorKind::code`] is enough.
+///
+/// The middleware makes the answer, so most apps never see this error. To see it, read it from the
+/// response's extensions (tower, axum) or from `response.error()` (actix-web), or replace the answer
+/// with `VerifyLayer::with_response` or `VerifyWebhook::error_handler`.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use gemini_webhooks::{DeliveryHeaders, Keyring, Verifier, VerifyErrorKind};
+///
+/// let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse()?;
+/// let verifier = Verifier::new(Keyring::new(secret));
+/// let headers = DeliveryHeaders::from_lines([
+///     ("webhook-id", "msg_1"),
+///     ("webhook-timestamp", "1700000000"),
+///     ("webhook-signature", "v1,bm90IHRoZSBzaWduYXR1cmUgb2YgdGhpcyBib2R5ISE="),
+/// ]);
+/// let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+///
+/// let error = verifier.verify(&headers, b"{}", now).unwrap_err();
+/// assert_eq!(error.kind(), VerifyErrorKind::SignatureMismatch);
+/// assert_eq!(error.status(), 400);
+/// assert_eq!(error.retry_after(), None);
+/// # Ok::<(), gemini_webhooks::ConfigError>(())
+/// ```
 #[derive(Clone)]
 pub struct VerifyError {
     kind: VerifyErrorKind,
@@ -189,21 +357,25 @@ impl VerifyError {
         self
     }
 
-    /// What was wrong.
+    /// Returns what was wrong, as a value to match on.
     #[must_use]
     pub fn kind(&self) -> VerifyErrorKind {
         self.kind
     }
 
-    /// The HTTP status to answer: that of the kind, unless the receiver
-    /// [maps it to another](crate::WebhookReceiverBuilder::status).
+    /// Returns the HTTP status to answer.
+    ///
+    /// It is that of the [kind](VerifyErrorKind), unless the receiver
+    /// [maps the kind to another](crate::WebhookReceiverBuilder::status).
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// How long the sender should wait before it tries again, for what is not its fault (503, 409).
-    /// The value of the `Retry-After` header.
+    /// Returns how long the sender should wait before it retries: the `Retry-After` header.
+    ///
+    /// 5 seconds for kinds whose default status is 409 or 503, and `None` for all others. Whether
+    /// Google respects the header is not known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         // Long enough to spread the retries, short enough for an event to stay useful.
@@ -268,7 +440,7 @@ impl fmt::Display for VerifyError {
     }
 }
 
-/// As `Display`, with the kind.
+/// Shows the kind and the status, and the text of `Display`.
 impl fmt::Debug for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifyError")

@@ -8,33 +8,57 @@ use super::payload::{
     VideoGenerated, each_payload,
 };
 
-/// What happened, by the type of the event
-/// ([Google's guide](https://ai.google.dev/gemini-api/docs/webhooks)).
+/// What happened: one variant for each type of event, with its payload.
 ///
-/// The set is open: what this version does not know is [`Unknown`](Self::Unknown), and
-/// [`GeminiEvent::type_name`](super::GeminiEvent::type_name) tells its name.
+/// The types are those of [Google's guide](https://ai.google.dev/gemini-api/docs/webhooks) (copies
+/// up to 2026-10-05). Google may add types, and a new one arrives as [`Unknown`](Self::Unknown);
+/// [`GeminiEvent::type_name`](super::GeminiEvent::type_name) has its name. So answer 200 for what you do
+/// not handle: another status would have it sent again for a day.
+///
+/// ```
+/// use gemini_webhooks::{EventKind, GeminiEvent};
+///
+/// fn describe(event: &GeminiEvent) -> String {
+///     match event.kind() {
+///         EventKind::BatchSucceeded(batch) => {
+///             format!("results in {:?}", batch.output_file_uri())
+///         }
+///         EventKind::BatchFailed(batch) => {
+///             format!("failed: {:?}", batch.error_message())
+///         }
+///         EventKind::Unknown => format!("new: {:?}", event.type_name()),
+///         _ => "of no interest".to_owned(),
+///     }
+/// }
+///
+/// let event = GeminiEvent::parse(r#"{"type":"model.tuned"}"#);
+/// assert_eq!(describe(&event), r#"new: Some("model.tuned")"#);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// `batch.succeeded`, in the guide's first weeks `batch.completed`.
+    /// `batch.succeeded`: a batch is done, and its results can be read. Google's guide called it
+    /// `batch.completed` in its first weeks, and that name is recognised too.
     BatchSucceeded(BatchSucceeded),
-    /// `batch.failed`
+    /// `batch.failed`: a batch ended with an error.
     BatchFailed(BatchFailed),
-    /// `batch.expired`: it was not done within its time (24 or 48 hours, sources differ).
+    /// `batch.expired`: a batch was not done in time, which is 24 hours in Google's guide and 48 in
+    /// its SDKs and reference.
     BatchExpired(BatchExpired),
-    /// `batch.cancelled`
+    /// `batch.cancelled`: a batch was cancelled.
     BatchCancelled(BatchCancelled),
-    /// `interaction.requires_action`: it waits for a function result or a decision of yours.
+    /// `interaction.requires_action`: an interaction waits for a function's result or a decision of
+    /// yours.
     InteractionRequiresAction(InteractionRequiresAction),
-    /// `interaction.completed`
+    /// `interaction.completed`: an interaction is done.
     InteractionCompleted(InteractionCompleted),
-    /// `interaction.failed`
+    /// `interaction.failed`: an interaction ended with an error.
     InteractionFailed(InteractionFailed),
-    /// `interaction.cancelled`
+    /// `interaction.cancelled`: an interaction was cancelled.
     InteractionCancelled(InteractionCancelled),
-    /// `video.generated`
+    /// `video.generated`: a video is done.
     VideoGenerated(VideoGenerated),
-    /// A type that this version does not know, or a body without one.
+    /// A type that this version does not know, or a body that has no type.
     Unknown,
 }
 

@@ -1,9 +1,13 @@
-//! Typed events.
+//! Typed events: [`GeminiEvent`], [`EventKind`], and a payload for each of the nine types.
 //!
-//! The envelope is `type`, `version`, `timestamp` and `data`
-//! ([Google's guide](https://ai.google.dev/gemini-api/docs/webhooks)). Reading it is lenient
-//! throughout: by now the delivery is authentic, and refusing it for its shape would only have
-//! it sent again for a day and then switch the endpoint off.
+//! An event is a JSON object with `type`, `version`, `timestamp` and `data`
+//! ([Google's guide](https://ai.google.dev/gemini-api/docs/webhooks), copies up to 2026-10-05).
+//!
+//! Reading an event never fails. When it is read, the delivery is known to be authentic. If it
+//! were refused for its shape, Google would send it again for a day, in vain, and repeated failures
+//! switch a webhook off. So a type that this version does not know is
+//! [`EventKind::Unknown`], and a field that is missing, or of another JSON type than expected, is
+//! `None`.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -34,41 +38,47 @@ pub use payload::{
 use crate::json::{self, members, string};
 use text::Span;
 
-/// An event, as a handler receives it.
+/// An event of the Gemini API, such as "a batch has succeeded".
 ///
-/// With a framework's feature on, name it in a handler's signature. It is cheap to clone.
+/// With the feature `axum` or `actix-web`, name it in a handler's signature. In a tower service, it
+/// is in the request's extensions. It is cheap to clone.
 ///
+/// [`kind`](Self::kind) has a variant for each type of event.
+/// [`data_as`](Self::data_as) and [`user_metadata_as`](Self::user_metadata_as) read the rest
+/// as types of your own, and [`raw`](Self::raw) is the body as it was signed.
 /// ```
 /// use gemini_webhooks::{EventKind, GeminiEvent};
 ///
 /// let event = GeminiEvent::parse(
-///     br#"{"type":"batch.succeeded","data":{"id":"batches/1","output_file_uri":"files/2"}}"#.as_slice(),
+///     r#"{"type":"batch.succeeded","data":{"id":"batches/1"}}"#,
 /// );
 /// match event.kind() {
-///     EventKind::BatchSucceeded(batch) => assert_eq!(batch.id(), Some("batches/1")),
-///     other => panic!("{other:?}"),
+///     EventKind::BatchSucceeded(batch) => {
+///         assert_eq!(batch.id(), Some("batches/1"));
+///     }
+///     _ => println!("{:?} is of no interest", event.type_name()),
 /// }
 /// ```
 ///
 /// # In a queue
 ///
-/// `Serialize` and `Deserialize` carry the body, so that an event can be a job's payload. What is
-/// deserialized is read as by [`parse`](Self::parse): **it verifies nothing**, and whoever can write
-/// to the queue can write events.
+/// An event can be part of a job's payload: it implements `Serialize` and `Deserialize`, which
+/// carry its body. Deserializing works as [`parse`](Self::parse): **it verifies nothing**, and
+/// anyone who can write to the queue can write events.
 ///
-/// - Through `serde_json`'s texts a JSON body is the JSON text that was signed, without the white
-///   space around it. [`raw`](Self::raw) has every byte.
-/// - A body that is no JSON is an object with the one member `$gemini_webhooks::base64`, and comes
-///   back byte for byte. So is JSON that some readers refuse or take for something else: `null`,
-///   texts with a lone surrogate, numbers beyond an `f64`, more than 64 levels.
-/// - Where a format is binary (not `is_human_readable`), the body is its bytes.
-/// - Where serde buffers a value, the text is lost: in a `serde_json::Value`, and in an outer type
-///   with `untagged`, `flatten` or `tag`. The event is the same; white space, the order of members,
-///   names that come twice, and the digits of numbers beyond 64 bits may differ.
-/// - Give an event a member of its own. Flattened itself, its text is the member that `serde_json`
-///   uses for such; as the newtype variant of an enum with `tag` and no `content` it has no place, and
-///   serializing is an error.
-///
+/// - In JSON text (`serde_json::to_string`), the event is the JSON that was signed, without the
+///   white space around it. [`raw`](Self::raw) has every byte.
+/// - A body that is not JSON becomes an object with one member,
+///   `$gemini_webhooks::base64`, and comes back byte for byte. The same goes for JSON that some readers
+///   refuse or change: `null`, strings with a lone surrogate, numbers beyond an `f64`, and more
+///   than 64 levels.
+/// - In a binary format (not `is_human_readable`), the event is the bytes of its body.
+/// - If serde buffers the event, its exact text is lost. That happens in a `serde_json::Value`, and in an
+///   outer type with `untagged`, `flatten` or `tag`. The event means the same, but white space, the order
+///   of members, repeated names, and the digits of numbers beyond 64 bits may differ.
+/// - Give the event a field of its own. With `#[serde(flatten)]` on the event, the output
+///   has a member with an internal name of `serde_json`. As the newtype
+///   variant of an enum with `tag` and without `content`, serializing fails.
 /// ```
 /// # use gemini_webhooks::GeminiEvent;
 /// #[derive(serde::Serialize, serde::Deserialize)]
@@ -78,8 +88,12 @@ use text::Span;
 /// }
 ///
 /// let event = GeminiEvent::parse(r#"{"type": "batch.expired"}"#);
-/// let queued = serde_json::to_string(&Job { webhook_id: "msg_1".to_owned(), event })?;
-/// assert_eq!(queued, r#"{"webhook_id":"msg_1","event":{"type": "batch.expired"}}"#);
+/// let webhook_id = "msg_1".to_owned();
+/// let queued = serde_json::to_string(&Job { webhook_id, event })?;
+/// assert_eq!(
+///     queued,
+///     r#"{"webhook_id":"msg_1","event":{"type": "batch.expired"}}"#
+/// );
 ///
 /// let job: Job = serde_json::from_str(&queued)?;
 /// assert!(job.event.is("batch.expired"));
@@ -98,11 +112,12 @@ struct Inner {
 }
 
 impl GeminiEvent {
-    /// Reads an event from a body. **This verifies nothing**: it is for a body that has been
-    /// verified before, by a [`Verifier`](crate::Verifier) or before it was put into a queue.
+    /// Reads an event from a body that has been verified. **This verifies nothing.**
     ///
-    /// It cannot fail: what is no JSON object with a string `type` is
-    /// [`Unknown`](EventKind::Unknown) without a [type name](Self::type_name).
+    /// Use it after a [`Verifier`](crate::Verifier), for a body from your own queue, and in tests.
+    ///
+    /// It never fails. A body that is not a JSON object with a string `type` becomes an
+    /// [`Unknown`](EventKind::Unknown) event without a [type name](Self::type_name).
     #[must_use]
     pub fn parse(body: impl Into<Bytes>) -> Self {
         let raw = body.into();
@@ -120,7 +135,7 @@ impl GeminiEvent {
         self.inner.envelope.as_ref()
     }
 
-    /// What happened.
+    /// Returns what happened, with the payload of its type.
     #[must_use]
     pub fn kind(&self) -> &EventKind {
         self.inner.kind.get_or_init(|| match self.envelope() {
@@ -133,7 +148,9 @@ impl GeminiEvent {
         })
     }
 
-    /// What it carries, if it is an event of that type, by its present or an older name.
+    /// Returns the payload if the event is of the type `P`, and `None` otherwise.
+    ///
+    /// A type is recognised by its present name and by older ones.
     ///
     /// ```
     /// use gemini_webhooks::GeminiEvent;
@@ -149,13 +166,15 @@ impl GeminiEvent {
         P::of(self.kind())
     }
 
-    /// The `type`, as it came.
+    /// Returns the `type` of the event as it arrived, such as `batch.succeeded`.
+    ///
+    /// `None` if the body is not a JSON object with a string `type`.
     #[must_use]
     pub fn type_name(&self) -> Option<&str> {
         Some(self.envelope()?.type_name.of(&self.inner.raw))
     }
 
-    /// Whether it is of this type, by its present or an older name.
+    /// Returns whether the event is of this type, by its present name or an older one.
     ///
     /// ```
     /// # use gemini_webhooks::GeminiEvent;
@@ -168,21 +187,23 @@ impl GeminiEvent {
         mine == Some(kind::present_name(type_name))
     }
 
-    /// The `version` of the envelope, `v1` so far.
+    /// Returns the `version` of the event's format: `v1` in Google's guide so far.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         let version = self.envelope()?.version.as_ref()?;
         Some(version.of(&self.inner.raw))
     }
 
-    /// When it happened, as it came: RFC 3339 by Google's guide.
+    /// Returns the `timestamp` as it arrived: when the event happened.
+    ///
+    /// By Google's guide it is in RFC 3339, such as `2026-01-22T12:00:00Z`. It is not checked.
     #[must_use]
     pub fn timestamp(&self) -> Option<&str> {
         let timestamp = self.envelope()?.timestamp.as_ref()?;
         Some(timestamp.of(&self.inner.raw))
     }
 
-    /// What the body looks like instead, if it is no JSON object with a string `type`.
+    /// Says what the body looks like instead, if it is not a JSON object with a string `type`.
     #[cfg(feature = "receiver")]
     pub(crate) fn formless(&self) -> Option<&'static str> {
         if self.envelope().is_some() {
@@ -199,18 +220,22 @@ impl GeminiEvent {
         })
     }
 
-    /// The body, byte for byte.
+    /// Returns the body of the delivery, byte for byte as it was signed.
+    ///
+    /// For a JWT it is the payload of the JWT.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
         &self.inner.raw
     }
 
-    /// `data` as a type of your own, for fields or events that this version does not know.
-    /// `None` if it is absent or `null`.
+    /// Reads `data` as a type of your own. `None` if it is absent or `null`.
     ///
-    /// Members that `T` does not ask for do not matter, whatever they are; `serde_json::Value` and
-    /// types with `flatten`, `untagged` or `tag` ask for all of them. Of a repeated name the last one
-    /// counts.
+    /// Use it for fields that the typed payloads do not have, and for types of events that this
+    /// version does not know.
+    ///
+    /// Members that `T` does not name are ignored, even if they cannot be represented in Rust.
+    /// `serde_json::Value` and types with `flatten`, `untagged` or `tag` read all of them. If a name is
+    /// repeated, the last member wins.
     ///
     /// ```
     /// # use gemini_webhooks::GeminiEvent;
@@ -218,7 +243,7 @@ impl GeminiEvent {
     /// struct Errors {
     ///     error_count: u32,
     /// }
-    /// let body = r#"{"type":"batch.succeeded","data":{"id":"batches/1","error_count":2}}"#;
+    /// let body = r#"{"type":"batch.succeeded","data":{"error_count":2}}"#;
     /// let errors: Option<Errors> = GeminiEvent::parse(body).data_as()?;
     /// assert_eq!(errors.unwrap().error_count, 2);
     /// # Ok::<(), gemini_webhooks::event::DataError>(())
@@ -226,7 +251,7 @@ impl GeminiEvent {
     ///
     /// # Errors
     ///
-    /// `data` is not of that type.
+    /// Returns an error if `data` does not deserialize as `T`.
     pub fn data_as<'a, T: Deserialize<'a>>(&'a self) -> Result<Option<T>, DataError> {
         let found = self.text().and_then(|text| members(text, &["data"]));
         found
@@ -236,13 +261,27 @@ impl GeminiEvent {
             .map_err(DataError)
     }
 
-    /// The `user_metadata` that you gave in `webhook_config`, as a type of your own. `None` if
-    /// it is absent or `null`. Read at the top level, else in `data`: Google does not say where
-    /// it comes. Members that `T` does not ask for do not matter, as in [`data_as`](Self::data_as).
+    /// Reads the `user_metadata` of the job's `webhook_config` as a type of your own.
+    ///
+    /// It comes back with each event of that job (Google's SDKs). Where it stands in the event is not
+    /// documented, so it is read from the top level, or else from `data`. `None` if it is absent or
+    /// `null`. Members that `T` does not name are ignored, as in [`data_as`](Self::data_as).
+    ///
+    /// ```
+    /// # use gemini_webhooks::GeminiEvent;
+    /// #[derive(serde::Deserialize)]
+    /// struct Metadata {
+    ///     order: u64,
+    /// }
+    /// let body = r#"{"type":"batch.succeeded","user_metadata":{"order":7}}"#;
+    /// let metadata: Option<Metadata> = GeminiEvent::parse(body).user_metadata_as()?;
+    /// assert_eq!(metadata.unwrap().order, 7);
+    /// # Ok::<(), gemini_webhooks::event::DataError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// It is not of that type.
+    /// Returns an error if the metadata does not deserialize as `T`.
     pub fn user_metadata_as<'a, T: Deserialize<'a>>(&'a self) -> Result<Option<T>, DataError> {
         let found = self
             .text()
@@ -291,7 +330,9 @@ fn present(value: Option<&RawValue>) -> Option<&RawValue> {
     value.filter(|value| value.get() != "null")
 }
 
-/// `data` or `user_metadata` is not of the type that was asked for.
+/// The error when `data` or `user_metadata` does not deserialize as your type.
+///
+/// Its `source` is the error of `serde_json`, with the member and the position.
 #[derive(Debug)]
 pub struct DataError(serde_json::Error);
 

@@ -1,7 +1,8 @@
-//! The nine types of events and what each carries.
+//! The nine types of events, and the payload of each.
 //!
-//! The payloads are thin: a status and pointers. Fields are optional, and one that is missing or
-//! of another type than expected is `None`: an authentic event is never refused for its shape.
+//! Payloads are thin: an id, a status, and pointers such as a file's name. A field that is missing,
+//! or of another JSON type than expected, is `None`: an authentic event is never refused for its
+//! shape.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,19 +14,19 @@ use super::EventKind;
 use super::text::Text;
 use crate::json::{members, string, string_or_number};
 
-/// What an event of one type carries; [`GeminiEvent::payload`](super::GeminiEvent::payload) reads it.
+/// The payload of one type of event, such as [`BatchSucceeded`].
 ///
-/// For code over all of them, such as routes by type and the workers of a queue. It is sealed: a type
-/// that this version does not know is read by
-/// [`GeminiEvent::data_as`](super::GeminiEvent::data_as).
+/// Use it to write code that is generic over types of events, such as a worker for a queue.
+/// [`GeminiEvent::payload`](super::GeminiEvent::payload) reads one. The trait is sealed: for a type
+/// that this version does not know, use [`GeminiEvent::data_as`](super::GeminiEvent::data_as).
 pub trait Payload: Sealed + Clone + fmt::Debug + Send + Sync + 'static {
-    /// What the type is called now, such as `batch.succeeded`.
+    /// The present name of the type, such as `batch.succeeded`.
     const TYPE_NAME: &'static str;
 
-    /// What it was called before.
+    /// Names that the type had before, which are recognised too.
     const OLDER_NAMES: &'static [&'static str];
 
-    /// Whether this is a name of the type, the present one or an older one.
+    /// Returns whether this is the present name of the type, or an older one.
     #[must_use]
     fn is_named(type_name: &str) -> bool {
         type_name == Self::TYPE_NAME || Self::OLDER_NAMES.contains(&type_name)
@@ -124,87 +125,94 @@ macro_rules! payload {
 }
 
 payload! {
-    /// A batch is done.
+    /// The payload of `batch.succeeded`: a batch is done.
     BatchSucceeded = "batch.succeeded" or "batch.completed" {
-        /// The batch.
+        /// Returns the id of the batch. Expect both `batches/x` and `x`.
         id: string("id"),
-        /// Where its results are; absent for batches whose requests were given inline.
+        /// Returns the file with the results, such as `files/x`.
+        ///
+        /// `None` for a batch whose requests were given inline (Google's guide): read its results
+        /// from the batch itself.
         output_file_uri: string("output_file_uri"),
     }
 }
 
 payload! {
-    /// A batch failed.
+    /// The payload of `batch.failed`: a batch ended with an error.
     BatchFailed = "batch.failed" {
-        /// The batch.
+        /// Returns the id of the batch. Expect both `batches/x` and `x`.
         id: string("id"),
-        /// The code, as text also where it came as a number.
+        /// Returns the error code, as text.
+        ///
+        /// Google's guide shows text. A number, as elsewhere in the API, is returned as text too.
         error_code: string_or_number("error_code"),
-        /// The message.
+        /// Returns the error message.
         error_message: string("error_message"),
     }
 }
 
 payload! {
-    /// A batch was not done in time.
+    /// The payload of `batch.expired`: a batch was not done in time.
     BatchExpired = "batch.expired" {
-        /// The batch.
+        /// Returns the id of the batch. Expect both `batches/x` and `x`.
         id: string("id"),
     }
 }
 
 payload! {
-    /// A batch was cancelled.
+    /// The payload of `batch.cancelled`: a batch was cancelled.
     BatchCancelled = "batch.cancelled" {
-        /// The batch.
+        /// Returns the id of the batch. Expect both `batches/x` and `x`.
         id: string("id"),
     }
 }
 
 payload! {
-    /// An interaction waits for you.
+    /// The payload of `interaction.requires_action`: an interaction waits for you.
     InteractionRequiresAction = "interaction.requires_action" {
-        /// The interaction.
+        /// Returns the id of the interaction.
         id: string("id"),
     }
 }
 
 payload! {
-    /// An interaction is done.
+    /// The payload of `interaction.completed`: an interaction is done.
     InteractionCompleted = "interaction.completed" {
-        /// The interaction.
+        /// Returns the id of the interaction.
         id: string("id"),
     }
 }
 
 payload! {
-    /// An interaction failed.
+    /// The payload of `interaction.failed`: an interaction ended with an error.
     InteractionFailed = "interaction.failed" {
-        /// The interaction.
+        /// Returns the id of the interaction.
         id: string("id"),
-        /// The code, as text also where it came as a number.
+        /// Returns the error code, as text.
+        ///
+        /// Google's guide shows text. A number, as elsewhere in the API, is returned as text too.
         error_code: string_or_number("error_code"),
-        /// The message.
+        /// Returns the error message.
         error_message: string("error_message"),
     }
 }
 
 payload! {
-    /// An interaction was cancelled.
+    /// The payload of `interaction.cancelled`: an interaction was cancelled.
     InteractionCancelled = "interaction.cancelled" {
-        /// The interaction.
+        /// Returns the id of the interaction.
         id: string("id"),
     }
 }
 
 payload! {
-    /// A video is there.
+    /// The payload of `video.generated`: a video is done.
     VideoGenerated = "video.generated" {
-        /// The job.
+        /// Returns the id of the job that made the video.
         id: string("id"),
-        /// Where the video is; also read from the older name `video_uri`.
+        /// Returns where the video is. It is also read from its older name, `video_uri`.
         output_file_uri: string("output_file_uri", "video_uri"),
-        /// The file's name; also read from the older name `file_id`.
+        /// Returns the name of the video's file. It is also read from its older name, `file_id`.
         file_name: string("file_name", "file_id"),
     }
 }

@@ -1,4 +1,4 @@
-//! Step 8: what the app itself wants of a delivery.
+//! Step 8 of a delivery: the app's own checks (`accept_if`).
 
 use std::fmt;
 use std::pin::Pin;

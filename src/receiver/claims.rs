@@ -1,4 +1,4 @@
-//! Steps 9 and 11: claiming an event, settling and releasing it, by the receiver's guard.
+//! Steps 9 (claim) and 11 (settle or release) of a delivery, through the receiver's guard.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,13 +33,13 @@ impl Claims {
         Claim::new(ClaimKey::of(Arc::clone(&self.namespace), scheme, id))
     }
 
-    /// Step 9. The claim counts as made from here on, whether or not an answer comes: who does not
-    /// get the event has to abandon it.
+    /// Step 9, the claim. It counts as made from here on, whether or not an answer comes: a delivery
+    /// that does not get the event has to abandon it.
     pub(crate) fn claim(&self, claim: &Claim) -> GuardFuture<Claimed> {
         guarded(|| self.guard.claim(claim.key(), claim.token(), self.lease))
     }
 
-    /// Whether the event is this delivery's to handle. `false`: it has been handled.
+    /// Returns whether this delivery is to handle the event; `false` if it has been handled.
     pub(crate) fn judge(
         &self,
         claimed: Result<Claimed, GuardError>,

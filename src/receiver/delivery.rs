@@ -1,4 +1,4 @@
-//! How an event came.
+//! What is known of the delivery that brought an event.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,8 +10,43 @@ use crate::scheme::Scheme;
 use crate::trace::Who;
 use crate::verifier::Verified;
 
-/// How an event came: id, time and signature of the delivery. A handler names it beside
-/// [`GeminiEvent`](crate::GeminiEvent). Cheap to clone.
+/// Describes the delivery that brought an event: its id, its time, and how it was signed.
+///
+/// A *delivery* is one HTTP request about an event. With the feature `axum` or `actix-web`, name
+/// this type in a handler's signature, beside [`GeminiEvent`](crate::GeminiEvent). In a tower
+/// service, it is in the request's extensions. It is cheap to clone.
+///
+/// ```
+/// use gemini_webhooks::{Delivery, GeminiEvent};
+///
+/// /// The key of a row in a table of handled events.
+/// async fn on_event(delivery: Delivery, event: GeminiEvent) -> String {
+///     println!("{:?} in {}", event.type_name(), delivery.id());
+///     format!("{}:{}", delivery.scheme(), delivery.claim_id())
+/// }
+/// # use gemini_webhooks::adapter::{Finished, Received};
+/// # use gemini_webhooks::{Clock as _, DeliveryHeaders, WebhookReceiver, testing};
+/// # use gemini_webhooks::testing::ManualClock;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let clock = ManualClock::default();
+/// # let body = testing::SAMPLE_EVENTS[0];
+/// # let lines = testing::sign_v1(&testing::SECRET.parse()?, "msg_1", clock.unix_seconds(), body);
+/// # let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (*name, value)));
+/// # let receiver = WebhookReceiver::builder()
+/// #     .signing_secret(testing::SECRET)
+/// #     .clock(clock)
+/// #     .build()?;
+/// # let mut intake = receiver.admit("/", &headers, None)?;
+/// # intake.push(body.as_bytes())?;
+/// # let Finished::Run(Received { event, delivery, .. }) = intake.finish().await? else {
+/// #     panic!("it is new");
+/// # };
+/// # assert!(delivery.id_is_signed());
+/// assert_eq!(on_event(delivery, event).await, "v1:msg_1");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Delivery {
     inner: Arc<DeliveryInner>,
@@ -60,47 +95,60 @@ impl Delivery {
         }
     }
 
-    /// `webhook-id`: opaque, the same over all retries of one event.
+    /// Returns the `webhook-id`, which is the same in all retries of one event.
     ///
-    /// Nobody vouches for it where [`id_is_signed`](Self::id_is_signed) is false:
-    /// [`claim_id`](Self::claim_id) is then what tells events apart.
+    /// The text is opaque. If [`id_is_signed`](Self::id_is_signed) is false, the sender may have
+    /// chosen any id: use [`claim_id`](Self::claim_id) to recognise duplicates.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.inner.id
     }
 
-    /// When this attempt was made, in seconds since the Unix epoch. Nobody vouches for it where
-    /// [`id_is_signed`](Self::id_is_signed) is false.
+    /// Returns the `webhook-timestamp`: when Google sent this delivery, in seconds since the Unix epoch.
+    ///
+    /// A retry has a later one than the first delivery (Standard Webhooks). For when the event happened, see
+    /// [`GeminiEvent::timestamp`](crate::GeminiEvent::timestamp). If
+    /// [`id_is_signed`](Self::id_is_signed) is false, the sender may have chosen any time within the
+    /// tolerance.
     #[must_use]
     pub fn timestamp(&self) -> u64 {
         self.inner.timestamp
     }
 
-    /// How it was signed.
+    /// Returns how the delivery was signed.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         self.inner.scheme
     }
 
-    /// Whether id and timestamp were signed together with the event. They are, but for
-    /// [`Scheme::Jwt`], where the token alone is signed.
+    /// Returns whether the id and the timestamp were signed together with the event.
+    ///
+    /// They are in [`Scheme::V1`] and [`Scheme::V1a`]. In [`Scheme::Jwt`] only the JWT is signed.
     #[must_use]
     pub fn id_is_signed(&self) -> bool {
         self.inner.scheme != Scheme::Jwt
     }
 
-    /// What a repeat of the event is known by: the [id](Self::id); for a token its `jti`, else a
-    /// digest of the token. Within one [scheme](Self::scheme).
+    /// Returns the text by which a duplicate of the event is recognised.
     ///
-    /// A token that is signed anew for a retry and has no `jti` cannot be known for a repeat.
+    /// It is the [id](Self::id), except for a JWT: there it is the `jti` claim, or a digest of the JWT
+    /// if it has none. A retry whose JWT is signed anew and has no `jti` cannot be recognised.
+    ///
+    /// It is unique within one [scheme](Self::scheme). So if you keep handled events in a database,
+    /// use scheme and claim id together as the key.
     #[must_use]
     pub fn claim_id(&self) -> &str {
         self.inner.claim_id.as_ref().unwrap_or(&self.inner.id)
     }
 
-    /// The claim on the event, for an app that settles it in a transaction of its own. `None` where
-    /// events are not claimed
-    /// ([`without_replay_protection`](crate::WebhookReceiverBuilder::without_replay_protection)).
+    /// Returns the claim on the event, for an app that settles it in a transaction of its own.
+    ///
+    /// A *claim* marks the event as being handled; *settling* it marks the event as handled. The
+    /// receiver settles it after a 2xx. If your guard keeps its rows in the database that your handler
+    /// writes to, the handler can settle the claim in the same transaction as its work.
+    ///
+    /// `None` if the receiver was built
+    /// [`without_replay_protection`](crate::WebhookReceiverBuilder::without_replay_protection).
     #[must_use]
     pub fn claim(&self) -> Option<&Claim> {
         self.inner.claim.as_ref()
@@ -125,8 +173,10 @@ impl Delivery {
         }
     }
 
-    /// Which key signed it: [`SigningSecret::key_id`](crate::SigningSecret::key_id), or the name of
-    /// a public key.
+    /// Returns the name of the key that signed the delivery.
+    ///
+    /// For a signing secret it is [`SigningSecret::key_id`](crate::SigningSecret::key_id), for a
+    /// public key its `kid`. After a rotation it tells whether the old secret is still in use.
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.inner.key_id

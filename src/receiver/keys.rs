@@ -80,12 +80,15 @@ fn unavailable(failure: FetchError) -> VerifyError {
 }
 
 impl WebhookReceiver {
-    /// Waits until public keys are known, fetching them if they are not: before an app takes
-    /// traffic, and in a readiness probe. At once where no keys are to be fetched.
+    /// Waits until public keys are known, and fetches them if they are not.
+    ///
+    /// Call it before the app takes traffic, and in a readiness probe. It returns at once if the keys
+    /// are known, or if this receiver fetches none.
     ///
     /// # Errors
     ///
-    /// They cannot be fetched. At once if that was found out a moment ago.
+    /// The keys cannot be fetched. If a fetch failed a moment ago, its error is returned without
+    /// another fetch.
     pub async fn ready(&self) -> Result<(), FetchError> {
         match &self.shared.keys {
             Keys::Fetched(cache) => cache.ready().await,
@@ -93,11 +96,14 @@ impl WebhookReceiver {
         }
     }
 
-    /// Fetches the public keys now, however fresh they are: when a key is known to be withdrawn.
+    /// Fetches the public keys now, even if those that are known are still fresh.
+    ///
+    /// Call it when you learn that a key has been withdrawn. It returns at once if this receiver
+    /// fetches no keys.
     ///
     /// # Errors
     ///
-    /// They cannot be fetched. Those that are known stay in use.
+    /// The keys cannot be fetched. Those that are known stay in use.
     pub async fn refresh_keys(&self) -> Result<(), FetchError> {
         match &self.shared.keys {
             Keys::Fetched(cache) => cache.refresh().await,

@@ -1,9 +1,9 @@
-//! What an app configures: [`WebhookReceiver`], and what it tells a handler of a [`Delivery`].
+//! [`WebhookReceiver`], which an app configures, and [`Delivery`], which its handler gets.
 //!
-//! A receiver is built once, outside of whatever makes workers or connections, and cloned into each
-//! route that it is for. A framework's middleware takes it: `VerifyLayer::new(receiver)`,
-//! `VerifyWebhook::new(receiver)`. To write a middleware for another framework, see
-//! [`adapter`](crate::adapter).
+//! Build a receiver once, outside of whatever makes workers or connections, and clone it into each
+//! route that needs it. The middleware of your framework takes it: `VerifyLayer::new(receiver)` in
+//! axum, tower and hyper, `VerifyWebhook::new(receiver)` in actix-web. To write a middleware for
+//! another framework, see [`adapter`](crate::adapter).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -29,8 +29,15 @@ pub(crate) use claims::{Claims, within};
 #[cfg(feature = "jwks")]
 pub(crate) use keys::Keys;
 
-/// Receives deliveries: which keys it trusts and what it allows. Cheap to clone; clones share
-/// the limits.
+/// Holds the configuration of a webhook endpoint: keys, checks, limits and guard.
+///
+/// Build one when the app starts, and give it to a middleware: [`VerifyLayer`](crate::VerifyLayer)
+/// or [`VerifyWebhook`](crate::VerifyWebhook). If you have two kinds of webhook, build a receiver
+/// for each and put it on its own route.
+///
+/// A receiver is cheap to clone. Clones share the public keys, the limit on memory
+/// ([`max_buffered_bytes`](WebhookReceiverBuilder::max_buffered_bytes)) and the guard, which
+/// remembers events. So build one receiver for the whole app, not one for each worker.
 ///
 /// ```
 /// use std::time::Duration;
@@ -67,7 +74,10 @@ pub(crate) struct Shared {
 }
 
 impl WebhookReceiver {
-    /// Starts with the defaults; at least one secret is to be added.
+    /// Returns a builder that has no keys yet and the default of every other setting.
+    ///
+    /// Add a signing secret, for static webhooks, or public keys, for dynamic ones. Without either,
+    /// [`build`](WebhookReceiverBuilder::build) fails.
     pub fn builder() -> WebhookReceiverBuilder {
         WebhookReceiverBuilder::default()
     }

@@ -12,22 +12,28 @@ pub(crate) mod hmac;
 #[cfg(feature = "jwt")]
 pub(crate) mod jwt;
 
-/// How a delivery was signed.
+/// How a delivery was signed: with a secret, a public key, or as a JWT.
+///
+/// [`Delivery::scheme`](crate::Delivery::scheme) returns it. Which schemes a receiver accepts follows from the
+/// keys that it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Scheme {
-    /// HMAC-SHA256 under a shared secret: static webhooks. `v1` of Standard Webhooks.
+    /// `v1` of Standard Webhooks: HMAC-SHA256 with a signing secret. Static webhooks use it.
     V1,
-    /// Ed25519 under a key that Google publishes: dynamic webhooks. `v1a` of Standard Webhooks.
+    /// `v1a` of Standard Webhooks: Ed25519 with a key that Google publishes. Dynamic webhooks use it
+    /// (one user's report, 2026-08-31, googleapis/python-genai #2927).
     V1a,
-    /// A token (JWT) signed with RS256 under a key that Google publishes: dynamic webhooks as
-    /// Google's guide shows them. **It signs neither id nor timestamp of the delivery.**
+    /// A JWT, signed with RS256 and a key that Google publishes. Google's guide (copies up to
+    /// 2026-10-05) shows it for dynamic webhooks. **The id and the timestamp of the delivery are not
+    /// signed.**
     Jwt,
 }
 
 impl Scheme {
-    /// As it stands in `webhook-signature`: `v1`, `v1a`; and `jwt`, which stands there without a
-    /// name.
+    /// Returns the name of the scheme: `v1`, `v1a` or `jwt`.
+    ///
+    /// The first two are as in `webhook-signature`. A JWT has no such name there.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

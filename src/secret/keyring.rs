@@ -3,21 +3,22 @@ use std::time::SystemTime;
 
 use super::SigningSecret;
 
-/// The secrets that a receiver accepts, each for ever or until an end.
+/// The signing secrets that a receiver accepts, each with or without an end.
 ///
-/// Google keeps the old secret valid for up to 24 hours after a rotation and meanwhile signs
-/// with both, so a receiver holds both: the new one, and the old one with its end.
+/// After a rotation Google signs with the old secret and the new one, for 24 hours unless you ask it
+/// to end the old one at once (Google's guide and SDKs, copies up to 2026-10-05). Meanwhile keep
+/// both: the new one, and the old one with its end. A delivery is accepted if any secret that has not
+/// ended made one of its signatures.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
 /// use gemini_webhooks::{ConfigError, Keyring};
 ///
 /// # let rotated_at = SystemTime::UNIX_EPOCH;
-/// let keyring = Keyring::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse()?)
-///     .add_until(
-///         "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".parse()?,
-///         rotated_at + Duration::from_secs(24 * 60 * 60),
-///     );
+/// let new = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse()?;
+/// let old = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".parse()?;
+/// let day = Duration::from_secs(24 * 60 * 60);
+/// let keyring = Keyring::new(new).add_until(old, rotated_at + day);
 /// assert_eq!(keyring.len(), 2);
 /// # Ok::<(), ConfigError>(())
 /// ```
@@ -33,7 +34,7 @@ struct Entry {
 }
 
 impl Keyring {
-    /// With one secret, without an end.
+    /// Makes a keyring of one secret without an end.
     #[must_use]
     pub fn new(secret: SigningSecret) -> Self {
         Self {
@@ -42,7 +43,7 @@ impl Keyring {
         .add(secret)
     }
 
-    /// With one secret that is no longer accepted from `end` on.
+    /// Makes a keyring of one secret that is refused from `end` on.
     #[must_use]
     pub fn until(secret: SigningSecret, end: SystemTime) -> Self {
         Self {
@@ -62,7 +63,7 @@ impl Keyring {
         self
     }
 
-    /// Adds a secret that is no longer accepted from `end` on, by wall time.
+    /// Adds a secret that is refused from `end` on, by the wall clock.
     #[must_use]
     pub fn add_until(mut self, secret: SigningSecret, end: SystemTime) -> Self {
         self.entries.push(Entry {
@@ -72,7 +73,7 @@ impl Keyring {
         self
     }
 
-    /// How many secrets it holds, those past their end included.
+    /// Returns how many secrets it holds, including those that have ended.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {

@@ -1,4 +1,4 @@
-//! Shared secrets of static webhooks, several at once while one replaces another.
+//! The signing secrets of static webhooks, several at a time during a rotation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,20 +33,30 @@ const SECRET_BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The shared secret of a static webhook, as Google shows it once: `whsec_` and base64.
+/// The signing secret of a static webhook: `whsec_` and base64, as Google shows it.
 ///
-/// Accepted with or without the prefix, padded or not, with white space and what else cannot be seen
-/// around it. 24 to 64 bytes are usual ([Standard Webhooks]); fewer than 16 are refused. What people
-/// paste instead or along (a name, quotes, a placeholder, a signature, an API key, the secret encoded
-/// once more) is refused with [`ConfigError::SecretMalformed`], which says what it is.
+/// Google shows a secret once, when the webhook is created or its secret is rotated (Google's guide,
+/// copies up to 2026-10-05). Most apps pass the text to
+/// [`signing_secret`](crate::WebhookReceiverBuilder::signing_secret) and do not need this type. Use
+/// it with a [`Keyring`], a [`Verifier`](crate::Verifier), or for its [`key_id`](Self::key_id).
 ///
-/// It shows itself in `Debug` without its bytes, cannot be compared, and is wiped on drop.
+/// The text may lack the prefix or the padding, and may have white space and invisible characters
+/// around it. It must be 16 bytes or more; [Standard Webhooks] asks for 24 to 64. What people
+/// paste by mistake, such as a name, quotes, a placeholder, a signature, an API key, or the secret
+/// encoded in base64 once more, is refused with [`ConfigError::SecretMalformed`], which says what
+/// it is.
 ///
+/// `Debug` shows the [`key_id`](Self::key_id) only. A secret cannot be compared, and its bytes are
+/// erased from memory when it is dropped.
 /// ```
 /// use gemini_webhooks::{ConfigError, SigningSecret};
 ///
 /// let secret: SigningSecret = " whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n".parse()?;
-/// let mistake = "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=".parse::<SigningSecret>().unwrap_err();
+/// assert!(secret.key_id().starts_with("sha256:"));
+///
+/// let mistake = "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="
+///     .parse::<SigningSecret>()
+///     .unwrap_err();
 /// assert!(mistake.to_string().contains("as a signature does"));
 /// # Ok::<(), ConfigError>(())
 /// ```
@@ -62,11 +72,12 @@ pub struct SigningSecret {
 }
 
 impl SigningSecret {
-    /// From the decoded bytes of a secret.
+    /// Makes a secret of its decoded bytes, for instance of a key that you generated yourself.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::SecretEmpty`] and [`ConfigError::SecretTooShort`] (fewer than 16 bytes).
+    /// [`ConfigError::SecretEmpty`] for no bytes, and [`ConfigError::SecretTooShort`] for fewer than
+    /// 16.
     pub fn from_bytes(key: &[u8]) -> Result<Self, ConfigError> {
         match key.len() {
             0 => Err(ConfigError::SecretEmpty),
@@ -80,18 +91,21 @@ impl SigningSecret {
         }
     }
 
-    /// From an environment variable, read as text.
+    /// Reads a secret from an environment variable, which holds it as text.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Variable`], which names the variable and says what is wrong: it is not set, is
-    /// empty, or holds no secret.
+    /// [`ConfigError::Variable`] if the variable is not set, is empty, or does not hold a secret. The
+    /// error names the variable and says which.
     pub fn from_env(name: &str) -> Result<Self, ConfigError> {
         pasted::from_env(name, str::parse)
     }
 
-    /// A name for this secret that may be logged: `sha256:` and eight hexadecimal digits. It
-    /// tells which of several secrets signed a delivery, and so when an old one can go.
+    /// Returns a name for this secret that may be logged: `sha256:` and eight hexadecimal digits.
+    ///
+    /// It says nothing about the secret itself. [`Delivery::key_id`](crate::Delivery::key_id) and the
+    /// log line of a delivery have the name of the secret that signed it, so after a rotation you see
+    /// when the old one is no longer used.
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.id

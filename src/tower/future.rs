@@ -21,8 +21,10 @@ use crate::eventual::once;
 use crate::trace;
 
 pin_project! {
-    /// The future of [`Verify`](super::Verify): reads the body, verifies, claims, runs the inner
-    /// service.
+    /// The future of [`Verify`](super::Verify), from reading the body to the answer.
+    ///
+    /// It reads and verifies the body, claims the event (marks it as being handled), runs the inner
+    /// service, and settles or releases the claim.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, R>
     where

@@ -3,21 +3,22 @@ use std::fmt;
 
 use http::StatusCode;
 
-/// Something needs a verified event, but no [`VerifyLayer`](super::VerifyLayer) is around it.
+/// The error when a handler asks for an event on a route without [`VerifyLayer`](super::VerifyLayer).
 ///
-/// It is a mistake of the app and so a 500: the sender did nothing wrong and will try again.
+/// It is a mistake in the app, so the answer is a 500, and Google retries. The answer and the log name the
+/// missing layer.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct MissingVerifyLayer;
 
 impl MissingVerifyLayer {
-    /// 500.
+    /// Returns the status to answer: 500.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         StatusCode::INTERNAL_SERVER_ERROR
     }
 
-    /// What the response says.
+    /// Returns the text of the response.
     #[must_use]
     pub fn body_text(&self) -> String {
         self.to_string()

@@ -1,28 +1,31 @@
-//! Middleware for tower and hyper: [`VerifyLayer`].
+//! Middleware for axum, tower and hyper: [`VerifyLayer`].
 //!
-//! The layer examines each request before the inner service sees it. A POST that is an authentic
-//! delivery reaches the inner service with the identical bytes as its body, and with the
-//! [`GeminiEvent`](crate::GeminiEvent) and the [`Delivery`](crate::Delivery) in its extensions.
-//! Anything else is answered here and never reaches it:
+//! The layer checks each request before the inner service sees it. If the request is an authentic
+//! delivery of an event that has not been handled, the inner service gets it: with the identical
+//! bytes as its body, and with the [`GeminiEvent`](crate::GeminiEvent) and the
+//! [`Delivery`](crate::Delivery) in its extensions. Everything else is answered by the layer:
 //!
-//! - what can be refused by its headers alone is refused before the body is read;
-//! - the body is read up to [a length](crate::WebhookReceiverBuilder::max_body_bytes) and for
-//!   [a time](crate::WebhookReceiverBuilder::body_timeout);
-//! - a refusal is `{"error":"<code>"}` with the status of the error, unless it is
-//!   [replaced](VerifyLayer::with_response), and the [`VerifyError`](crate::VerifyError) is in
-//!   the response's extensions for a layer outside to see.
+//! - What can be refused by its method, URL or headers is refused before its body is read.
+//! - The body is read up to [a length](crate::WebhookReceiverBuilder::max_body_bytes) and for
+//!   [a time](crate::WebhookReceiverBuilder::body_timeout).
+//! - A refusal is `{"error":"<code>"}` with the status of the error, unless you
+//!   [replace it](VerifyLayer::with_response). The [`VerifyError`](crate::VerifyError) is in the
+//!   extensions of the response, for a layer outside to see.
+//! - A duplicate of a handled event is answered 200 with an empty body.
 //!
-//! It needs a tokio runtime with its timer on, as `#[tokio::main]` has.
+//! It needs a tokio runtime whose timer is enabled, as with `#[tokio::main]`.
 //!
-//! The inner service must be ready before a request is taken, and that very one is called, so
-//! limits such as `tower::limit::ConcurrencyLimit` hold; their permit is held while the body
-//! arrives. Outside of this layer such a limit would be held by whoever sends slowly: a body may take
-//! [10 seconds](crate::WebhookReceiverBuilder::body_timeout), and one that is refused is read for at most 5
-//! seconds, of which none passes in silence. So bound the connections in your server or proxy instead.
+//! # Limits on concurrency
+//!
+//! Limits such as `tower::limit::ConcurrencyLimit` work inside of the layer: it waits until the inner
+//! service is ready, and calls that very service. But it holds the permit while the body arrives, which
+//! may take [10 seconds](crate::WebhookReceiverBuilder::body_timeout). Outside of the layer, slow
+//! senders hold permits for just as long, and for up to 5 seconds more while a refused body is read.
+//! So limit connections in your server or proxy as well.
 //!
 //! # Example
 //!
-//! Any tower stack, here without a framework:
+//! A tower service without a framework; [`crate::axum`] has examples for axum:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -33,13 +36,16 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let receiver = WebhookReceiver::builder().signing_secret(testing::SECRET).build()?;
+//! let receiver = WebhookReceiver::builder()
+//!     .signing_secret(testing::SECRET)
+//!     .build()?;
 //! let service = ServiceBuilder::new()
 //!     .layer(VerifyLayer::new(receiver))
 //!     .service(service_fn(async |request: Request<Full<Bytes>>| {
 //!         let event = request.extensions().get::<GeminiEvent>();
 //!         println!("{event:?}");
-//!         Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default()))
+//!         let response = Response::new(Full::<Bytes>::default());
+//!         Ok::<_, std::convert::Infallible>(response)
 //!     }));
 //!
 //! let unsigned = Request::post("/").body(Full::<Bytes>::default())?;
@@ -50,19 +56,19 @@
 //!
 //! # Routes by type
 //!
-//! [`EventRoutes`] hands events to a service for each type, and what no service takes is
-//! [acknowledged](EventRoutes::otherwise_acknowledge), [refused](EventRoutes::otherwise_refuse) or
-//! handed to [one more](EventRoutes::otherwise), as you say. The services are called with the request
-//! as [`VerifyLayer`] hands it inward. Here they are functions; in axum they are
-//! [handlers](crate::axum#routes-by-type).
-//!
+//! [`EventRoutes`] calls a service for each type of event. You say what happens to events that no
+//! service takes: they are [acknowledged](EventRoutes::otherwise_acknowledge),
+//! [refused](EventRoutes::otherwise_refuse), or passed to [another service](EventRoutes::otherwise).
+//! A service gets the request as [`VerifyLayer`] passes it on. Here the services are functions; in axum
+//! they are [handlers](crate::axum#routes-by-type).
 //! ```
 //! use std::convert::Infallible;
 //!
 //! use bytes::Bytes;
 //! use gemini_webhooks::event::{BatchSucceeded, VideoGenerated};
 //! use gemini_webhooks::tower::EventRoutes;
-//! use gemini_webhooks::{Clock as _, GeminiEvent, SystemClock, VerifyLayer, WebhookReceiver, testing};
+//! # use gemini_webhooks::{Clock as _, SystemClock};
+//! use gemini_webhooks::{GeminiEvent, VerifyLayer, WebhookReceiver, testing};
 //! use http::{Request, Response};
 //! use http_body_util::{BodyExt as _, Full};
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -72,7 +78,7 @@
 //! async fn on_batch(request: Request<Full<Bytes>>) -> Answer {
 //!     let event = request.extensions().get::<GeminiEvent>();
 //!     let batch = event.and_then(GeminiEvent::payload::<BatchSucceeded>);
-//!     let id = batch.and_then(BatchSucceeded::id).unwrap_or("a batch without an id");
+//!     let id = batch.and_then(BatchSucceeded::id).unwrap_or("no id");
 //!     Ok(Response::new(Full::from(id.to_owned())))
 //! }
 //!
@@ -82,12 +88,16 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let receiver = WebhookReceiver::builder().signing_secret(testing::SECRET).build()?;
+//! let receiver = WebhookReceiver::builder()
+//!     .signing_secret(testing::SECRET)
+//!     .build()?;
 //! let routes = EventRoutes::new()
 //!     .on::<BatchSucceeded>(service_fn(on_batch))
 //!     .on::<VideoGenerated>(service_fn(on_video))
 //!     .otherwise_acknowledge()?;
-//! let service = ServiceBuilder::new().layer(VerifyLayer::new(receiver)).service(routes);
+//! let service = ServiceBuilder::new()
+//!     .layer(VerifyLayer::new(receiver))
+//!     .service(routes);
 //!
 //! # let signed = |id: &str, body: &'static str| {
 //! #     let now = SystemClock.now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
@@ -97,14 +107,15 @@
 //! #     }
 //! #     Ok::<_, Box<dyn std::error::Error>>(request)
 //! # };
-//! let batch = signed("msg_1", r#"{"type":"batch.succeeded","data":{"id":"batches/1"}}"#)?;
+//! let body = r#"{"type":"batch.succeeded","data":{"id":"batches/1"}}"#;
+//! let batch = signed("msg_1", body)?;
 //! let response = service.clone().oneshot(batch).await?;
 //! assert_eq!(response.into_body().collect().await?.to_bytes(), "batches/1");
 //!
 //! let another = signed("msg_2", r#"{"type":"batch.failed"}"#)?;
 //! assert_eq!(service.clone().oneshot(another).await?.status(), 200);
 //!
-//! let unsigned = Request::post("/").body(Full::<Bytes>::from(r#"{"type":"batch.succeeded"}"#))?;
+//! let unsigned = Request::post("/").body(Full::<Bytes>::from(body))?;
 //! assert_eq!(service.oneshot(unsigned).await?.status(), 400);
 //! # Ok(())
 //! # }
@@ -127,7 +138,7 @@ pub use response::{JsonRefusal, RefusalResponse};
 pub use routes::{EventRouter, EventRoutes, EventService, RouteFuture};
 pub use run::{Detached, Inline, Mode};
 pub use service::Verify;
-/// tower's, for an app that calls [`layer`](Layer::layer) and has no tower of its own.
+/// The trait of tower, for apps that call [`layer`](Layer::layer) and do not depend on tower.
 pub use tower_layer::Layer;
 
 use http::{HeaderName, HeaderValue};

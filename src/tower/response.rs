@@ -4,12 +4,34 @@ use http::{HeaderValue, Response, StatusCode};
 
 use crate::error::{VerifyError, VerifyErrorKind};
 
-/// Makes the response to a delivery that is refused. Closures do.
+/// Makes the response to a refused delivery; closures implement it.
 ///
-/// It is for the sender, who may be anyone: tell nothing of keys or digests. The error itself is
-/// put into the response's extensions afterwards.
+/// Pass one to [`VerifyLayer::with_response`](super::VerifyLayer::with_response). The sender may be
+/// anyone, so tell nothing of keys or digests. Afterwards the layer puts the error into the extensions
+/// of the response.
+///
+/// ```
+/// use bytes::Bytes;
+/// use gemini_webhooks::VerifyError;
+/// use gemini_webhooks::tower::{JsonRefusal, RefusalResponse};
+/// use http::Response;
+///
+/// /// The default answer, with a header of ours.
+/// struct Branded;
+///
+/// impl RefusalResponse for Branded {
+///     fn response(&self, error: &VerifyError) -> Response<Bytes> {
+///         let mut response = JsonRefusal.response(error);
+///         let server = http::HeaderValue::from_static("orders");
+///         response.headers_mut().insert("server", server);
+///         response
+///     }
+/// }
+/// # let error = gemini_webhooks::VerifyErrorKind::InFlight.into();
+/// # assert_eq!(Branded.response(&error).headers()["retry-after"], "5");
+/// ```
 pub trait RefusalResponse: Send + Sync + 'static {
-    /// The response to `error`; [`VerifyError::status`] is the status it should have.
+    /// Returns the response to `error`. Its status should be [`VerifyError::status`].
     fn response(&self, error: &VerifyError) -> Response<Bytes>;
 }
 
@@ -22,8 +44,10 @@ where
     }
 }
 
-/// The default: `{"error":"<code>"}` with the [code](VerifyErrorKind::code) of the error's kind,
-/// `Retry-After` where the sender should wait, and `Allow` with a 405.
+/// The default response to a refused delivery: `{"error":"<code>"}`.
+///
+/// It has the [code](VerifyErrorKind::code) and the status of the error, `Retry-After` if the sender should wait
+/// (409 and 503), and `Allow: POST` with a 405.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::exhaustive_structs,

@@ -1,4 +1,4 @@
-//! Whose task runs the inner service.
+//! Which task runs the inner service.
 
 use std::future::Future;
 
@@ -10,23 +10,25 @@ use tower_service::Service;
 use crate::adapter::{DetachedRun, Flight, Run};
 use crate::error::VerifyError;
 
-/// Whose task runs the inner service `S`: [`Inline`] or [`Detached`]. For naming in bounds; there is
-/// no third.
+/// Says which task runs the inner service `S`: [`Inline`] or [`Detached`].
+///
+/// You need it only to name the type of a layer in a bound. Nothing else implements it.
 pub trait Mode<S: Service<Request<Full<Bytes>>>> {
-    /// The run, to its end: with the claim settled or released.
+    /// The future of the run, which ends when the claim is settled or released.
     type Future: Future<Output = Result<Result<S::Response, S::Error>, VerifyError>>;
 
-    /// Begins it.
+    /// Begins the run.
     fn run(inner: S::Future, flight: Flight) -> Self::Future;
 }
 
-/// The request's own: the handler is dropped with the request, when the sender leaves.
+/// The handler runs in the request's task, and is dropped if the sender leaves. The default.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Inline;
 
-/// One by itself, which goes on when the sender leaves. See
-/// [`VerifyLayer::finish_once_started`](super::VerifyLayer::finish_once_started).
+/// The handler runs in a task of its own, which goes on if the sender leaves.
+///
+/// [`VerifyLayer::finish_once_started`](super::VerifyLayer::finish_once_started) turns it on.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Detached;

@@ -18,7 +18,9 @@ use crate::event::GeminiEvent;
 use crate::headers::DeliveryHeaders;
 use crate::receiver::WebhookReceiver;
 
-/// Lets authentic deliveries reach the inner service, and nothing else. See the [module](super).
+/// The service that [`VerifyLayer`](super::VerifyLayer) makes: checks deliveries, then calls `S`.
+///
+/// The [module](super) says what it checks and answers.
 pub struct Verify<S, M = Inline> {
     inner: S,
     receiver: WebhookReceiver,
@@ -40,17 +42,17 @@ impl<S, M> Verify<S, M> {
         }
     }
 
-    /// The inner service.
+    /// Returns the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The inner service, to change.
+    /// Returns the inner service, mutably.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The inner service, without the layer.
+    /// Returns the inner service, and drops the layer.
     pub fn into_inner(self) -> S {
         self.inner
     }

@@ -9,10 +9,10 @@ use crate::error::VerifyError;
 use crate::headers::{Fields, Signatures};
 use crate::scheme::{Failure, KeySet};
 
-/// A delivery whose headers are in order and whose body is still to come.
+/// A delivery whose headers have been checked, and whose body is still to come.
 ///
-/// It owns what it needs, so that it can wait for the body, and holds on to the secrets and the
-/// time that the headers were judged by.
+/// [`Verifier::check`](crate::Verifier::check) returns it. It owns what it needs, so that it can wait
+/// for the body, and it verifies with the secrets and the time that the headers were checked with.
 pub struct Checked {
     id: Arc<str>,
     /// Timestamp and signature list.
@@ -36,7 +36,7 @@ impl Checked {
         }
     }
 
-    /// `webhook-id`, not yet authenticated.
+    /// Returns the `webhook-id`, which is not authenticated yet.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -47,11 +47,12 @@ impl Checked {
         Arc::clone(&self.id)
     }
 
-    /// The second half: whether a key of the verifier signed these headers with this body.
+    /// Verifies that a key of the verifier signed these headers and this body.
     ///
     /// # Errors
     ///
-    /// [`VerifyErrorKind::SignatureMismatch`](crate::VerifyErrorKind::SignatureMismatch), or what is wrong with a token.
+    /// [`VerifyErrorKind::SignatureMismatch`](crate::VerifyErrorKind::SignatureMismatch), or what is
+    /// wrong with a JWT.
     pub fn verify(&self, body: &[u8]) -> Result<Verified<'_>, VerifyError> {
         self.verify_under(self.rules.given_keys(), body)
             .map_err(Failure::into_error)

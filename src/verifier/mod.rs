@@ -1,4 +1,7 @@
-//! The decision: is this delivery authentic, and of now? Without I/O and without a clock.
+//! [`Verifier`], which checks a delivery as a plain function: no I/O, no clock.
+//!
+//! Apps with a web framework use a [`WebhookReceiver`](crate::WebhookReceiver) instead, which also
+//! limits bodies and recognises duplicates.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -27,17 +30,22 @@ pub use verified::Verified;
 /// How far a timestamp may be off, either way: what Google's guide asks for.
 pub(crate) const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
-/// Decides whether a delivery is authentic, as a plain function of its headers, its body and the
-/// time. For apps without a framework; [`WebhookReceiver`](crate::WebhookReceiver) stands on it.
+/// Checks whether a delivery is authentic and recent.
 ///
-/// It does not remember ids: whoever calls it must see to it that a repeat does no harm.
+/// It is a plain function of the headers, the body and the time: no I/O, no clock, no allocation. Use it
+/// if you have no web framework. With one, use a [`WebhookReceiver`](crate::WebhookReceiver), which
+/// does the same checks and more.
+///
+/// It remembers nothing. A copy of a delivery is accepted again within the tolerance, and so is every
+/// retry, so recognise duplicates by [`Verified::claim_id`].
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
 /// use gemini_webhooks::{DeliveryHeaders, Keyring, Verifier, VerifyErrorKind};
 ///
 /// // The example of the Standard Webhooks libraries.
-/// let verifier = Verifier::new(Keyring::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse()?));
+/// let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse()?;
+/// let verifier = Verifier::new(Keyring::new(secret));
 /// let headers = DeliveryHeaders::from_lines([
 ///     ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
 ///     ("webhook-timestamp", "1614265330"),
@@ -49,8 +57,9 @@ pub(crate) const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 /// let verified = verifier.verify(&headers, body, sent)?;
 /// assert_eq!(verified.id(), "msg_p5jXN8AQM9LWM0D4loKWxJek");
 ///
-/// let late = verifier.verify(&headers, body, sent + Duration::from_secs(301)).unwrap_err();
-/// assert_eq!(late.kind(), VerifyErrorKind::TimestampTooOld);
+/// let later = sent + Duration::from_secs(301);
+/// let error = verifier.verify(&headers, body, later).unwrap_err();
+/// assert_eq!(error.kind(), VerifyErrorKind::TimestampTooOld);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -59,24 +68,28 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Accepts deliveries signed with a secret of `keyring` (`v1`), within five minutes.
+    /// Accepts deliveries that are signed with a secret of `keyring` (`v1`).
+    ///
+    /// The tolerance is 5 minutes; [`with_tolerance`](Self::with_tolerance) changes it.
     #[must_use]
     pub fn new(keyring: Keyring) -> Self {
         Self::empty().with_keyring(keyring)
     }
 
-    /// Accepts deliveries signed with one of `keys` (`v1a`), within five minutes.
+    /// Accepts deliveries that are signed with one of `keys` (`v1a`).
     ///
-    /// Such a signature proves who sent a delivery, not whom it is for: see
-    /// [`EndpointToken`](crate::EndpointToken).
+    /// The tolerance is 5 minutes; [`with_tolerance`](Self::with_tolerance) changes it. Google's keys
+    /// prove who sent a delivery, not whom it is for: [`EndpointToken`](crate::EndpointToken) explains
+    /// what to add.
     #[cfg(feature = "jwks")]
     #[must_use]
     pub fn for_keys(keys: KeySet) -> Self {
         Self::empty().with_keys(keys)
     }
 
-    /// Accepts deliveries signed with one of `keys` (`v1a`) as well. Either scheme stands for
-    /// itself: none is a fallback for a signature of the other that is wrong.
+    /// Also accepts deliveries that are signed with one of `keys` (`v1a`).
+    ///
+    /// One valid signature, in either scheme, is enough.
     #[cfg(feature = "jwks")]
     #[must_use]
     pub fn with_keys(self, keys: KeySet) -> Self {
@@ -89,28 +102,31 @@ impl Verifier {
         self.with(|rules| rules.keys = PublicKeys::Later)
     }
 
-    /// Accepts tokens (RS256 JWT) as well that one of the public keys signed and that are for
-    /// `audience`; call it again for each further audience.
-    /// [`WebhookReceiverBuilder::accept_jwt`](crate::WebhookReceiverBuilder::accept_jwt) says what
-    /// else is asked of a token.
+    /// Also accepts JWTs (RS256) for `audience` that one of the public keys signed.
     ///
-    /// **In this form the event is [`Verified::payload`]**, not the body, and a repeat is known by
-    /// [`Verified::claim_id`], not by the id.
+    /// Call it again for each further audience.
+    /// [`WebhookReceiverBuilder::accept_jwt`](crate::WebhookReceiverBuilder::accept_jwt) lists the
+    /// rules for a JWT.
+    ///
+    /// **In this form the event is [`Verified::payload`]**, not the body, and a duplicate is recognised
+    /// by [`Verified::claim_id`], not by the id.
     #[cfg(feature = "jwt")]
     #[must_use]
     pub fn accept_jwt(self, audience: impl Into<String>) -> Self {
         self.with(|rules| rules.jwt.audiences.push(audience.into()))
     }
 
-    /// Asks of tokens that `iss` is this issuer.
+    /// Refuses JWTs whose issuer (`iss`) is not this one. By default any issuer is accepted.
     #[cfg(feature = "jwt")]
     #[must_use]
     pub fn jwt_issuer(self, issuer: impl Into<String>) -> Self {
         self.with(|rules| rules.jwt.issuer = Some(issuer.into()))
     }
 
-    /// How far a timestamp may be off, into the past or the future; in whole seconds. Five
-    /// minutes by default, as Google's guide asks.
+    /// Sets how far a timestamp may be from now, in either direction. 5 minutes by default.
+    ///
+    /// Fractions of a second are dropped. Google's guide (copies up to 2026-10-05) asks receivers to
+    /// refuse deliveries that are older than 5 minutes.
     ///
     /// # Errors
     ///
@@ -139,12 +155,14 @@ impl Verifier {
         self
     }
 
-    /// Verifies a whole delivery: [`check`](Self::check) and [`Checked::verify`] in one, without
-    /// an allocation.
+    /// Verifies a whole delivery. It does not allocate.
+    ///
+    /// `body` must be the bytes as they arrived. To refuse a delivery before you read its body, use
+    /// [`check`](Self::check) and then [`Checked::verify`] instead.
     ///
     /// # Errors
     ///
-    /// The first thing wrong with it, in the order of
+    /// Returns the first thing that is wrong, in the order of
     /// [`VerifyErrorKind`](crate::VerifyErrorKind).
     pub fn verify<'a>(
         &'a self,
@@ -158,13 +176,16 @@ impl Verifier {
             .map_err(Failure::into_error)
     }
 
-    /// The first half: everything that can be said before the body is read. So an adapter can
-    /// refuse most of what is not a delivery without reading it.
+    /// Checks everything that can be checked before the body is read.
+    ///
+    /// So most of what is not a delivery is refused without reading its body. Afterwards pass the body
+    /// to [`Checked::verify`].
     ///
     /// # Errors
     ///
-    /// A header is missing, repeated or malformed, the timestamp is outside the window, nothing
-    /// is signed in a scheme that this verifier knows, or every secret has reached its end.
+    /// A header is missing, repeated with another value, or malformed; the timestamp is outside the
+    /// tolerance; no signature is in a scheme that this verifier has keys for; or every secret has
+    /// ended.
     pub fn check(
         &self,
         headers: &DeliveryHeaders<'_>,

@@ -52,7 +52,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Steps 2 to 4: the headers, the window, a scheme that is configured.
+    /// Steps 2 (headers), 3 (window) and 4 (scheme) of a delivery.
     pub(super) fn check<'h>(
         &self,
         headers: &DeliveryHeaders<'h>,
@@ -141,8 +141,8 @@ impl Rules {
         Err(VerifyError::new(kind, Detail::Off { seconds, tolerance }))
     }
 
-    /// Step 6: any key that is valid now, of any scheme that is configured. `keys` are the public
-    /// ones, if any are known.
+    /// Step 6 of a delivery, the signature: any key that is valid now, in any scheme that is
+    /// configured, may have made one. `keys` are the public keys, if any are known.
     pub(super) fn verify<'a>(
         &'a self,
         keys: Option<&'a KeySet>,

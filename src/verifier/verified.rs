@@ -1,4 +1,4 @@
-//! What a verifier says of a delivery that is authentic.
+//! What is known of a delivery that has been verified.
 
 use std::sync::Arc;
 #[cfg(feature = "jwt")]
@@ -8,7 +8,9 @@ use crate::scheme::Scheme;
 #[cfg(feature = "jwt")]
 use crate::scheme::jwt::SignedToken;
 
-/// What is known of a delivery once its signature has been verified.
+/// A delivery whose signature has been verified: its id, time and key.
+///
+/// [`Verifier::verify`](crate::Verifier::verify) returns it.
 #[derive(Clone, Debug)]
 pub struct Verified<'a> {
     pub(super) id: &'a str,
@@ -27,21 +29,23 @@ pub(super) enum Signed<'a> {
 }
 
 impl<'a> Verified<'a> {
-    /// `webhook-id`: opaque, the same over all retries of one event. [`Scheme::Jwt`] does not sign
-    /// it.
+    /// Returns the `webhook-id`, which is the same in all retries of one event.
+    ///
+    /// The text is opaque. [`Scheme::Jwt`] does not sign it.
     #[must_use]
     pub fn id(&self) -> &'a str {
         self.id
     }
 
-    /// When this attempt was made, in seconds since the Unix epoch. [`Scheme::Jwt`] does not sign
-    /// it.
+    /// Returns when this delivery was sent, in seconds since the Unix epoch.
+    ///
+    /// [`Scheme::Jwt`] does not sign it.
     #[must_use]
     pub fn timestamp(&self) -> u64 {
         self.sent_at
     }
 
-    /// How it was signed.
+    /// Returns how the delivery was signed.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         match &self.signed {
@@ -51,8 +55,10 @@ impl<'a> Verified<'a> {
         }
     }
 
-    /// Which key signed it: [`SigningSecret::key_id`](crate::SigningSecret::key_id), or the name
-    /// of a public key.
+    /// Returns the name of the key that signed the delivery.
+    ///
+    /// For a signing secret it is [`SigningSecret::key_id`](crate::SigningSecret::key_id), for a public
+    /// key its `kid`.
     #[must_use]
     pub fn key_id(&self) -> &str {
         self.shared_key_id()
@@ -66,8 +72,10 @@ impl<'a> Verified<'a> {
         }
     }
 
-    /// What a repeat of the event is known by: the [id](Self::id); for a token its `jti`, else a
-    /// digest of it.
+    /// Returns the text by which a duplicate of the event is recognised, within one scheme.
+    ///
+    /// It is the [id](Self::id), except for a JWT: there it is the `jti` claim, or a digest of the JWT
+    /// if it has none.
     #[must_use]
     pub fn claim_id(&self) -> &str {
         match &self.signed {
@@ -77,14 +85,16 @@ impl<'a> Verified<'a> {
         }
     }
 
-    /// The event, if a token carried it instead of the body.
+    /// Returns the event if a JWT carried it, and `None` if the body is the event.
     #[cfg(feature = "jwt")]
     #[must_use]
     pub fn payload(&self) -> Option<&[u8]> {
         Some(&self.token()?.payload)
     }
 
-    /// Until when the token is accepted, if there is one: remember its claim id so long at least.
+    /// Returns until when the JWT is accepted, if the delivery has one.
+    ///
+    /// Remember its [`claim_id`](Self::claim_id) at least that long.
     #[cfg(feature = "jwt")]
     #[must_use]
     pub fn token_valid_until(&self) -> Option<SystemTime> {

@@ -238,9 +238,11 @@ fn body_of<E: Error>(json: String) -> Result<Bytes, E> {
         return Ok(json.into());
     };
     let decoded = string(encoded).and_then(|encoded| STANDARD.decode(&*encoded).ok());
-    decoded
-        .map(Bytes::from)
-        .ok_or_else(|| E::custom("the member that stands for an event's body is no base64"))
+    decoded.map(Bytes::from).ok_or_else(|| {
+        E::custom(
+            "`$gemini_webhooks::base64` must hold the body of an event as base64, and it does not",
+        )
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! From the settings to a receiver, or to the first mistake in them.
+//! Checks the settings, and makes a receiver of them.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -13,16 +13,17 @@ use crate::replay::{MemoryGuard, ReplayGuard};
 use crate::trace;
 use crate::verifier::Verifier;
 
-/// For keys past their age, for a new one, for the checks of the app, and to round up: at most this long lies between the
-/// body and the claim.
+/// At most this long lies between the end of the body and the claim: confirming old public keys,
+/// fetching a new one, the app's checks, and rounding up.
 const MAX_WAIT: Duration = Duration::from_secs(2 + 5 + 2 + 1);
 
 impl WebhookReceiverBuilder {
-    /// Finishes.
+    /// Checks the settings and returns the receiver.
     ///
     /// # Errors
     ///
-    /// The first mistake that was made, see [`ConfigError`].
+    /// Returns the first invalid setting, in the order of the calls, or else the first missing or
+    /// contradictory one. [`ConfigError`] lists them.
     pub fn build(self) -> Result<WebhookReceiver, ConfigError> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);

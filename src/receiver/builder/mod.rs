@@ -1,4 +1,4 @@
-//! Configuration, with its defaults.
+//! The settings of a receiver, and their defaults.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,9 +31,34 @@ const DEFAULT_GUARD_TIMEOUT: Duration = Duration::from_secs(2);
 #[cfg(feature = "jwks")]
 const DEFAULT_MAX_STALE: Duration = DAY;
 
-/// Builds a [`WebhookReceiver`](crate::WebhookReceiver).
+/// Builds a [`WebhookReceiver`](crate::WebhookReceiver) from its settings.
 ///
-/// A mistake, such as a secret that is none, is kept and returned by [`build`](Self::build).
+/// Only the keys have no default: give a signing secret, public keys, or both. A method that sets a
+/// value replaces what an earlier call set. A method that adds something, such as
+/// [`signing_secret`](Self::signing_secret), may be called several times.
+///
+/// Invalid settings do not panic: [`build`](Self::build) returns the first one as a
+/// [`ConfigError`].
+///
+/// ```
+/// use std::time::Duration;
+/// use gemini_webhooks::{EndpointToken, VerifyErrorKind, WebhookReceiver};
+///
+/// let receiver = WebhookReceiver::builder()
+///     .signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+///     .endpoint_token(EndpointToken::generate()?)
+///     .max_body_bytes(16 * 1024)
+///     .handler_timeout(Duration::from_secs(10))
+///     .status(VerifyErrorKind::SignatureMismatch, 401)
+///     .build()?;
+///
+/// let mistake = WebhookReceiver::builder()
+///     .signing_secret("<your-secret>")
+///     .build()
+///     .unwrap_err();
+/// assert!(mistake.to_string().contains("is a placeholder"));
+/// # Ok::<(), gemini_webhooks::ConfigError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct WebhookReceiverBuilder {
@@ -108,12 +133,27 @@ impl Default for WebhookReceiverBuilder {
 }
 
 impl WebhookReceiverBuilder {
-    /// Remembers events with this guard, so that each is handled once. A [`MemoryGuard`](crate::replay::MemoryGuard) of the
-    /// receiver's own by default, which is enough for one process and forgets when it ends.
+    /// Sets the guard, which remembers the events that are handled or being handled.
     ///
-    /// `namespace` tells apart what shares a guard: apps, and the environments of one. It must be
-    /// the same on all replicas, and another in staging than in production, or they would swallow
-    /// each other's events.
+    /// By default each receiver has a [`MemoryGuard`](crate::replay::MemoryGuard) of its own. That is
+    /// enough for one process. It forgets everything when the process ends, and replicas do not share
+    /// it.
+    ///
+    /// `namespace` separates the apps and environments that share a guard. It must be the same on all
+    /// replicas of an app. It must differ between apps, and between staging and production, or one
+    /// would take the other's events for its own duplicates. It must not be empty
+    /// ([`ConfigError::NamespaceEmpty`]).
+    ///
+    /// ```
+    /// use gemini_webhooks::WebhookReceiver;
+    /// use gemini_webhooks::replay::MemoryGuard;
+    ///
+    /// let receiver = WebhookReceiver::builder()
+    ///     .signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    ///     .guard("orders-production", MemoryGuard::new().with_capacity(10_000_000))
+    ///     .build()?;
+    /// # Ok::<(), gemini_webhooks::ConfigError>(())
+    /// ```
     pub fn guard(mut self, namespace: impl AsRef<str>, guard: impl ReplayGuard) -> Self {
         let namespace = namespace.as_ref();
         if namespace.is_empty() {
@@ -123,87 +163,121 @@ impl WebhookReceiverBuilder {
         self
     }
 
-    /// Remembers nothing: **each copy and each retry of an event reaches the handler**, which must
-    /// see to it that this does no harm.
+    /// Turns the guard off: **every duplicate and every retry of an event reaches the handler.**
+    ///
+    /// Use this only if your handler does no harm when it runs several times for one event.
+    /// [`Delivery::claim`](crate::Delivery::claim) is then `None`.
     pub fn without_replay_protection(mut self) -> Self {
         self.guard = Guard::None;
         self
     }
 
-    /// How long an event may be in flight before another delivery of it may be handled: what a
-    /// process that died in between holds up. 120 seconds by default; longer than
-    /// [`handler_timeout`](Self::handler_timeout) and twice
-    /// [`guard_timeout`](Self::guard_timeout), for claim and settle.
+    /// Sets how long a claim holds if the process that made it dies. 120 seconds by default.
+    ///
+    /// Before the handler runs, a delivery *claims* its event: it marks the event as being handled.
+    /// If the process dies, nobody ends the claim. When the lease is over, another delivery may claim
+    /// the event; until then it is answered 409.
+    ///
+    /// The lease must be longer than [`handler_timeout`](Self::handler_timeout) plus twice
+    /// [`guard_timeout`](Self::guard_timeout), one to claim and one to settle. Otherwise a retry could
+    /// run beside the handler, and [`build`](Self::build) returns [`ConfigError::LeaseTooShort`].
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// How long a handled event is remembered. 25 hours by default: Google tries for a day. At least
-    /// twice the [`tolerance`](Self::tolerance); a token is remembered as long as it is accepted.
+    /// Sets how long a handled event is remembered. 25 hours by default.
+    ///
+    /// Google retries for 24 hours (Google's guide, copies up to 2026-10-05). With less than that, a
+    /// retry can be handled again, and `build` logs a warning.
+    ///
+    /// The retention must be at least twice the [`tolerance`](Self::tolerance), or a recorded delivery
+    /// could be replayed; `build` then returns [`ConfigError::RetentionTooShort`]. The event of a JWT
+    /// is remembered at least as long as that JWT is accepted.
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
         self
     }
 
-    /// How long an answer of the guard is waited for. 2 seconds by default. Beyond, 503.
+    /// Sets how long to wait for the guard each time. 2 seconds by default.
+    ///
+    /// If the guard does not answer the claim in time, the delivery is answered 503
+    /// ([`VerifyErrorKind::GuardUnavailable`]). If it does not answer afterwards, the handler's answer
+    /// is sent, and an error is logged.
     pub fn guard_timeout(mut self, timeout: Duration) -> Self {
         self.guard_timeout = timeout;
         self
     }
 
-    /// Handles an event although the guard cannot answer, instead of 503: **while the guard is
-    /// down, copies and retries reach the handler.**
+    /// Runs the handler even if the guard fails. By default the answer is then 503.
+    ///
+    /// **While the guard is down, duplicates and retries reach the handler.**
     pub fn handle_unclaimed_while_guard_fails(mut self) -> Self {
         self.handle_unclaimed = true;
         self
     }
 
-    /// How far the timestamp may be off, either way, in whole seconds. Five minutes by default,
-    /// as Google's guide asks.
+    /// Sets how far a timestamp may be from now, in either direction. 5 minutes by default.
+    ///
+    /// Fractions of a second are dropped, and less than a second is [`ConfigError::Zero`]. Google's
+    /// guide (copies up to 2026-10-05) asks receivers to refuse deliveries that are older than 5
+    /// minutes. The tolerance limits how long a recorded delivery can be replayed, so do not raise it
+    /// to make up for a wrong clock.
     pub fn tolerance(mut self, tolerance: Duration) -> Self {
         self.tolerance = tolerance;
         self
     }
 
-    /// How long a body may be, in bytes. 64 KiB by default. Beyond, 413.
+    /// Sets how long a body may be, in bytes. 64 KiB by default.
+    ///
+    /// A longer one is answered 413 ([`VerifyErrorKind::BodyTooLarge`]). Google's payloads have a few
+    /// hundred bytes. Raise the limit if you put large `user_metadata` into jobs.
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = bytes;
         self
     }
 
-    /// How much all deliveries in flight may hold together, in bytes of their bodies, from the
-    /// first byte until the handler is done. 256 MiB by default. Beyond, 503.
+    /// Sets how many bytes the bodies of all deliveries in flight may hold. 256 MiB by default.
     ///
-    /// A body in parts is kept in pieces of 8 KiB, so each may hold that much more than is counted.
-    /// Not counted is what your HTTP server keeps for each connection. Bound the number of
-    /// connections there.
+    /// A body counts from its first byte until its handler is done. When the limit is reached, a
+    /// delivery is answered 503 ([`VerifyErrorKind::Overloaded`]).
+    ///
+    /// A body that arrives in several parts is kept in pieces of 8 KiB, so it can take up to 8 KiB
+    /// more memory than is counted. The buffers that your HTTP server keeps for each connection are
+    /// not counted: limit the number of connections there.
     pub fn max_buffered_bytes(mut self, bytes: usize) -> Self {
         self.max_buffered_bytes = bytes;
         self
     }
 
-    /// How long the body may take to arrive. 10 seconds by default. Beyond, 408.
+    /// Sets how long a body may take to arrive. 10 seconds by default.
+    ///
+    /// A slower one is answered 408 ([`VerifyErrorKind::BodyTimeout`]).
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.body_timeout = timeout;
         self
     }
 
-    /// How long the handler may take, from its start. 30 seconds by default. Beyond, it is dropped
-    /// and 503 is answered. Google waits a few seconds only: put the event into a queue, answer, and
-    /// do the work elsewhere.
+    /// Sets how long the handler may run. 30 seconds by default.
     ///
-    /// Only a handler that waits for something can be dropped. One that blocks its thread goes on;
-    /// if it takes longer than the [`lease`](Self::lease), a retry runs beside it, and the log says
-    /// so in an error when it ends. What a handler gave to `spawn_blocking` or to a task of its own
-    /// goes on when the handler is dropped, and its retry runs beside that, too.
+    /// A handler that takes longer is dropped, the answer is 503
+    /// ([`VerifyErrorKind::HandlerTimeout`]), and the event is handled again when Google retries.
+    /// Google waits a few seconds only (Google's guide, copies up to 2026-10-05). So do not raise this
+    /// for long work: store the event durably, answer, and do the work elsewhere.
+    ///
+    /// A handler can be dropped only where it awaits. One that blocks its thread goes on. If it takes
+    /// longer than the [`lease`](Self::lease), a retry can run beside it, and an error is logged when
+    /// it ends. Work that the handler gave to `spawn_blocking` or `tokio::spawn` goes on as well when
+    /// the handler is dropped, and the retry can run beside that.
     pub fn handler_timeout(mut self, timeout: Duration) -> Self {
         self.handler_timeout = timeout;
         self
     }
 
-    /// Answers errors of one kind with another status, 400 to 599. Of several for one kind the
-    /// last counts.
+    /// Answers one kind of error with another status, from 400 to 599.
+    ///
+    /// Any other status is [`ConfigError::StatusNotAnError`]. The last call for a kind wins.
+    /// [`VerifyErrorKind`] lists the default status of each kind.
     pub fn status(mut self, kind: VerifyErrorKind, status: u16) -> Self {
         if (400..600).contains(&status) {
             self.statuses.push((kind, status));
@@ -213,13 +287,15 @@ impl WebhookReceiverBuilder {
         }
     }
 
-    /// Where the time comes from; for tests. The system's clock by default.
+    /// Sets the clock that this receiver reads, for tests. The system's clock by default.
+    ///
+    /// The default guard uses it too. A guard that you pass to [`guard`](Self::guard) has its own.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// The first mistake is the one to tell.
+    /// Keeps a mistake for `build`, which returns the first one.
     fn mistaken(mut self, mistake: ConfigError) -> Self {
         self.mistake.get_or_insert(mistake);
         self

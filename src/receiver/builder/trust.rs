@@ -18,8 +18,10 @@ use crate::receiver::keys::KeysFrom;
 use crate::secret::{Keyring, SigningSecret};
 
 impl WebhookReceiverBuilder {
-    /// Adds the secret of a static webhook, as text ([`SigningSecret`](crate::SigningSecret)
-    /// says in which forms). Call it again for each secret that is valid at the same time.
+    /// Adds the signing secret of a static webhook: `whsec_` and base64, as Google shows it.
+    ///
+    /// Call it again for each further secret; a delivery that was signed with any of them is accepted.
+    /// [`SigningSecret`] says which forms of the text are accepted.
     pub fn signing_secret(self, secret: impl AsRef<str>) -> Self {
         match secret.as_ref().parse() {
             Ok(secret) => self.keyring(Keyring::new(secret)),
@@ -27,9 +29,11 @@ impl WebhookReceiverBuilder {
         }
     }
 
-    /// Adds the secret of a static webhook from an environment variable. If it is not set or holds no
-    /// secret, [`build`](Self::build) names it.
+    /// Adds the signing secret of a static webhook from an environment variable.
     ///
+    /// If the variable is not set or does not hold a secret, [`build`](Self::build) returns
+    /// [`ConfigError::Variable`](crate::ConfigError::Variable), which names it. A variable holds one
+    /// secret: use one variable for each.
     /// ```no_run
     /// # use gemini_webhooks::{ConfigError, WebhookReceiver};
     /// let receiver = WebhookReceiver::builder()
@@ -44,7 +48,7 @@ impl WebhookReceiverBuilder {
         }
     }
 
-    /// Adds every secret of a [`Keyring`], where each may have an end.
+    /// Adds every secret of a [`Keyring`], each with its end if it has one.
     pub fn keyring(mut self, keyring: Keyring) -> Self {
         match &mut self.keyring {
             Some(mine) => mine.extend(keyring),
@@ -53,8 +57,25 @@ impl WebhookReceiverBuilder {
         self
     }
 
-    /// Adds the secret of a static webhook that is no longer accepted from `end` on: the old one
-    /// after a rotation.
+    /// Adds a signing secret that is refused from `end` on, such as the old one after a rotation.
+    ///
+    /// After a rotation Google signs with both secrets, for 24 hours unless you ask it to end the old
+    /// one at once (Google's guide and SDKs, copies up to 2026-10-05).
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use gemini_webhooks::WebhookReceiver;
+    ///
+    /// # let rotated_at = SystemTime::UNIX_EPOCH;
+    /// let receiver = WebhookReceiver::builder()
+    ///     .signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    ///     .signing_secret_until(
+    ///         "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+    ///         rotated_at + Duration::from_secs(24 * 60 * 60),
+    ///     )
+    ///     .build()?;
+    /// # Ok::<(), gemini_webhooks::ConfigError>(())
+    /// ```
     pub fn signing_secret_until(self, secret: impl AsRef<str>, end: SystemTime) -> Self {
         match secret.as_ref().parse() {
             Ok(secret) => self.keyring(Keyring::until(secret, end)),
@@ -62,15 +83,31 @@ impl WebhookReceiverBuilder {
         }
     }
 
-    /// Accepts dynamic webhooks: `v1a` signatures under the keys that Google publishes, fetched
-    /// when they are first needed and [kept fresh](crate::jwks).
+    /// Accepts dynamic webhooks: deliveries that are signed with Google's keys (`v1a`).
     ///
-    /// These keys are the same for all of Google's customers, so something must tie deliveries to
-    /// this project: an [`endpoint_token`](Self::endpoint_token) or a check of your own
-    /// ([`accept_if`](Self::accept_if)), else `build` fails.
+    /// The public keys are fetched from Google when they are first needed, and
+    /// [kept fresh](crate::jwks). To fetch them before the app takes traffic, call
+    /// [`WebhookReceiver::ready`](crate::WebhookReceiver::ready).
     ///
-    /// Of this method, [`jwks_url`](Self::jwks_url), [`key_source`](Self::key_source) and
-    /// [`jwks`](Self::jwks) the last that is called counts.
+    /// Google's keys are the same for all of its customers. A valid signature proves that Google sent
+    /// the delivery, not that it is about your job. So add an
+    /// [`endpoint_token`](Self::endpoint_token) or a check of your own
+    /// ([`accept_if`](Self::accept_if)); without either, [`build`](Self::build) returns
+    /// [`ConfigError::AnyGoogleProject`](crate::ConfigError::AnyGoogleProject).
+    ///
+    /// A receiver has one source of public keys. If you call several of this method,
+    /// [`jwks_url`](Self::jwks_url), [`key_source`](Self::key_source) and [`jwks`](Self::jwks), the
+    /// last call wins.
+    ///
+    /// ```
+    /// use gemini_webhooks::{EndpointToken, WebhookReceiver};
+    ///
+    /// let receiver = WebhookReceiver::builder()
+    ///     .google_keys()
+    ///     .endpoint_token(EndpointToken::new("Zm9yLWRvY3VtZW50YXRpb24tb25seQ")?)
+    ///     .build()?;
+    /// # Ok::<(), gemini_webhooks::ConfigError>(())
+    /// ```
     #[cfg(feature = "jwks")]
     pub fn google_keys(self) -> Self {
         match HttpKeySource::google() {
@@ -79,8 +116,10 @@ impl WebhookReceiverBuilder {
         }
     }
 
-    /// As [`google_keys`](Self::google_keys), with the keys of another place. `https` only, but
-    /// for this machine itself.
+    /// Accepts dynamic webhooks, with public keys that are fetched from this URL.
+    ///
+    /// It must be `https`, except for a loopback address, which tests use. Otherwise this works as
+    /// [`google_keys`](Self::google_keys).
     #[cfg(feature = "jwks")]
     pub fn jwks_url(self, url: impl AsRef<str>) -> Self {
         match HttpKeySource::new(url.as_ref()) {
@@ -89,66 +128,86 @@ impl WebhookReceiverBuilder {
         }
     }
 
-    /// As [`google_keys`](Self::google_keys), with keys that the app fetches itself.
+    /// Accepts dynamic webhooks, with public keys that your own code fetches.
+    ///
+    /// Use this if keys must come through your own HTTP client. Otherwise this works as
+    /// [`google_keys`](Self::google_keys).
     #[cfg(feature = "jwks")]
     pub fn key_source(mut self, source: impl KeySource) -> Self {
         self.keys = Some(KeysFrom::Source(Arc::new(source)));
         self
     }
 
-    /// As [`google_keys`](Self::google_keys), with keys that never change.
+    /// Accepts dynamic webhooks, with public keys that are never fetched again.
+    ///
+    /// It is for tests and for keys that you distribute yourself. With Google's keys, a rotation at
+    /// Google would end it: use [`google_keys`](Self::google_keys).
     #[cfg(feature = "jwks")]
     pub fn jwks(mut self, keys: KeySet) -> Self {
         self.keys = Some(KeysFrom::Set(keys));
         self
     }
 
-    /// How long fetched keys may be used after they were last confirmed, while they cannot be
-    /// fetched again. A day by default, a minute at least. Beyond, deliveries under them are answered 503.
+    /// Sets how long fetched public keys are used while they cannot be fetched again. A day by default.
+    ///
+    /// It counts from the last successful fetch. After that, deliveries of dynamic webhooks are
+    /// answered 503. Less than a minute is
+    /// [`ConfigError::MaxStaleTooShort`](crate::ConfigError::MaxStaleTooShort).
     #[cfg(feature = "jwks")]
     pub fn max_stale(mut self, age: Duration) -> Self {
         self.max_stale = age;
         self
     }
 
-    /// Accepts dynamic webhooks in the form of Google's guide as well: a token (RS256 JWT) in place
-    /// of the signature, under one of the public keys and for this `audience`. Call it again for
-    /// each further audience.
+    /// Also accepts JWTs (RS256) for this `audience`, the form that Google's guide shows.
     ///
-    /// A token must name its key (`kid`) and its end (`exp`), and be for one of the audiences
-    /// (`aud`). `nbf` and `iat` are checked where they are there, with the
-    /// [tolerance](Self::tolerance); without `iat` it may be good for a day at most. Extensions
-    /// (`crit`) are refused. The token's payload is the event and what the inner service gets as
-    /// the body; a body that came along must say the same.
+    /// In this form a JWT stands in place of the signature. It must be signed with one of the
+    /// receiver's public keys. Call this again for each further audience. So far, this form was seen
+    /// in Google's guide only (copies up to 2026-10-05); one user's report of the live service
+    /// (2026-08-31, googleapis/python-genai #2927) has `v1a` signatures instead.
     ///
-    /// The token alone is signed. So a copy under another id is known for a repeat by
-    /// [`Delivery::claim_id`]; but a retry that is signed anew without `jti` may be handled twice.
+    /// - The JWT must name its key (`kid`), its end (`exp`) and one of the audiences (`aud`).
+    /// - `nbf` and `iat` are optional, and are checked with the [`tolerance`](Self::tolerance).
+    ///   Without `iat`, the JWT may be valid for a day at most.
+    /// - A JWT with extensions (`crit`) is refused.
+    ///
+    /// The payload of the JWT is the event, and your handler gets it as the body. If the request has
+    /// a body as well, it must say the same.
+    ///
+    /// Only the JWT is signed, not the `webhook-id`. A duplicate under another id is recognised by
+    /// [`Delivery::claim_id`]. A retry that is signed anew and has no `jti` cannot be recognised, and
+    /// may be handled twice.
     #[cfg(feature = "jwt")]
     pub fn accept_jwt(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// Asks of tokens that this issuer (`iss`) made them. Any may, by default: the key says who did.
+    /// Refuses JWTs whose issuer (`iss`) is not this one. By default any issuer is accepted.
+    ///
+    /// The key already proves who signed the JWT.
     #[cfg(feature = "jwt")]
     pub fn jwt_issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuer = Some(issuer.into());
         self
     }
 
-    /// Accepts deliveries under public keys from whatever Google project sends them, with neither
-    /// an [`endpoint_token`](Self::endpoint_token) nor [`accept_if`](Self::accept_if). Anyone with
-    /// an API key can then have events of theirs delivered to this receiver: the handler must check
-    /// that it knows the job.
+    /// Accepts dynamic webhooks of every Google project, without an endpoint token or a check.
+    ///
+    /// **Anyone with an API key can then make Google deliver events of their own jobs to your
+    /// handler.** The handler must check that it knows the job. Prefer
+    /// [`endpoint_token`](Self::endpoint_token) or [`accept_if`](Self::accept_if).
     #[cfg(feature = "jwks")]
     pub fn allow_any_google_project(mut self) -> Self {
         self.any_google_project = true;
         self
     }
 
-    /// Asks the app about each delivery that is authentic, of whatever scheme: is this a job of
-    /// ours? `Ok(false)` refuses it with 400; an error, or two seconds without an answer, is a 503,
-    /// so that the sender tries again.
+    /// Adds a check of your own, for instance whether the event is about a job of yours.
+    ///
+    /// It is called for each authentic delivery, in every scheme, before the event is claimed. `Ok(false)`
+    /// refuses the delivery with 400. An error, or no answer within 2 seconds, is a 503, so that
+    /// Google sends it again.
     ///
     /// ```
     /// # use gemini_webhooks::{Delivery, GeminiEvent, WebhookReceiver};
@@ -159,19 +218,23 @@ impl WebhookReceiverBuilder {
     /// # }
     /// # #[derive(serde::Deserialize)] struct Data { id: Option<String> }
     /// let jobs = Jobs::new();
-    /// let builder = WebhookReceiver::builder().accept_if(move |event: GeminiEvent, _: Delivery| {
-    ///     let jobs = jobs.clone();
-    ///     async move {
-    ///         let data: Option<Data> = event.data_as()?;
-    ///         Ok(jobs.knows(data.and_then(|data| data.id).as_deref()).await?)
-    ///     }
-    /// });
+    /// let builder = WebhookReceiver::builder().accept_if(
+    ///     move |event: GeminiEvent, _: Delivery| {
+    ///         let jobs = jobs.clone();
+    ///         async move {
+    ///             let data: Option<Data> = event.data_as()?;
+    ///             let id = data.and_then(|data| data.id);
+    ///             Ok(jobs.knows(id.as_deref()).await?)
+    ///         }
+    ///     },
+    /// );
     /// ```
     ///
-    /// It is asked of retries as well, of those whose answer was lost too: let it know a job for as long
-    /// as a retry may come.
+    /// Retries are checked too, also those of events that have been handled. So keep a job in your
+    /// records for a day after its event, as long as Google retries.
     ///
-    /// Call it again for a further check: all of them must accept the event, within the two seconds.
+    /// Call it again for a further check. All of them must accept the event, together within the 2
+    /// seconds.
     pub fn accept_if<F, A>(mut self, check: F) -> Self
     where
         F: Fn(GeminiEvent, Delivery) -> A + Send + Sync + 'static,
@@ -181,8 +244,10 @@ impl WebhookReceiverBuilder {
         self
     }
 
-    /// Requires this token in the URL of each delivery, of whatever scheme. Call it again for each
-    /// token that is valid at the same time.
+    /// Requires this token in the URL of each delivery, in every scheme.
+    ///
+    /// Call it again for each further token; any one of them is enough. [`EndpointToken`] has an
+    /// example, and says where in the URL the token may stand.
     pub fn endpoint_token(mut self, token: EndpointToken) -> Self {
         self.endpoint_tokens.add(&token);
         self

@@ -17,12 +17,14 @@ use crate::event::{GeminiEvent, Payload, present_name};
 use crate::eventual::Eventual;
 use crate::trace;
 
-/// A service that an event can go to. Every service is that has these bounds; there is nothing to
-/// implement.
+/// A service that [`EventRoutes`] can call: the bounds it needs, in one name.
+///
+/// Every service with these bounds implements it, so there is nothing to implement. In axum, a
+/// `MethodRouter` such as `post(handler)` does, and so does a `Router`.
 #[diagnostic::on_unimplemented(
     message = "events cannot go to `{Self}`",
-    note = "a `MethodRouter` or `Router` of axum that wants a state is given it by `.with_state(…)`",
-    note = "any service of `Request<Full<Bytes>>` will do that is `Clone + Send + Sync + 'static`"
+    note = "if it is a `MethodRouter` or `Router` of axum with a state, call `.with_state(…)` on it",
+    note = "otherwise it must be a `Service<Request<Full<Bytes>>>` that is `Clone + Send + Sync + 'static`"
 )]
 pub trait EventService<B, E>:
     Service<Request<Full<Bytes>>, Response = Response<B>, Error = E, Future: Send>
@@ -42,14 +44,16 @@ impl<S, B, E> EventService<B, E> for S where
 {
 }
 
-/// A service for each type of event, instead of a `match` in one handler.
+/// Builds a service that calls another service for each type of event.
 ///
-/// Add a route for each type that you handle, and then say what becomes of the others. That makes an
-/// [`EventRouter`] of it, which goes inside of a [`VerifyLayer`](super::VerifyLayer); the
-/// [module](super#routes-by-type) has an example.
+/// It replaces a `match` in one handler. Add a route for each type that you handle, then say what
+/// happens to the others: that returns an [`EventRouter`]. Put it directly inside of a
+/// [`VerifyLayer`](super::VerifyLayer). The [module](super#routes-by-type) has an example, and the
+/// module `axum` has [one for axum](crate::axum#routes-by-type).
 ///
-/// The services answer with one type of body and of error. axum's do: a `MethodRouter`, such as
-/// `post(handler)`, or a `Router`, each given its state by `with_state`.
+/// All services must have the same types of response body and error. Those of axum have: a
+/// `MethodRouter` such as `post(handler)`, or a `Router`. If a handler has a state, call
+/// `with_state` on its router first.
 #[must_use = "it becomes a service by saying what becomes of other events"]
 pub struct EventRoutes<B, E> {
     calls: BTreeMap<Cow<'static, str>, Call<B, E>>,
@@ -57,7 +61,7 @@ pub struct EventRoutes<B, E> {
 }
 
 impl<B: 'static, E: 'static> EventRoutes<B, E> {
-    /// No routes yet.
+    /// Starts without routes.
     pub fn new() -> Self {
         Self {
             calls: BTreeMap::new(),
@@ -65,16 +69,17 @@ impl<B: 'static, E: 'static> EventRoutes<B, E> {
         }
     }
 
-    /// Events with a `P` go to `service`, by the present name of their type or an older one.
+    /// Passes events with the payload `P` to `service`.
+    ///
+    /// Their type is recognised by its present name and by older ones.
     pub fn on<P: Payload>(self, service: impl EventService<B, E>) -> Self {
         self.on_type(P::TYPE_NAME, service)
     }
 
-    /// Events of the type `type_name` go to `service`. For types that this version has no
-    /// [`Payload`] of.
+    /// Passes events of the type `type_name` to `service`, for types that have no [`Payload`] here.
     ///
-    /// A misspelled name is that of a type that never comes, which nobody can tell from one that
-    /// Google will add. So prefer [`on`](Self::on), where the compiler knows the names.
+    /// A misspelled name is not noticed, because it could be a type that Google will add. So prefer
+    /// [`on`](Self::on), where the compiler checks the name.
     pub fn on_type(
         mut self,
         type_name: impl Into<Cow<'static, str>>,
@@ -92,31 +97,35 @@ impl<B: 'static, E: 'static> EventRoutes<B, E> {
         self
     }
 
-    /// Acknowledges what no route takes: 200, and it counts as handled. For events that are of no
-    /// interest.
+    /// Answers 200 to events that no route takes, and counts them as handled.
+    ///
+    /// Use it if other events are of no interest.
     ///
     /// # Errors
     ///
-    /// Two routes take the same type.
+    /// [`ConfigError::RouteTwice`] if two routes take the same type.
     pub fn otherwise_acknowledge(self) -> Result<EventRouter<B, E>, ConfigError> {
         self.build(Otherwise::Answer(StatusCode::OK))
     }
 
-    /// Refuses what no route takes: 501, so that Google sends it again for a day, in which the app
-    /// may learn to handle it. After repeated failures Google switches a webhook off.
+    /// Answers 501 to events that no route takes.
+    ///
+    /// Google then sends them again for 24 hours (Google's guide, copies up to 2026-10-05), so there is a
+    /// day to deploy a route for them. Repeated failures switch a webhook off: subscribe to
+    /// the events that you handle only.
     ///
     /// # Errors
     ///
-    /// Two routes take the same type.
+    /// [`ConfigError::RouteTwice`] if two routes take the same type.
     pub fn otherwise_refuse(self) -> Result<EventRouter<B, E>, ConfigError> {
         self.build(Otherwise::Answer(StatusCode::NOT_IMPLEMENTED))
     }
 
-    /// Hands what no route takes to `service`: other types, and events that have none.
+    /// Passes events that no route takes to `service`, also those without a type.
     ///
     /// # Errors
     ///
-    /// Two routes take the same type.
+    /// [`ConfigError::RouteTwice`] if two routes take the same type.
     pub fn otherwise(
         self,
         service: impl EventService<B, E>,
@@ -134,15 +143,14 @@ impl<B: 'static, E: 'static> EventRoutes<B, E> {
     }
 }
 
-/// What [`EventRoutes`] become: a service that hands each event to the one of its type.
+/// A service that passes each event to the service for its type.
 ///
-/// It is always ready. The service of an event's type is cloned and waited for in the future: limits
-/// around one service, such as `tower::limit::ConcurrencyLimit`, hold over all deliveries and hold up
-/// no other service. The wait is within the
-/// [time of the handler](crate::WebhookReceiverBuilder::handler_timeout).
+/// [`EventRoutes`] builds it. It is always ready: its future clones the service for the event's type
+/// and waits until that is ready. So a limit around one service, such as
+/// `tower::limit::ConcurrencyLimit`, applies to all deliveries for it and delays no others. The wait
+/// counts towards [`handler_timeout`](crate::WebhookReceiverBuilder::handler_timeout).
 ///
-/// A request without a verified event is answered with a 500 that names what is missing,
-/// [`MissingVerifyLayer`].
+/// A request without a verified event is answered 500, with the text of [`MissingVerifyLayer`].
 pub struct EventRouter<B, E> {
     routes: Arc<Routes<B, E>>,
 }
