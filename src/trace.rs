@@ -193,6 +193,14 @@ pub(crate) fn short_retention(retention: Duration) {
     );
 }
 
+/// Which secrets a receiver was built with, by the names under which other lines speak of them.
+pub(crate) fn secrets<'a>(key_ids: impl Iterator<Item = &'a str>) {
+    if ENABLED {
+        let key_ids = key_ids.collect::<Vec<_>>().join(" ");
+        say!(info, "receiver of static webhooks built", key_ids = key_ids);
+    }
+}
+
 /// A secret is shorter or longer than secrets are.
 pub(crate) fn unusual_secret(key_id: &str, bytes: usize) {
     say!(

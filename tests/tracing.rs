@@ -371,6 +371,23 @@ fn what_others_say_neither_forges_lines_nor_fills_the_disk() {
 }
 
 #[test]
+fn a_body_of_another_length_than_its_header_says_was_changed() {
+    let altered = |length: &'static str| {
+        log_of(Handler::Ok, |clock| {
+            let mut request = signed(clock, "batch.expired", "/hook");
+            *request.body_mut() = Body::from("{}");
+            let length = length.parse().unwrap();
+            request.headers_mut().insert("content-length", length);
+            request
+        })
+    };
+    let changed = "the Content-Length header says 73 bytes";
+    let lines = altered("73");
+    assert_one(&lines, "WARN", &[r#"code="signature_mismatch""#, changed]);
+    assert!(!altered("2")[0].contains("Content-Length"));
+}
+
+#[test]
 fn a_secret_of_an_unusual_length_is_said() {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
@@ -379,10 +396,11 @@ fn a_secret_of_an_unusual_length_is_said() {
         let key: Vec<u8> = (0..bytes).collect();
         let secret = STANDARD.encode(key);
         let lines = logged_by(|| drop(WebhookReceiver::builder().signing_secret(secret).build()));
-        assert_eq!(lines.len(), usize::from(said), "{bytes}: {lines:?}");
+        assert_one(&lines[..1], "INFO", &["key_ids=\"sha256:", "built"]);
+        assert_eq!(lines.len(), 1 + usize::from(said), "{bytes}: {lines:?}");
         if said {
             assert_one(
-                &lines,
+                &lines[1..],
                 "WARN",
                 &["key_id=\"sha256:", &format!("bytes={bytes}")],
             );

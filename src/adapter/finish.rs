@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::Flight;
 use super::intake::Held;
-use crate::error::VerifyError;
+use crate::error::{VerifyError, VerifyErrorKind};
 use crate::event::GeminiEvent;
 use crate::eventual::Eventual;
 #[cfg(feature = "jwks")]
@@ -128,6 +128,7 @@ fn waiting(future: impl Future<Output = Outcome> + Send + 'static) -> Finish {
 /// A delivery whose body is there.
 pub(super) struct Arrived {
     pub(super) checked: Checked,
+    pub(super) declared: Option<u64>,
     pub(super) body: Bytes,
     pub(super) held: Held,
 }
@@ -257,6 +258,18 @@ impl Arrived {
     }
 
     fn refuse(&self, error: VerifyError) -> VerifyError {
+        let arrived = u64::try_from(self.body.len()).ok();
+        let error = match self.declared {
+            Some(declared)
+                if error.kind() == VerifyErrorKind::SignatureMismatch
+                    && self.declared != arrived =>
+            {
+                error.adding(&format!(
+                    "the Content-Length header says {declared} bytes, so something in front of this receiver has changed the body"
+                ))
+            }
+            _ => error,
+        };
         self.held.receiver.refuse(error, Some(self.checked.id()))
     }
 }

@@ -19,6 +19,8 @@ use crate::verifier::Checked;
 #[must_use]
 pub struct Intake {
     checked: Checked,
+    /// How long the headers say that the body is.
+    declared: Option<u64>,
     body: Body,
     held: Held,
 }
@@ -38,6 +40,7 @@ impl Intake {
     ) -> Result<Self, VerifyError> {
         let intake = Self {
             checked,
+            declared: content_length,
             body: Body::Empty,
             held: Held {
                 receiver: receiver.clone(),
@@ -101,6 +104,7 @@ impl Intake {
         };
         let arrived = Arrived {
             checked: self.checked,
+            declared: self.declared,
             body,
             held: self.held,
         };

@@ -357,6 +357,16 @@ impl VerifyError {
         self
     }
 
+    /// Tells the log this as well.
+    #[cfg(feature = "receiver")]
+    pub(crate) fn adding(mut self, more: &str) -> Self {
+        self.detail = Detail::Told(match &self.detail {
+            Detail::Told(told) => format!("{told}; {more}").into(),
+            _ => more.into(),
+        });
+        self
+    }
+
     /// Returns what was wrong, as a value to match on.
     #[must_use]
     pub fn kind(&self) -> VerifyErrorKind {

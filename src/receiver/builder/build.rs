@@ -10,6 +10,7 @@ use crate::error::ConfigError;
 use crate::receiver::Keys;
 use crate::receiver::{Claims, Shared, WebhookReceiver};
 use crate::replay::{MemoryGuard, ReplayGuard};
+use crate::secret::SigningSecret;
 use crate::trace;
 use crate::verifier::Verifier;
 
@@ -74,6 +75,7 @@ impl WebhookReceiverBuilder {
         let mut verifier = Verifier::empty().with_tolerance(self.tolerance)?;
         let mut has_keys = false;
         if let Some(keyring) = &self.keyring {
+            trace::secrets(keyring.secrets().map(SigningSecret::key_id));
             for secret in keyring.secrets() {
                 if let Some(bytes) = secret.unusual_length() {
                     trace::unusual_secret(secret.key_id(), bytes);
