@@ -1,6 +1,7 @@
 //! The examples for axum.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fs, process};
 
 use axum::Router;
@@ -60,6 +61,26 @@ mod testing_dynamic {
     }
 }
 
+mod testing_google {
+    include!("guide/mock_google.rs");
+
+    pub(super) fn documented() -> Result<(), Box<dyn std::error::Error>> {
+        main()
+    }
+
+    pub(super) fn documented_app() -> Router {
+        app(gemini_webhooks::testing::SECRET).unwrap()
+    }
+}
+
+mod both_kinds {
+    include!("recipes/axum_both_kinds.rs");
+
+    pub(super) fn documented(token: EndpointToken) -> Router {
+        app(gemini_webhooks::testing::SECRET, token).unwrap()
+    }
+}
+
 mod inbox {
     include!("guide/inbox_axum.rs");
 
@@ -98,11 +119,33 @@ mod inbox {
         }
     }
 
+    /// What the worker sends here is an event that it works on.
+    pub(super) fn worked_on(file: &Path) -> Option<String> {
+        let (sender, types) = mpsc::channel();
+        let running = start_worker(opened(file), move |event| {
+            Ok(sender.send(event.type_name().map(str::to_owned))?)
+        });
+        let first = types.recv_timeout(Duration::from_secs(10)).unwrap();
+        drop(running);
+        // The thread, and with it the other sender, ends.
+        assert_eq!(
+            types.recv_timeout(Duration::from_secs(10)),
+            Err(RecvTimeoutError::Disconnected)
+        );
+        first
+    }
+
     pub(super) fn days_later(file: &Path) {
         let inbox = opened(file);
         let later = "UPDATE inbox SET done_at = done_at - 26 * 3600";
         inbox.db().execute(later, []).unwrap();
         inbox.remove_old().unwrap();
+    }
+
+    pub(super) fn locked(file: &Path) -> Connection {
+        let db = Connection::open(file).unwrap();
+        db.execute_batch("BEGIN IMMEDIATE").unwrap();
+        db
     }
 
     pub(super) fn broken(file: &Path) {
@@ -244,6 +287,34 @@ fn testing_an_app() {
     testing_dynamic::documented().unwrap();
 }
 
+#[tokio::test]
+async fn testing_against_a_mock_of_google() {
+    tokio::task::spawn_blocking(|| testing_google::documented().unwrap())
+        .await
+        .unwrap();
+    // The handler fails in its first run only, which was that.
+    let answers = both(&testing_google::documented_app(), "/gemini-callback").await;
+    assert_eq!(answers, accepted_and_refused("missing_header"));
+}
+
+/// A static delivery needs no token, and is refused where the keys are Google's.
+#[tokio::test]
+async fn both_kinds_of_webhook() {
+    let token = EndpointToken::generate().unwrap();
+    let target = token.url("/gemini-webhook-dynamic");
+    let app = both_kinds::documented(token);
+    let answers = both(&app, "/gemini-callback").await;
+    assert_eq!(answers, accepted_and_refused("missing_header"));
+    let of_project = signed("msg_2", EVENT);
+    for (target, code) in [
+        ("/gemini-webhook-dynamic", "wrong_endpoint"),
+        (&*target, "unsupported_scheme"),
+    ] {
+        let answer = post(&app, target, of_project.clone(), EVENT).await;
+        assert_eq!(answer, (400, format!(r#"{{"error":"{code}"}}"#)));
+    }
+}
+
 /// What is answered 200 is in the file, once, also after a restart; and work that fails is done again.
 #[tokio::test]
 async fn an_inbox_that_loses_nothing() {
@@ -259,12 +330,28 @@ async fn an_inbox_that_loses_nothing() {
     }
     let failed = Err("the work failed".to_owned());
     assert_eq!(inbox::work(&file, true), (vec![], failed));
-    let done = (vec!["batch.succeeded".to_owned()], Ok(false));
-    assert_eq!(inbox::work(&file, false), done);
+    // What failed does not hold up what came after it.
+    let app = inbox::documented(receiver(), &file);
+    let video = r#"{"type":"video.generated"}"#;
+    let answer = post(&app, target, signed("msg_3", video), video).await;
+    assert_eq!(answer.0, 200);
+    let types = ["video.generated", "batch.succeeded"].map(str::to_owned);
+    assert_eq!(inbox::work(&file, false), (types.to_vec(), Ok(false)));
     assert_eq!(inbox::work(&file, false), (vec![], Ok(false)));
-    assert_eq!(inbox::len(&file), 1);
+    let failing = r#"{"type":"batch.failed"}"#;
+    let answer = post(&app, target, signed("msg_4", failing), failing).await;
+    assert_eq!(answer.0, 200);
+    assert_eq!(inbox::worked_on(&file).as_deref(), Some("batch.failed"));
+    assert_eq!(inbox::work(&file, false), (vec![], Ok(false)));
+    assert_eq!(inbox::len(&file), 3);
     inbox::days_later(&file);
     assert_eq!(inbox::len(&file), 0);
+    // Nor is what finds the file locked, and the answer comes soon enough.
+    let lock = inbox::locked(&file);
+    let answer = post(&app, target, signed("msg_5", EVENT), EVENT);
+    let answer = tokio::time::timeout(Duration::from_secs(4), answer).await;
+    assert_eq!(answer.unwrap().0, 503);
+    drop(lock);
     // What cannot be stored is not answered 200.
     let app = inbox::documented(receiver(), &file);
     inbox::broken(&file);

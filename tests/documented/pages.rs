@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What is run, with the page that shows it.
-const EXAMPLES: [(&str, &str); 32] = [
+const EXAMPLES: [(&str, &str); 35] = [
     ("README.md", include_str!("readme/axum_static.rs")),
     ("README.md", include_str!("readme/actix_static.rs")),
     ("README.md", include_str!("readme/register.rs")),
@@ -17,6 +17,8 @@ const EXAMPLES: [(&str, &str); 32] = [
     (TESTING, include_str!("guide/testing_axum.rs")),
     (TESTING, include_str!("guide/testing_actix.rs")),
     (TESTING, include_str!("guide/mock_keys.rs")),
+    (TESTING, include_str!("guide/mock_google.rs")),
+    (RECIPES, include_str!("recipes/axum_both_kinds.rs")),
     (RECIPES, include_str!("recipes/axum_by_type.rs")),
     (RECIPES, include_str!("recipes/axum_refusals.rs")),
     (RECIPES, include_str!("recipes/axum_inside.rs")),
@@ -29,6 +31,7 @@ const EXAMPLES: [(&str, &str); 32] = [
     (RECIPES, include_str!("recipes/actix_by_type.rs")),
     (RECIPES, include_str!("recipes/actix_logger.rs")),
     (REGISTERING, include_str!("registering/ensure.rs")),
+    (REGISTERING, include_str!("registering/check.rs")),
     (REGISTERING, include_str!("registering/at_hand.rs")),
     (REGISTERING, include_str!("registering/rotate.rs")),
     (REGISTERING, include_str!("registering/job.rs")),

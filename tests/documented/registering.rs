@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use gemini_webhooks::client::{ClientError, EnsuredSecret, Job, WebhookService, reqwest};
+use gemini_webhooks::client::{
+    ClientError, EnsuredSecret, Job, WebhookService, WebhookState, reqwest,
+};
 use gemini_webhooks::testing::google::{API_KEY, BatchOutcome, MockGoogle};
 use gemini_webhooks::testing::{self, ManualClock};
 use gemini_webhooks::{Clock as _, DeliveryHeaders, EndpointToken, Verifier, WebhookReceiver};
@@ -42,6 +44,20 @@ mod ensure {
 
     pub(super) async fn documented(service: &WebhookService) -> Result<(), super::Error> {
         register(service).await
+    }
+}
+
+mod check {
+    use super::ensure::documented as register;
+
+    include!("registering/check.rs");
+
+    pub(super) async fn documented(service: &WebhookService, id: &str) -> Result<(), ClientError> {
+        check(service, id).await
+    }
+
+    pub(super) async fn documented_timer(service: WebhookService) {
+        keep_enabled(service).await;
     }
 }
 
@@ -145,6 +161,43 @@ async fn the_webhook_is_registered_once_and_its_secret_is_stored() {
         .await
         .unwrap();
     assert!(service.list().collect().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_webhook_is_checked_and_switched_on_again() {
+    let google = MockGoogle::builder()
+        .disable_after(1)
+        .start()
+        .await
+        .unwrap();
+    let service = WebhookService::builder()
+        .api_key(API_KEY)
+        .base_url(google.base_url())
+        .build()
+        .unwrap();
+    ensure::documented(&service).await.unwrap();
+    let id = service.list().collect().await.unwrap()[0].id().to_owned();
+    check::documented(&service, "not-there").await.unwrap_err();
+    check::documented(&service, &id).await.unwrap();
+    google.deliver_due().await;
+    assert_eq!(google.deliveries().len(), 1);
+
+    // Nothing is delivered to another machine, and one failure is enough.
+    let request = json!({"batch": {"inputConfig": {"fileName": "files/1"}}});
+    let batch = service.batches().create("m", request, None).await.unwrap();
+    google
+        .finish_batch(batch.name(), BatchOutcome::Succeeded)
+        .await
+        .unwrap();
+    let state = async || service.get(&id).await.unwrap().state().cloned();
+    assert_ne!(state().await, Some(WebhookState::Enabled));
+    let timer = tokio::spawn(check::documented_timer(service.clone()));
+    let enabled = async { while state().await != Some(WebhookState::Enabled) {} };
+    tokio::time::timeout(Duration::from_secs(10), enabled)
+        .await
+        .unwrap();
+    assert!(!timer.is_finished());
+    timer.abort();
 }
 
 #[tokio::test]

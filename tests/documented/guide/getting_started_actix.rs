@@ -10,7 +10,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Outside of `HttpServer::new`, so that all workers share one receiver.
     let receiver = WebhookReceiver::builder()
         .signing_secret_from_env("WEBHOOK_SIGNING_SECRET")
-        .build()?;
+        .build()
+        .map_err(|error| error.to_string())?; // `main` shows this text
     HttpServer::new(move || App::new().service(callback(receiver.clone())))
         .bind("127.0.0.1:8000")?
         .run()

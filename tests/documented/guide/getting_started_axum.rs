@@ -9,7 +9,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt::init();
     let receiver = WebhookReceiver::builder()
         .signing_secret_from_env("WEBHOOK_SIGNING_SECRET")
-        .build()?;
+        .build()
+        .map_err(|error| error.to_string())?; // `main` shows this text
     let listener = TcpListener::bind("127.0.0.1:8000").await?;
     axum::serve(listener, app(receiver)).await?;
     Ok(())

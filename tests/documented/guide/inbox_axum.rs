@@ -1,6 +1,9 @@
 use std::error::Error;
 use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::{Router, http::StatusCode, routing::post};
@@ -14,9 +17,11 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS inbox (
     scheme   TEXT NOT NULL,
     claim_id TEXT NOT NULL,
     body     BLOB NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
     done_at  INTEGER, -- seconds since 1970; NULL until the work is done
     UNIQUE (scheme, claim_id)
-)";
+);
+CREATE INDEX IF NOT EXISTS inbox_next ON inbox (done_at, attempts, number)";
 
 /// Events in a SQLite file. Clones share one connection.
 #[derive(Clone)]
@@ -25,6 +30,9 @@ struct Inbox(Arc<Mutex<Connection>>);
 impl Inbox {
     fn open(file: impl AsRef<Path>) -> rusqlite::Result<Self> {
         let db = Connection::open(file)?;
+        // If the file is locked for longer, the answer is 503: Google waits a
+        // few seconds only.
+        db.busy_timeout(Duration::from_secs(1))?;
         // A commit returns when the data is on the disk, not earlier.
         db.pragma_update(None, "synchronous", "FULL")?;
         db.execute_batch(TABLE)?;
@@ -54,18 +62,24 @@ impl Inbox {
         Ok(())
     }
 
-    /// Works on the oldest event that is not done. `false`: there is none.
+    /// Works on an event that is not done: first on those that were tried the
+    /// least, so that one that always fails does not hold up the others.
+    /// Returns `false` if there is none.
     fn work_on_next(
         &self,
         work: impl FnOnce(&GeminiEvent) -> Result<(), BoxError>,
     ) -> Result<bool, BoxError> {
+        // Takes effect before the work, whatever becomes of that.
         let next = self.db().query_row(
-            "SELECT number, body FROM inbox WHERE done_at IS NULL
-             ORDER BY number LIMIT 1",
+            "UPDATE inbox SET attempts = attempts + 1 WHERE number =
+             (SELECT number FROM inbox WHERE done_at IS NULL
+              ORDER BY attempts, number LIMIT 1)
+             RETURNING number, body",
             [],
             |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)),
         );
         let Some((number, body)) = next.optional()? else {
+            self.remove_old()?;
             return Ok(false);
         };
         work(&GeminiEvent::parse(body))?;
@@ -85,6 +99,32 @@ impl Inbox {
         )?;
         Ok(())
     }
+}
+
+/// Starts the worker in a thread of its own. Keep what this returns: the worker
+/// ends when it is dropped.
+#[must_use]
+fn start_worker(
+    inbox: Inbox,
+    work: impl Fn(&GeminiEvent) -> Result<(), BoxError> + Send + 'static,
+) -> Sender<()> {
+    let (running, stop) = mpsc::channel();
+    thread::spawn(move || {
+        loop {
+            let pause = match inbox.work_on_next(&work) {
+                Ok(true) => Duration::ZERO,
+                Ok(false) => Duration::from_secs(1),
+                Err(error) => {
+                    eprintln!("inbox: {error}");
+                    Duration::from_secs(10)
+                }
+            };
+            if stop.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    });
+    running
 }
 
 fn app(receiver: WebhookReceiver, inbox: Inbox) -> Router {

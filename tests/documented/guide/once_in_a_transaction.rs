@@ -13,10 +13,11 @@ fn handle(
          ON CONFLICT DO NOTHING",
         params![delivery.scheme().as_str(), delivery.claim_id()],
     )?;
-    // 0 rows: an earlier delivery of this event has done the work.
-    if inserted == 1
-        && let EventKind::BatchSucceeded(batch) = event.kind()
-    {
+    if inserted == 0 {
+        // An earlier delivery of this event has done the work.
+        return Ok(());
+    }
+    if let EventKind::BatchSucceeded(batch) = event.kind() {
         transaction.execute(
             "UPDATE jobs SET completions = completions + 1 WHERE id = ?1",
             [batch.id()],

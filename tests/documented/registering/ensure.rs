@@ -15,7 +15,8 @@ async fn register(
 
     let ensured = service.ensure(&spec).await?;
     println!("{ensured}");
-    // Otherwise it was stored when it was made, by this process or another.
+    // Otherwise the webhook existed: its secret is where you stored it then,
+    // or lost (see below).
     if let EnsuredSecret::New(secret) = ensured.secret() {
         store(secret.expose())?;
     }

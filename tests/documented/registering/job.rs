@@ -29,7 +29,7 @@ async fn start(
 
 /// `receiver` has `google_keys()` and the same `endpoint_token`.
 fn app(receiver: WebhookReceiver) -> Router {
-    let route = post(on_event).route_layer(VerifyLayer::new(receiver));
+    let route = post(on_event).layer(VerifyLayer::new(receiver));
     Router::new().route("/gemini-webhook-dynamic", route)
 }
 
