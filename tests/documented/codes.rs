@@ -68,6 +68,7 @@ fn every_code_has_cause_and_remedy() {
     let sections = sections(&page);
     let found: Vec<&String> = sections.keys().collect();
     assert_eq!(found, codes.iter().collect::<Vec<_>>());
+    assert!(page.contains("**How to tell**, for every code:"));
     for kind in KINDS {
         let (code, text) = (kind.code(), &sections[kind.code()]);
         let error = VerifyError::from(kind);
@@ -75,7 +76,7 @@ fn every_code_has_cause_and_remedy() {
         if error.retry_after().is_some() {
             status += ", with `Retry-After`";
         }
-        for said in [&*status, "**Cause:**", "**How to tell:**", "**Remedy:**"] {
+        for said in [&*status, "**Cause:**", "**Remedy:**"] {
             let said = format!("{said}{}", if said.starts_with('S') { "." } else { "" });
             assert!(text.contains(&said), "{code}: {said}");
         }
