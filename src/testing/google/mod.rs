@@ -104,7 +104,7 @@ pub const API_KEY: &str = "mock-api-key";
 ///     .build()?;
 /// let app = Router::new().route(
 ///     "/gemini-callback",
-///     post(async |_event: GeminiEvent| StatusCode::OK).route_layer(VerifyLayer::new(receiver)),
+///     post(async |_event: GeminiEvent| StatusCode::OK).layer(VerifyLayer::new(receiver)),
 /// );
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 /// let callback = format!("http://{}/gemini-callback", listener.local_addr()?);
