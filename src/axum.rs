@@ -169,7 +169,7 @@ impl fmt::Display for AnotherType {
         let Self { expected } = self;
         write!(
             f,
-            "an event of another type reached a handler of `{expected}`: give each type a handler with `EventRoutes` of gemini-webhooks, or take an `Option`"
+            "an event of another type reached a handler for `{expected}`: give each type its own handler with `EventRoutes` of gemini-webhooks, or take an `Option` of the payload"
         )
     }
 }

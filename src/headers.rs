@@ -211,12 +211,12 @@ pub(crate) struct Signatures<'a> {
 impl<'a> Signatures<'a> {
     fn parse(list: &'a [u8], max: usize) -> Result<Self, &'static str> {
         if list.len() > max {
-            return Err("it is too long");
+            return Err("it is longer than the limit, 4 KiB (16 KiB if JWTs are accepted)");
         }
         let signatures = Self::reread(list);
         match signatures.entries().take(MAX_ENTRIES + 1).count() {
-            0 => Err("it is empty"),
-            n if n > MAX_ENTRIES => Err("more than 16 entries"),
+            0 => Err("it has no entries"),
+            n if n > MAX_ENTRIES => Err("it has more than 16 entries"),
             _ => Ok(signatures),
         }
     }
@@ -345,7 +345,7 @@ fn parse_id(value: &[u8]) -> Result<&str, &'static str> {
         return Err("it is empty");
     }
     if value.len() > MAX_ID {
-        return Err("longer than 256 bytes");
+        return Err("it is longer than 256 bytes");
     }
     // Over all bytes without an early end: the compiler makes it a few wide instructions.
     let any = |is: fn(u8) -> bool| value.iter().fold(false, |any, byte| any | is(*byte));
@@ -359,7 +359,9 @@ fn parse_id(value: &[u8]) -> Result<&str, &'static str> {
         let digits =
             |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         if id.split('.').skip(1).any(digits) {
-            return Err("a part after a dot is all digits, so it could be read as a timestamp");
+            return Err(
+                "a part after a dot is all digits, so that it could be read as a timestamp",
+            );
         }
     }
     Ok(id)
@@ -570,7 +572,7 @@ mod tests {
         for junk in [",", " ", ", ", " ,,"] {
             let list = junk.repeat(4096 / junk.len());
             let parsed = Signatures::parse(list.as_bytes(), MAX_SIGNATURE);
-            assert_eq!(parsed.err(), Some("it is empty"), "{junk:?}");
+            assert_eq!(parsed.err(), Some("it has no entries"), "{junk:?}");
             let list = format!("{}{SIG}{}{SIG}", &list[..2000], &list[..2000]);
             let parsed = Signatures::parse(list.as_bytes(), MAX_SIGNATURE).unwrap();
             assert_eq!(parsed.after(b"v1,").count(), 2, "{junk:?}");

@@ -31,23 +31,26 @@ pub(crate) fn slip(text: &str) -> Option<&'static str> {
     let is_assigned = text.trim_end_matches('=').contains('=');
     let of_google = starts(&["AIza"]) && text.len() == 39 || starts(&["AQ.", "ya29."]);
     let slips = [
-        (starts(&["-----BEGIN"]), "is a PEM file"),
+        (
+            starts(&["-----BEGIN"]),
+            "is a PEM file (`-----BEGIN …`), which holds another sort of key",
+        ),
         (
             has(&['$']) || text.contains("{{") || starts(&["%"]) && text.ends_with('%'),
-            "is a reference (`$NAME`, `${…}`, `{{…}}`, `%NAME%`) that nothing has replaced by a value",
+            "is a reference (`$NAME`, `${…}`, `{{…}}`, `%NAME%`) that nothing has replaced by its value; check how the variable is set",
         ),
         (
             starts(&["arn:", "projects/", "webhooks/", "@Microsoft."]),
-            "is the name of a resource, not a value that is kept there",
+            "is the name of a resource; give the value that is stored there",
         ),
-        (text.contains("://"), "is a URL; give the value alone"),
+        (text.contains("://"), "is a URL; give the value only"),
         (
             has(&['<']),
-            "is a placeholder (`<…>`); put the value there, without the brackets",
+            "is a placeholder (`<…>`); put the value in its place, without the brackets",
         ),
         (
             starts(&["{", "["]),
-            "is JSON; give the value alone, without quotes",
+            "is JSON; give the value only, without quotes",
         ),
         (
             text.starts_with(QUOTES),
@@ -56,28 +59,28 @@ pub(crate) fn slip(text: &str) -> Option<&'static str> {
         (
             text.get(..7)
                 .is_some_and(|start| start.eq_ignore_ascii_case("bearer ")),
-            "has `Bearer` in front; give the value alone",
+            "has `Bearer` in front; give the value only",
         ),
         (
             starts(&["- ", "|", ">"]),
-            "has marks of YAML in front (`-`, `|`, `>`); give the value alone",
+            "has marks of YAML in front (`-`, `|`, `>`); give the value only",
         ),
         (
             has(&['#']),
-            "has a comment (`#`) in it; give the value alone",
+            "has a comment (`#`) in it; give the value only",
         ),
         (
             is_assigned,
-            "has a name and `=` in front; give the value alone",
+            "has a name and `=` in front; give the value only",
         ),
         (
             has(&[':']),
-            "has a name and `:` in front; give the value alone",
+            "has a name and `:` in front; give the value only",
         ),
-        (has(QUOTES), "has a quote in it; give it without"),
+        (has(QUOTES), "has a quote in it; remove it"),
         (
             text.contains("...") || has(&['…']),
-            "is shortened or left out (`…`); copy the whole. Google shows a signing secret once, when it is made or rotated",
+            "is shortened or left out (`…`); copy all of it. Google shows a signing secret once, when the webhook is created or its secret rotated",
         ),
         (
             has(&['*', '•', '●', '∙', '·']),
@@ -85,38 +88,44 @@ pub(crate) fn slip(text: &str) -> Option<&'static str> {
         ),
         (
             has(&['\\']),
-            "has an escape such as `\\n` in it; give the text that it stands for",
+            "has an escape such as `\\n` in it; give the character that it stands for, or remove it",
         ),
         (has(&['%']), "is percent-encoded; decode it first"),
         (
             has(&[',', ';']),
-            "has a `,` or `;` in it or behind it; give several one at a time",
+            "has a `,` or `;` in it; remove it, and give several values one at a time",
         ),
         (
             text.contains(char::is_whitespace),
-            "has white space inside; give several one at a time",
+            "has white space inside; remove it, and give several values one at a time",
         ),
         (
             text.contains(is_invisible),
-            "has a character inside that cannot be seen; copy it again, as plain text",
+            "has an invisible character inside (it cannot be seen); copy it again, as plain text",
         ),
         (
             !text.is_ascii(),
-            "has a character that is not ASCII, though it may look so; copy it again, as plain text",
+            "has a character that is not ASCII, even if it looks so; copy it again, as plain text",
         ),
         (
             has(&['(', ')', '>', '[', ']', '{', '}']),
-            "has a bracket in it; give it without",
+            "has a bracket in it; remove it",
         ),
-        (of_google, "is a Google API key or access token"),
-        (starts(&["eyJ"]) && has(&['.']), "is a token (JWT)"),
+        (
+            of_google,
+            "is a Google API key or access token; give the value that belongs here",
+        ),
+        (
+            starts(&["eyJ"]) && has(&['.']),
+            "is a token (JWT); give the value that belongs here",
+        ),
         (
             is_variable(text.trim_end_matches('=')),
-            "is the name of a variable, not its value",
+            "is the name of a variable; give its value",
         ),
         (
             is_placeholder(text),
-            "is a placeholder; put the value there",
+            "is a placeholder; put the value in its place",
         ),
     ];
     slips.into_iter().find_map(|(is, what)| is.then_some(what))
@@ -206,10 +215,14 @@ fn from_variable<T>(
         reason,
     };
     let value = match value.map(Zeroizing::new) {
-        Ok(value) if trim(&value).is_empty() => return Err(mistake("is empty".to_owned())),
+        Ok(value) if trim(&value).is_empty() => return Err(mistake("is empty; set it".to_owned())),
         Ok(value) => value,
-        Err(VarError::NotPresent) => return Err(mistake("is not set".to_owned())),
-        Err(VarError::NotUnicode(_)) => return Err(mistake("is not Unicode".to_owned())),
+        Err(VarError::NotPresent) => {
+            return Err(mistake("is not set; set it, or check the name".to_owned()));
+        }
+        Err(VarError::NotUnicode(_)) => {
+            return Err(mistake("is not Unicode; set it to plain text".to_owned()));
+        }
     };
     read(&value).map_err(|wrong| mistake(format!("cannot be used: {wrong}")))
 }
@@ -274,7 +287,7 @@ mod tests {
         ] {
             assert_eq!(
                 slip(text),
-                Some("is a placeholder; put the value there"),
+                Some("is a placeholder; put the value in its place"),
                 "{text}"
             );
         }

@@ -1,8 +1,8 @@
-//! What the log says of a delivery: one event each, under the target `gemini_webhooks`.
+//! The log: one event for each delivery, under the target `gemini_webhooks`.
 //!
-//! Without the `tracing` feature nothing is said. No line carries a secret, a signature, a query
-//! string or a body; what the sender or another's error says is escaped and bounded. A log that
-//! panics, as on a full disk, does no more than lose its line.
+//! Without the feature `tracing` nothing is logged. No line contains a secret, a signature, a query
+//! string or a body. Text of the sender or of another's error is escaped and cut. If the log panics,
+//! as on a full disk, only its line is lost.
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use std::time::Duration;
 use crate::error::{Plain, VerifyError};
 use crate::scheme::Scheme;
 
-/// Whether anything is said at all.
+/// Whether anything is logged.
 pub(crate) const ENABLED: bool = cfg!(feature = "tracing");
 
-/// A sender waits a few seconds only, then takes the delivery for failed and sends it again.
+/// Google waits a few seconds only, then counts the delivery as failed and sends it again.
 const SLOW: Duration = Duration::from_secs(3);
 
-/// A timer may come a little late on a busy machine. A handler that is later than this was never
-/// interrupted because it did not wait.
+/// A timer may fire a little late on a busy machine. A handler that took longer than its limit and
+/// this could not be stopped, because it never awaited.
 const LATE: Duration = Duration::from_secs(1);
 
 /// Logs a message with fields, which may be `debug(…)` or `display(…)`. Without the feature they are computed all the same, and dropped.
@@ -106,19 +106,24 @@ pub(crate) fn ran(
     let late = took > limit.saturating_add(LATE);
     let message = match outcome {
         _ if late => {
-            "handler blocked its thread for longer than `handler_timeout`, so it could not be stopped; \
-             when the lease ends meanwhile, a retry runs beside it: move what blocks to another thread"
+            "handler blocked its thread for longer than `handler_timeout`, so it could not be stopped. If the \
+             lease ends while it runs, a retry runs beside it: move blocking work to another thread"
         }
         Outcome::Dropped => {
-            "handler dropped before it was done: the sender left or the server stops; the sender will try again"
+            "handler dropped before it was done, because the sender closed the connection or the server stops; \
+             the event is handled when Google retries. If it is frequent, answer sooner or call `finish_once_started`"
         }
-        Outcome::Panicked => "handler panicked; the sender will try again",
+        Outcome::Panicked => "handler panicked; the event is handled again when Google retries",
         Outcome::TimedOut => {
-            "handler stopped after `handler_timeout`; the sender will try again, and what the handler \
-             gave to `spawn_blocking` or to a task goes on beside that"
+            "handler stopped, because it took longer than `handler_timeout`; the event is handled again when \
+             Google retries, and work that the handler gave to `spawn_blocking` or to a task goes on beside that"
         }
-        _ if !outcome.is_success() => "handler failed; the sender will try again",
-        _ if took > SLOW => "handler slow: a sender waits a few seconds only and may send again",
+        _ if !outcome.is_success() => {
+            "handler failed; the event is handled again when Google retries"
+        }
+        _ if took > SLOW => {
+            "delivery handled, but slowly: Google waits a few seconds only, and may retry; store the event and answer sooner"
+        }
         _ => "delivery handled",
     };
     macro_rules! event {
@@ -150,7 +155,7 @@ pub(crate) fn ran(
 pub(crate) fn repeated(who: Who<'_>) {
     say!(
         info,
-        "delivery of an event that has been handled",
+        "duplicate of an event that has been handled: answered without running the handler",
         webhook_id = who.id,
         claim_id = who.claim_id,
         scheme = who.scheme.as_str(),
@@ -164,7 +169,8 @@ pub(crate) fn repeated(who: Who<'_>) {
 pub(crate) fn claim_lost(who: Who<'_>) {
     say!(
         error,
-        "handled, but the lease ended before and another delivery claimed the event: it may be handled twice",
+        "delivery handled, but its lease had ended and another delivery has claimed the event, so it may be handled twice: \
+         raise `lease`, or make the handler quicker",
         webhook_id = who.id,
         claim_id = who.claim_id,
         scheme = who.scheme.as_str()
@@ -175,7 +181,8 @@ pub(crate) fn claim_lost(who: Who<'_>) {
 pub(crate) fn guard_failed(operation: &str, error: &dyn Error, who: Who<'_>) {
     say!(
         error,
-        "the replay guard failed: the event may be handled twice, or again when the lease has ended",
+        "the guard, which remembers events, failed: the event may be handled twice, or only after the lease has ended; \
+         check the store of the guard",
         webhook_id = who.id,
         claim_id = who.claim_id,
         scheme = who.scheme.as_str(),
@@ -188,7 +195,7 @@ pub(crate) fn guard_failed(operation: &str, error: &dyn Error, who: Who<'_>) {
 pub(crate) fn short_retention(retention: Duration) {
     say!(
         warn,
-        "handled events are remembered for less than a day, for which Google tries again",
+        "`retention` is less than a day, but Google retries for a day, so a retry may be handled again",
         retention = debug(retention)
     );
 }
@@ -205,7 +212,7 @@ pub(crate) fn secrets<'a>(key_ids: impl Iterator<Item = &'a str>) {
 pub(crate) fn unusual_secret(key_id: &str, bytes: usize) {
     say!(
         warn,
-        "a signing secret has an unusual length: Google's have 32 bytes, 24 to 64 are usual; was all of it copied?",
+        "a signing secret has an unusual length: Google's have 32 bytes, and 24 to 64 are usual; check that all of it was copied",
         key_id = key_id,
         bytes = bytes
     );
@@ -227,7 +234,7 @@ pub(crate) fn keys_fetched(keys: usize, max_age: Duration) {
 pub(crate) fn keys_not_fetched(failure: &dyn Error) {
     say!(
         warn,
-        "public keys not fetched",
+        "public keys could not be fetched; those that are known stay in use for a time, and another fetch follows",
         reason = display(reason(failure))
     );
 }
@@ -239,7 +246,7 @@ pub(crate) fn key_skipped(kid: Option<&str>, reason: &str, faulty: bool) {
         ($level:ident) => {
             say!(
                 $level,
-                "public key skipped: what it signed is refused",
+                "public key skipped, so deliveries that it signed are refused",
                 kid = kid.map(debug),
                 reason = reason
             )
@@ -259,13 +266,13 @@ pub(crate) fn otherwise(type_name: Option<&str>, acknowledged: bool) {
     if acknowledged {
         say!(
             info,
-            "no route is for this type of event: it is acknowledged, and no handler runs",
+            "no route takes this type of event: answered 200 without running a handler, as the app configured",
             r#type = r#type.map(debug)
         );
     } else {
         say!(
             warn,
-            "no route is for this type of event: it is refused, and sent again for a day",
+            "no route takes this type of event: answered 501, as the app configured, so Google sends it again for a day",
             r#type = r#type.map(debug)
         );
     }
@@ -276,7 +283,7 @@ pub(crate) fn otherwise(type_name: Option<&str>, acknowledged: bool) {
 pub(crate) fn unrouted(type_name: Option<&str>) {
     say!(
         error,
-        "no route took the event, so it will be sent again for a day: add a route to `acknowledge` or `refuse`",
+        "no route took the event, so Google sends it again for a day: add a last route to `acknowledge` or `refuse`",
         r#type = type_name.map(bounded).map(debug)
     );
 }
@@ -292,7 +299,7 @@ pub(crate) fn misconfigured(error: &dyn Error) {
 pub(crate) fn response_panicked() {
     say!(
         error,
-        "the app's own response to a refusal panicked: the default one was sent instead"
+        "the app's own response to a refused delivery panicked, so the default one was sent: fix `with_response` or `error_handler`"
     );
 }
 
@@ -300,7 +307,8 @@ pub(crate) fn response_panicked() {
 pub(crate) fn formless(who: Who<'_>, length: usize, looks: &str) {
     say!(
         warn,
-        "the event is authentic, but no JSON object with a string `type`: the handler gets it as `Unknown`; read `GeminiEvent::raw`",
+        "the delivery is authentic, but its body is not a JSON object with a string `type`: the handler gets it as \
+         `EventKind::Unknown`, and can read the body with `GeminiEvent::raw`",
         webhook_id = who.id,
         claim_id = who.claim_id,
         scheme = who.scheme.as_str(),

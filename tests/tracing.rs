@@ -217,7 +217,10 @@ fn an_event_without_a_form_is_said_and_handled() {
         (b"\xef\xbb\xbf{\"type\":\"batch.expired\"}", "not JSON"),
         (br#"{"type":"batch.expired"#, "not JSON"),
         (b"{\"type\":\"batch.expired\xff\"}", "not UTF-8"),
-        (br#"["a body nobody should log"]"#, "JSON, but no object"),
+        (
+            br#"["a body nobody should log"]"#,
+            "JSON, but not an object",
+        ),
         (
             br#"{"note":"a body nobody should log"}"#,
             "a JSON object without a string `type`",
@@ -418,7 +421,7 @@ fn what_is_no_post_and_what_has_another_scheme_is_told_what_to_do() {
     assert_one(
         &lines,
         "WARN",
-        &[r#"code="method_not_allowed""#, r#"it is a \"PUT\""#],
+        &[r#"code="method_not_allowed""#, r#"its method is \"PUT\""#],
     );
     let lines = log_of(Handler::Ok, |clock| {
         let mut request = signed(clock, "batch.expired", "/hook");
@@ -517,7 +520,7 @@ fn what_becomes_of_a_claim_is_said() {
     assert_one(
         &lost[..1],
         "ERROR",
-        &[r#"webhook_id="msg_7""#, "the lease ended before"],
+        &[r#"webhook_id="msg_7""#, "its lease had ended"],
     );
     let fails = || Says(|| Err(GuardError::unavailable("it is down")));
     for (handler, operation) in [(Handler::Ok, "settle"), (Handler::Fails, "release")] {

@@ -16,7 +16,9 @@ pub struct MissingVerifyWebhook;
 
 impl fmt::Display for MissingVerifyWebhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no `VerifyWebhook` of gemini-webhooks is on this route")
+        f.write_str(
+            "no `VerifyWebhook` of gemini-webhooks is on this route: wrap it around the resource, the scope or the app",
+        )
     }
 }
 
@@ -38,12 +40,12 @@ pub struct MisplacedVerifyWebhook {
 impl MisplacedVerifyWebhook {
     pub(super) const INSIDE_OF_A_GUARD: Self = Self {
         text: "an `EventType` guard was asked before `VerifyWebhook` of gemini-webhooks had verified an \
-               event: wrap `VerifyWebhook` around the resource, the scope or the app, and put the guard on a route in it",
+               event: wrap `VerifyWebhook` around the resource, the scope or the app, and put the guard on a route inside",
     };
     pub(super) const INSIDE_OF_A_HOLDER: Self = Self {
         text: "a middleware around `VerifyWebhook` of gemini-webhooks keeps a clone of the `HttpRequest`, so \
-               that its headers cannot be made to fit the payload of a token: wrap `VerifyWebhook` around \
-               that middleware, or let the clone go before the middleware calls on",
+               its headers cannot be corrected for the payload of a JWT: wrap `VerifyWebhook` around \
+               that middleware, or drop the clone before the middleware calls the next service",
     };
 }
 

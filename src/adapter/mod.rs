@@ -87,7 +87,7 @@ impl WebhookReceiver {
     #[must_use]
     pub fn method_not_allowed(&self, method: &str) -> VerifyError {
         let told = format!(
-            "it is a {}; if that was for another route, put the layer around the webhook's only",
+            "its method is {}; if it was for another route, put the middleware around the webhook's route only",
             Plain::new(method).at_most(32).quoted()
         );
         let error = VerifyError::new(VerifyErrorKind::MethodNotAllowed, Detail::Told(told.into()));

@@ -134,7 +134,7 @@ impl WebhookServiceBuilder {
         let base = base(&self.base_url)?;
         let version = http::segment("build", "the version", &self.version);
         let version = version.map_err(|_| ConfigError::ApiUrlInvalid {
-            reason: "has no version of the API behind it: `api_version` is empty",
+            reason: "cannot be used without a version of the API, and `api_version` is empty; leave it out for `v1`",
         })?;
         let header = key.header()?;
         let mut client = ClientBuilder::new()
@@ -169,20 +169,22 @@ impl WebhookServiceBuilder {
 
 fn base(text: &str) -> Result<Url, ConfigError> {
     let invalid = |reason| ConfigError::ApiUrlInvalid { reason };
-    let url = Url::parse(text.trim()).map_err(|_| invalid("cannot be read as a URL"))?;
+    let url = Url::parse(text.trim()).map_err(|_| {
+        invalid("is not a valid URL; give an absolute one, such as `https://example.com`")
+    })?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(invalid(
-            "has a user or a password in it; give the API key by `api_key`",
+            "has a user or a password in it; remove it, and give the API key to `api_key`",
         ));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(invalid("has a query or a fragment; give it without"));
+        return Err(invalid("has a query or a fragment; remove it"));
     }
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback(&url) => Ok(url),
         _ => Err(invalid(
-            "is no `https`, and not of this machine itself: the API key would be sent in the clear",
+            "is neither `https` nor a loopback address, so the API key would be sent unencrypted; use `https`",
         )),
     }
 }
@@ -227,12 +229,16 @@ mod tests {
             assert_eq!(build(url, version).as_deref(), Ok(base), "{url}");
         }
         for (url, version, part) in [
-            ("http://a.example", "v1", "in the clear"),
-            ("http://127.0.0.1.a.example", "v1", "in the clear"),
-            ("http://10.0.0.1", "v1", "in the clear"),
-            ("ftp://a.example", "v1", "in the clear"),
-            ("a.example", "v1", "cannot be read"),
-            ("", "v1", "cannot be read"),
+            ("http://a.example", "v1", "neither `https` nor a loopback"),
+            (
+                "http://127.0.0.1.a.example",
+                "v1",
+                "neither `https` nor a loopback",
+            ),
+            ("http://10.0.0.1", "v1", "neither `https` nor a loopback"),
+            ("ftp://a.example", "v1", "neither `https` nor a loopback"),
+            ("a.example", "v1", "not a valid URL"),
+            ("", "v1", "not a valid URL"),
             ("https://user@a.example", "v1", "a user or a password"),
             ("https://:hidden@a.example", "v1", "a user or a password"),
             ("https://a.example?key=hidden", "v1", "a query"),

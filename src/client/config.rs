@@ -126,13 +126,13 @@ impl WebhookConfig {
             .and_then(Value::as_object_mut)
             .ok_or_else(|| match within {
                 Some(name) => refused(format!("the body of the request has no object `{name}`")),
-                None => refused("the body of the request is no object".to_owned()),
+                None => refused("the body of the request is not a JSON object".to_owned()),
             })?;
         if job == Job::Interaction {
             let background = place.entry("background").or_insert(true.into());
             if *background != Value::Bool(true) {
                 return Err(refused(
-                    "events are sent for interactions in the background only: set `background` to `true`".to_owned(),
+                    "the service sends events only for interactions that run in the background: set `background` to `true`".to_owned(),
                 ));
             }
         }
@@ -246,13 +246,13 @@ mod tests {
                 json!({"agent": "a"}),
                 "no object `interaction`",
             ),
-            (Job::Interaction, json!([]), "is no object"),
+            (Job::Interaction, json!([]), "is not a JSON object"),
             (
                 Job::Interaction,
                 json!({"background": false}),
                 "set `background`",
             ),
-            (Job::Video, json!(null), "is no object"),
+            (Job::Video, json!(null), "is not a JSON object"),
         ] {
             let mut changed = body.clone();
             let error = config().put_into(job, &mut changed).unwrap_err();

@@ -186,11 +186,11 @@ impl ClientError {
             return self.0.advice.as_deref();
         }
         match self.kind() {
-            ClientErrorKind::Auth => {
-                Some("check that the API key is valid, and allowed to use the Gemini API")
-            }
+            ClientErrorKind::Auth => Some(
+                "check that the API key is valid, and that it is allowed to use the Gemini API",
+            ),
             ClientErrorKind::Redirected => Some(
-                "redirects are not followed, for the API key would go along: set the base URL to where the API is",
+                "redirects are not followed, because they would take the API key along: set `base_url` to where the API is",
             ),
             _ => None,
         }
@@ -274,7 +274,7 @@ impl fmt::Display for ClientError {
             write!(f, ": {}", Plain::new(source))?;
         }
         if let Some(wait) = self.0.retry_after {
-            write!(f, "; it asks to wait {} s", wait.as_secs())?;
+            write!(f, "; the service asks to wait {} s", wait.as_secs())?;
         }
         if *tries > 1 {
             write!(f, " (after {tries} tries)")?;

@@ -94,7 +94,10 @@ impl Http {
     fn url(&self, call: &Call) -> Result<Url, ClientError> {
         let url = format!("{}/{}", self.0.base, call.path);
         let mut url = Url::parse(&url).map_err(|error| {
-            ClientError::refused(call.name, format!("the URL is none: {error}"))
+            ClientError::refused(
+                call.name,
+                format!("the URL of the call is invalid: {error}"),
+            )
         })?;
         if !call.query.is_empty() {
             let pair = |(name, value): &(&str, String)| format!("{name}={}", encoded(value));
@@ -218,7 +221,7 @@ pub(super) fn segment(call: &'static str, what: &str, text: &str) -> Result<Stri
     match text {
         "" | "." | ".." => Err(ClientError::refused(
             call,
-            format!("{what} {text:?} is none"),
+            format!("{what} must not be {text:?}"),
         )),
         _ => Ok(encoded(text)),
     }

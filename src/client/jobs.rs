@@ -20,7 +20,7 @@ const CREATE_INTERACTION: &str = "interactions.create";
 const GET_INTERACTION: &str = "interactions.get";
 
 /// What to do where a job may have been started.
-const LOST: &str = "the job may have been started; look before you start another one";
+const LOST: &str = "the job may have been started: look for it before you start another one";
 
 /// Starts batches and asks for them.
 ///
@@ -204,7 +204,7 @@ impl Batch {
             }),
             None => Err(ClientError::unreadable(
                 call,
-                "the answer has no `name` of a batch",
+                "the answer has no `name`, so it is not a batch",
             )),
         }
     }
@@ -316,7 +316,7 @@ impl Interaction {
             }),
             None => Err(ClientError::unreadable(
                 call,
-                "the answer has no `id` of an interaction",
+                "the answer has no `id`, so it is not an interaction",
             )),
         }
     }

@@ -61,7 +61,7 @@ impl ApiKey {
     pub(super) fn header(&self) -> Result<HeaderValue, ConfigError> {
         let mut header =
             HeaderValue::from_str(&self.0).map_err(|_| ConfigError::ApiKeyMalformed {
-                reason: "has a character that no HTTP header can carry",
+                reason: "has a character that an HTTP header cannot carry; copy it again",
             })?;
         header.set_sensitive(true);
         Ok(header)
@@ -78,7 +78,7 @@ fn first<T>(
         None => Err(ConfigError::Variable {
             name: "GOOGLE_API_KEY".to_owned(),
             reason:
-                "is not set, nor is `GEMINI_API_KEY`; give one of them an API key of the Gemini API"
+                "is not set, nor is `GEMINI_API_KEY`; set one of them to an API key of the Gemini API"
                     .to_owned(),
         }),
     }
@@ -88,15 +88,15 @@ fn first<T>(
 fn slip(text: &str) -> Option<&'static str> {
     let starts = |with: &[&str]| with.iter().any(|prefix| text.starts_with(prefix));
     if text.is_empty() {
-        return Some("is empty");
+        return Some("is empty; make one in Google AI Studio");
     }
     if starts(&["whsec_", "whsk_", "v1,"]) {
         return Some(
-            "is a webhook's signing secret or a signature; an API key is made in Google AI Studio",
+            "is the signing secret of a webhook, or a signature; make an API key in Google AI Studio",
         );
     }
     if starts(&["ya29."]) {
-        return Some("is an OAuth access token; an API key is made in Google AI Studio");
+        return Some("is an OAuth access token; make an API key in Google AI Studio");
     }
     // What makes it a key is what `slip` takes exception to.
     let key = text

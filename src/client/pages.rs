@@ -129,7 +129,7 @@ impl<T> Listing<T> {
                     };
                     self.pages = self.pages.saturating_add(1);
                     if next.is_some() && (next == token || self.pages == MAX_PAGES) {
-                        let endless = "the list does not end: its last page leads to itself";
+                        let endless = "the list does not end: its last page leads to itself, or it has more than 10,000 pages";
                         return Poll::Ready(Some(Err(ClientError::unreadable(self.call, endless))));
                     }
                     self.items = items.into_iter();

@@ -85,7 +85,7 @@ impl WebhookService {
             .and_then(|body| read(utf8(CREATE, &body)?))
             .map_err(|error| {
                 error.if_carried_out(
-                    "the webhook may be there, with a secret that nobody knows: call `list`, then `delete` or `rotate_signing_secret`",
+                    "the webhook may have been created, with a secret that nobody knows: call `list` to look, then `delete` or `rotate_signing_secret`",
                 )
             })
     }
@@ -215,7 +215,7 @@ impl WebhookService {
             .and_then(|body| read(utf8(ROTATE, &body)?))
             .map_err(|error| {
                 error.if_carried_out(
-                    "there may be a new secret that nobody knows: keep the one you have, call `rotate_signing_secret` again, and store what it returns",
+                    "the secret may have been rotated, and nobody knows the new one: keep the one you have, call `rotate_signing_secret` again, and store what it returns",
                 )
             })
     }
@@ -290,10 +290,10 @@ pub(super) fn page<T, E: fmt::Display>(
     let unreadable = |why: String| ClientError::unreadable(call, why);
     let found = members(utf8(call, body)?, &names);
     let [items, token] =
-        found.ok_or_else(|| unreadable("the answer is no JSON object".to_owned()))?;
+        found.ok_or_else(|| unreadable("the answer is not a JSON object".to_owned()))?;
     if items.is_some_and(|items| !items.get().starts_with(['[', 'n'])) {
         return Err(unreadable(format!(
-            "`{}` of the answer is no array",
+            "`{}` of the answer is not an array",
             names[0]
         )));
     }
@@ -306,16 +306,16 @@ pub(super) fn page<T, E: fmt::Display>(
 
 fn webhook(call: &'static str, body: &Body) -> Result<Webhook, ClientError> {
     let unreadable =
-        |why| ClientError::unreadable(call, format!("the answer is no webhook: {why}"));
+        |why| ClientError::unreadable(call, format!("the answer is not a webhook: {why}"));
     Webhook::read(utf8(call, body)?).map_err(unreadable)
 }
 
 pub(super) fn utf8<'a>(call: &'static str, body: &'a Body) -> Result<&'a str, ClientError> {
-    str::from_utf8(body).map_err(|_| ClientError::unreadable(call, "the answer is no text"))
+    str::from_utf8(body).map_err(|_| ClientError::unreadable(call, "the answer is not UTF-8 text"))
 }
 
 /// The JSON of an answer.
 pub(super) fn value(call: &'static str, body: &Body) -> Result<Value, ClientError> {
     let value = serde_json::from_slice(body);
-    value.map_err(|error| ClientError::unreadable(call, format!("the answer is no JSON: {error}")))
+    value.map_err(|error| ClientError::unreadable(call, format!("the answer is not JSON: {error}")))
 }

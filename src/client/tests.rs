@@ -276,7 +276,7 @@ async fn what_would_make_another_is_not_sent_twice() {
         for (error, advice) in [
             (
                 created,
-                "call `list`, then `delete` or `rotate_signing_secret`",
+                "call `list` to look, then `delete` or `rotate_signing_secret`",
             ),
             (
                 rotated,
@@ -419,10 +419,10 @@ async fn an_answer_may_have_4_mib() {
 #[tokio::test(start_paused = true)]
 async fn what_is_no_webhook_is_said() {
     for (body, part) in [
-        ("", "no webhook: it is no JSON object"),
-        ("<html>", "no webhook: it is no JSON object"),
-        ("{}", "no webhook: it has no `id`"),
-        (r#"{"id":"abc"}"#, "no webhook: it has no `uri`"),
+        ("", "not a webhook: it is not a JSON object"),
+        ("<html>", "not a webhook: it is not a JSON object"),
+        ("{}", "not a webhook: it has no `id`"),
+        (r#"{"id":"abc"}"#, "not a webhook: it has no `uri`"),
     ] {
         let server = Server::start([ok(body)]).await;
         let error = server.service().get("abc").await.unwrap_err();
@@ -430,12 +430,15 @@ async fn what_is_no_webhook_is_said() {
         assert!(error.to_string().contains(part), "{error}");
     }
     for (body, part) in [
-        (r#"{"webhooks":{}}"#, "`webhooks` of the answer is no array"),
+        (
+            r#"{"webhooks":{}}"#,
+            "`webhooks` of the answer is not an array",
+        ),
         (
             r#"{"webhooks":[{}]}"#,
             "an element of the list cannot be read",
         ),
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
     ] {
         let server = Server::start([ok(body)]).await;
         let error = server.service().list_page(None, None).await.unwrap_err();
@@ -570,11 +573,11 @@ async fn the_key_is_in_no_error() {
 async fn what_was_created_is_deleted_where_it_cannot_be_looked_at() {
     let created = r#"{"id":"abc","uri":"https://a.example/x","new_signing_secret":"whsec_x"}"#;
     for (deleted, advice) in [
-        (ok("{}"), "has been deleted again"),
         (
-            status(400),
-            "\"abc\" was created, could not be deleted again",
+            ok("{}"),
+            "just created has been deleted: call `ensure` again",
         ),
+        (status(400), "\"abc\" was created and could not be deleted"),
     ] {
         let server = Server::start([ok("{}"), ok(created), status(403), deleted]).await;
         let error = server.service().ensure(&spec()).await.unwrap_err();

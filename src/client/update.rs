@@ -124,7 +124,7 @@ impl WebhookUpdate {
         if self.is_empty() {
             return Err(ClientError::refused(
                 call,
-                "nothing is set, so nothing would change",
+                "the update is empty: set what is to change",
             ));
         }
         let Some(events) = &self.subscribed_events else {
@@ -185,7 +185,7 @@ pub(super) fn check_events(
     if events.is_empty() {
         return Err(ClientError::refused(
             call,
-            "no type of event is subscribed to; name at least one",
+            "the list of subscribed events is empty: name at least one",
         ));
     }
     let refused = events
@@ -195,7 +195,7 @@ pub(super) fn check_events(
         Some((event, instead)) if !any_event => Err(ClientError::refused(
             call,
             format!(
-                "the service refuses to subscribe to `{event}`: {instead}. If it has learned this type since, call `allow_refused_events`"
+                "the service does not accept a subscription to `{event}` as far as is known: {instead}. To send it all the same, call `allow_refused_events`"
             ),
         )),
         _ => Ok(()),

@@ -90,7 +90,7 @@ impl Webhook {
             ],
         );
         let [id, name, uri, events, state, created, updated, secrets] =
-            found.ok_or("it is no JSON object")?;
+            found.ok_or("it is not a JSON object")?;
         Ok(Self {
             id: text(id).ok_or("it has no `id`")?,
             name: text(name),

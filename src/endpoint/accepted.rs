@@ -32,16 +32,16 @@ impl EndpointTokens {
             .split('&')
             .filter_map(|pair| pair.strip_prefix("token="));
         let (carried, why) = match (in_query.next(), in_query.next()) {
-            (Some(token), None) => (token, "the `token` in its query is another"),
+            (Some(token), None) => (token, "its query has a `token` with another value"),
             (Some(_), Some(_)) => return Err(wrong("its query has `token` more than once")),
             (None, _) => match last_segment(path) {
                 "" => (
                     "",
-                    "it has no `token` in its query, and no path. A router that nests (axum's `nest`) hides the part of the path that it took: put the layer around it, or the token into the query",
+                    "it has no `token` in its query, and its path is empty. If a router (axum's `nest`) matched the part of the path with the token, it hides that part: put the layer around that router, or the token into the query",
                 ),
                 segment => (
                     segment,
-                    "it has no `token` in its query, and the last segment of its path is another",
+                    "it has no `token` in its query, and the last segment of its path is not a token that is accepted",
                 ),
             },
         };
@@ -128,12 +128,12 @@ mod tests {
         for (target, part) in [
             (
                 format!("/hook?token={TWO}"),
-                "the `token` in its query is another",
+                "its query has a `token` with another value",
             ),
             (format!("/hook?token={TWO}&token={ONE}"), "more than once"),
             (
                 format!("/hook/{TWO}"),
-                "the last segment of its path is another",
+                "the last segment of its path is not a token",
             ),
             ("/".to_owned(), "axum's `nest`"),
             (String::new(), "axum's `nest`"),

@@ -138,10 +138,12 @@ fn slip(text: &str) -> Option<&'static str> {
         .iter()
         .any(|prefix| text.starts_with(prefix))
     {
-        return Some("is a signing secret, which must not stand in a URL");
+        return Some(
+            "is a signing secret, which must not be in a URL; make a token with `EndpointToken::generate`",
+        );
     }
     if text.starts_with('/') {
-        return Some("is a path; give its last segment alone");
+        return Some("is a path; give its last segment only");
     }
     if let Some(reason) = pasted::slip(text) {
         return Some(reason);
@@ -152,10 +154,10 @@ fn slip(text: &str) -> Option<&'static str> {
     }
     if text.contains(['+', '/', '=']) {
         return Some(
-            "is in standard base64 (`+`, `/`, `=`); a URL wants `-` and `_`, without padding",
+            "is in standard base64 (`+`, `/`, `=`); in a URL, use `-` and `_` instead, without padding",
         );
     }
-    Some("has other characters than letters, digits, `-` and `_`")
+    Some("has other characters than letters, digits, `-` and `_`; use only these")
 }
 
 impl fmt::Debug for EndpointToken {

@@ -128,57 +128,77 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoKeys => f.write_str("neither a signing secret nor public keys were given"),
+            Self::NoKeys => f.write_str(
+                "no signing secret and no public keys were given, so no delivery could be verified: call `signing_secret` for a static webhook, or `google_keys` (feature `jwks`) for a dynamic one",
+            ),
             Self::AnyGoogleProject => f.write_str(
-                "public keys prove that Google sent a delivery, not that it is yours: set an endpoint token or `accept_if`, or call `allow_any_google_project`",
+                "all of Google's customers share its public keys, so they do not prove that a delivery is about your project: call `endpoint_token` or `accept_if`; or call `allow_any_google_project` if your handler itself checks that it knows the job",
             ),
             Self::EndpointTokenTooShort { chars } => write!(
                 f,
-                "the endpoint token has {chars} characters; at least 22 are needed, which hold 128 bits"
+                "the endpoint token has {chars} characters, and at least 22 are needed, which hold 128 bits: make one with `EndpointToken::generate`"
             ),
             Self::EndpointTokenMalformed { reason } => write!(f, "the endpoint token {reason}"),
             Self::Variable { name, reason } => {
                 write!(f, "the environment variable `{}` {reason}", Plain::new(name))
             }
             Self::JwtWithoutKeys => f.write_str(
-                "the JWT form wants public keys: call `google_keys`, `jwks_url`, `key_source` or `jwks`",
+                "`accept_jwt` was called, but there are no public keys to check JWTs with: also call `google_keys`, `jwks_url`, `key_source` or `jwks`",
             ),
-            Self::JwtNameEmpty => f.write_str("the audience or the issuer of tokens is empty"),
-            Self::KeysUrlInvalid => f.write_str("the URL to fetch keys from cannot be read"),
+            Self::JwtNameEmpty => f.write_str(
+                "an audience given to `accept_jwt`, or the issuer given to `jwt_issuer`, is empty: give the text that `aud` or `iss` must have",
+            ),
+            Self::KeysUrlInvalid => f.write_str(
+                "the URL to fetch public keys from is not a valid URL: give an absolute one, such as `https://example.com/jwks.json`",
+            ),
             Self::KeysUrlInsecure => f.write_str(
-                "the URL to fetch keys from is no `https`, and not of this machine itself",
+                "the URL to fetch public keys from is neither `https` nor a loopback address: anyone on the way could replace the keys, so use `https`",
             ),
-            Self::MaxStaleTooShort => f.write_str("`max_stale` is less than a minute"),
+            Self::MaxStaleTooShort => f.write_str(
+                "`max_stale` is less than a minute, which leaves no time to fetch public keys again: give a minute or more",
+            ),
             Self::ApiKeyMalformed { reason } => write!(f, "the API key {reason}"),
             Self::ApiUrlInvalid { reason } => write!(f, "the base URL {reason}"),
-            Self::HttpClient { reason } => {
-                write!(f, "the HTTP client cannot be made: {}", Plain::new(reason))
-            }
-            Self::NoRandomness => f.write_str("the operating system gave no random bytes"),
-            Self::SecretEmpty => f.write_str("the signing secret is empty"),
+            Self::HttpClient { reason } => write!(
+                f,
+                "the HTTP client cannot be built: {} (if it finds no root certificates, install `ca-certificates`)",
+                Plain::new(reason)
+            ),
+            Self::NoRandomness => f.write_str(
+                "the operating system returned no random bytes, so nothing secret can be generated here: check that this process may call `getrandom`",
+            ),
+            Self::SecretEmpty => f.write_str(
+                "the signing secret is empty: give the text starting with `whsec_` that Google showed when the webhook was created or its secret rotated",
+            ),
             Self::SecretTooShort { bytes } => write!(
                 f,
-                "the signing secret decodes to {bytes} bytes; at least 16 are needed, 24 to 64 are usual"
+                "the signing secret decodes to {bytes} bytes, and at least 16 are needed (24 to 64 are usual): check that all of it was copied"
             ),
             Self::SecretMalformed { reason } => write!(f, "the signing secret {reason}"),
-            Self::Zero { setting } => write!(f, "`{setting}` is zero, which would refuse every delivery"),
-            Self::NamespaceEmpty => f.write_str("the namespace of the guard is empty"),
+            Self::Zero { setting } => write!(
+                f,
+                "`{setting}` is zero, with which nothing could succeed: give a larger value, or leave it out for the default"
+            ),
+            Self::NamespaceEmpty => f.write_str(
+                "the namespace of the guard is empty: give each app and environment a name of its own, such as `orders-production`",
+            ),
             Self::LeaseTooShort { lease, longer_than } => write!(
                 f,
-                "`lease` is {lease:?}; it must be longer than {longer_than:?}, which is `handler_timeout` and two times `guard_timeout` together"
+                "`lease` is {lease:?}, and must be longer than {longer_than:?} (`handler_timeout` plus twice `guard_timeout`), or a retry could run beside the handler: raise `lease`, or lower the timeouts"
             ),
             Self::RetentionTooShort { retention, at_least } => write!(
                 f,
-                "`retention` is {retention:?}; it must be at least {at_least:?}, which is twice `tolerance`"
+                "`retention` is {retention:?}, and must be at least {at_least:?} (twice `tolerance`), or a recorded delivery could be replayed afterwards: raise `retention`"
             ),
             Self::RouteTwice { type_name } => write!(
                 f,
-                "two routes take events of the type `{}`; keep one of them",
+                "two routes take events of the type `{}`: remove one of them",
                 type_name.escape_debug()
             ),
-            Self::StatusNotAnError { status } => {
-                write!(f, "{status} is no error status; 400 to 599 are")
-            }
+            Self::StatusNotAnError { status } => write!(
+                f,
+                "{status} is not a status for an error: give one from 400 to 599"
+            ),
         }
     }
 }

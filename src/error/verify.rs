@@ -403,31 +403,37 @@ impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use VerifyErrorKind as Kind;
         f.write_str(match self.kind {
-            Kind::MethodNotAllowed => "only POST is a delivery",
-            Kind::WrongEndpoint => "the URL carries no endpoint token of this receiver",
-            Kind::MissingHeader => "a header is missing",
-            Kind::ConflictingHeader => "a header is repeated with different values",
-            Kind::InvalidId => "webhook-id is malformed",
-            Kind::InvalidTimestamp => "webhook-timestamp is no plain decimal number of seconds",
-            Kind::InvalidSignatureHeader => "webhook-signature is malformed",
-            Kind::TimestampTooOld => "the delivery is too old",
-            Kind::TimestampTooNew => "the delivery is dated in the future",
-            Kind::UnsupportedScheme => "no signature is in a scheme that this receiver verifies",
+            Kind::MethodNotAllowed => "the request is not a POST",
+            Kind::WrongEndpoint => "the URL carries no endpoint token that this receiver accepts",
+            Kind::MissingHeader => "a header that every delivery has is missing",
+            Kind::ConflictingHeader => "a header is there more than once, with different values",
+            Kind::InvalidId => "`webhook-id` is malformed",
+            Kind::InvalidTimestamp => {
+                "`webhook-timestamp` is not a plain decimal number of seconds since 1970"
+            }
+            Kind::InvalidSignatureHeader => "`webhook-signature` is malformed",
+            Kind::TimestampTooOld => "the timestamp is too far in the past",
+            Kind::TimestampTooNew => "the timestamp is too far in the future",
+            Kind::UnsupportedScheme => {
+                "no signature is in a scheme that this receiver is configured for"
+            }
             Kind::SignatureMismatch => "no key that is valid now made any of the signatures",
-            Kind::InvalidToken => "the token is not what it should be",
-            Kind::WrongAudience => "the token is for somebody else",
-            Kind::UnknownKey => "the token names a key that is not among the public keys",
-            Kind::BodyMismatch => "the body says something else than the token",
-            Kind::KeysUnavailable => "no key is valid now",
-            Kind::BodyTooLarge => "the body is too large",
+            Kind::InvalidToken => "the JWT is malformed or breaks a rule for JWTs",
+            Kind::WrongAudience => "the JWT is for another audience",
+            Kind::UnknownKey => "the JWT names a key that is not among the public keys",
+            Kind::BodyMismatch => "the body differs from the JWT that came with it",
+            Kind::KeysUnavailable => "there is no valid key to verify with",
+            Kind::BodyTooLarge => "the body is too long",
             Kind::BodyTimeout => "the body did not arrive in time",
-            Kind::BodyIncomplete => "the body broke off",
-            Kind::Overloaded => "the deliveries in flight hold as much memory as they may",
-            Kind::NotAccepted => "the app's own check does not want it",
-            Kind::AcceptanceFailed => "the app's own check gave no answer",
+            Kind::BodyIncomplete => "the body did not arrive to its end",
+            Kind::Overloaded => "the bodies of the deliveries in flight hold too much memory",
+            Kind::NotAccepted => "the app's own check (`accept_if`) returned `Ok(false)`",
+            Kind::AcceptanceFailed => "the app's own check (`accept_if`) gave no answer",
             Kind::InFlight => "another delivery of the same event is being handled",
-            Kind::GuardUnavailable => "the event cannot be claimed",
-            Kind::HandlerTimeout => "the handler did not answer in time",
+            Kind::GuardUnavailable => {
+                "the guard, which remembers events, did not say whether this one is new"
+            }
+            Kind::HandlerTimeout => "the handler took too long and was stopped",
         })?;
         match &self.detail {
             Detail::None => Ok(()),
@@ -436,14 +442,20 @@ impl fmt::Display for VerifyError {
             Detail::Off { seconds, tolerance } => {
                 write!(
                     f,
-                    ": {seconds} s off, {tolerance} s allowed; check this machine's clock"
+                    ": {seconds} s off, {tolerance} s allowed; check that this machine's clock is right"
                 )
             }
             Detail::Told(text) => write!(f, ": {text}"),
             #[cfg(feature = "receiver")]
-            Detail::Limit(bytes) => write!(f, ": more than {bytes} bytes"),
+            Detail::Limit(bytes) => {
+                let setting = match self.kind {
+                    Kind::Overloaded => "max_buffered_bytes",
+                    _ => "max_body_bytes",
+                };
+                write!(f, ": more than {bytes} bytes (`{setting}`)")
+            }
             #[cfg(feature = "receiver")]
-            Detail::After(limit) => write!(f, ": {limit:?}"),
+            Detail::After(limit) => write!(f, ": the limit is {limit:?}"),
             #[cfg(feature = "receiver")]
             Detail::Source(source) => write!(f, ": {}", Plain::new(source)),
         }

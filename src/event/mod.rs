@@ -214,7 +214,7 @@ impl GeminiEvent {
             Some(text) if text.trim_ascii().is_empty() => "empty",
             Some(text) => match serde_json::from_str::<IgnoredAny>(text) {
                 Err(_) => "not JSON",
-                Ok(_) if members(text, &[]).is_none() => "JSON, but no object",
+                Ok(_) if members(text, &[]).is_none() => "JSON, but not an object",
                 Ok(_) => "a JSON object without a string `type`",
             },
         })
@@ -338,7 +338,7 @@ pub struct DataError(serde_json::Error);
 
 impl fmt::Display for DataError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the event does not carry what was asked for")
+        f.write_str("`data` or `user_metadata` of the event does not deserialize as the type that was asked for")
     }
 }
 

@@ -53,8 +53,10 @@ impl GuardError {
 impl fmt::Display for GuardError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
-            GuardErrorKind::Unavailable => "the replay guard cannot answer now",
-            GuardErrorKind::Broken => "the replay guard is broken",
+            GuardErrorKind::Unavailable => "the guard, which remembers events, cannot answer now",
+            GuardErrorKind::Broken => {
+                "the guard, which remembers events, is broken until somebody repairs it"
+            }
         };
         write!(f, "{what}: {}", self.source)
     }

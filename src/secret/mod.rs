@@ -139,9 +139,9 @@ impl FromStr for SigningSecret {
         let key = SECRET_BASE64.decode(base64).map_err(|error| {
             malformed(match error {
                 DecodeError::InvalidByte(_, byte) if byte != b'=' => {
-                    "has a character that standard base64 has not"
+                    "has a character that is not base64 (letters, digits, `+`, `/`); copy it again"
                 }
-                _ => "is no whole base64: a character is missing at the end, or is one too many",
+                _ => "is not complete base64: a character is missing at the end, or there is one too many; copy it again",
             })
         })?;
         Self::from_bytes(&Zeroizing::new(key))
@@ -152,16 +152,18 @@ impl FromStr for SigningSecret {
 fn slip(text: &str) -> Option<&'static str> {
     let starts = |with: &[&str]| with.iter().any(|prefix| text.starts_with(prefix));
     if starts(&["v1,", "v1a,"]) {
-        return Some("starts with `v1,`, as a signature does; a secret starts with `whsec_`");
+        return Some(
+            "starts with `v1,`, as a signature does; give the secret, which starts with `whsec_`",
+        );
     }
     if starts(&["whsk_", "whpk_"]) {
         return Some(
-            "is an asymmetric key (`whsk_`, `whpk_`); a shared secret starts with `whsec_`",
+            "is an asymmetric key (`whsk_`, `whpk_`); give the signing secret, which starts with `whsec_`",
         );
     }
     let behind = text.trim_end_matches('=').split_once('=');
     if text.starts_with(PREFIX) && behind.is_some() {
-        return Some("has something behind the `=` at which a secret ends");
+        return Some("has something after the `=` with which a secret ends; remove it");
     }
     if text.matches(PREFIX).count() > 1 {
         return Some("has `whsec_` twice; give one secret, with one prefix");
@@ -169,27 +171,31 @@ fn slip(text: &str) -> Option<&'static str> {
     let base64 = text.strip_prefix(PREFIX).unwrap_or(text);
     if is_encoded_again(base64) {
         return Some(
-            "is encoded once more, as the `data` of a Kubernetes secret is: decode it, or write it under `stringData`",
+            "is encoded once more in base64, as the `data` of a Kubernetes secret is; decode it, or put it under `stringData`",
         );
     }
     if let Some(reason) = pasted::slip(text).or_else(|| pasted::slip(base64)) {
         return Some(reason);
     }
     if base64.len() == text.len() && is_another_prefix(text) {
-        return Some("has not the prefix `whsec_`, but part of it or other letters; copy it again");
+        return Some(
+            "does not start with the prefix `whsec_`, but with a part of it or with other letters; copy it again",
+        );
     }
     if is_hexadecimal(base64) {
         return Some(
-            "is hexadecimal or a UUID, where Google's are base64; a key of your own goes through `SigningSecret::from_bytes`",
+            "is hexadecimal or a UUID, but Google's secrets are base64; if it is a key of your own, decode it and call `SigningSecret::from_bytes`",
         );
     }
     if !base64.contains(['-', '_']) {
         return None;
     }
     if pasted::is_made_of_words(base64) {
-        return Some("is a placeholder; put the value there");
+        return Some("is a placeholder; put the value in its place");
     }
-    Some("uses the url-safe alphabet (`-`, `_`), where Google's are standard base64 (`+`, `/`)")
+    Some(
+        "is in the url-safe alphabet (`-`, `_`), but Google's secrets are standard base64 (`+`, `/`); copy it again",
+    )
 }
 
 /// Whether it is base64 of a text with a secret in it. Lines are wrapped at 76 characters.

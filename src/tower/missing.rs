@@ -28,8 +28,8 @@ impl MissingVerifyLayer {
 impl fmt::Display for MissingVerifyLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "no `VerifyLayer` of gemini-webhooks is on this route: a layer stands around the routes and \
-             methods that were added before it",
+            "no `VerifyLayer` of gemini-webhooks is on this route: put it on the route, or after the \
+             routes and methods that it is to cover, since a layer covers only what was added before it",
         )
     }
 }

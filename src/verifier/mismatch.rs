@@ -36,13 +36,13 @@ impl Rules {
         let _ = match self.ended(fields, body, now) {
             Some((secret, end)) => write!(
                 text,
-                "; the secret {} did, which ended {}, so the body is as it was signed: let that secret end later, or give this receiver the one that replaced it",
+                "; the secret {} did, but it ended {}. So the body was not changed: let that secret end later, or give this receiver the secret that replaced it",
                 secret.key_id(),
                 Ago(now, end)
             ),
             None => write!(
                 text,
-                "; tried {}; the body has {} bytes. Either another key signed it or the body has changed, and nobody can tell which: is the secret (or the set of public keys) the one of this webhook, and does something in front of this receiver decode, encode or format the body?",
+                "; tried {}; the body has {} bytes. Either another key signed it, or the body was changed on its way, and nobody can tell which. Check that the secret (or the set of public keys) is the one of this webhook, and that nothing in front of this receiver decompresses, decodes or reformats the body",
                 self.tried(keys, fields, now),
                 body.len()
             ),
@@ -92,12 +92,12 @@ impl Rules {
 
 /// No secret is valid any longer.
 pub(super) fn all_ended(keyring: &Keyring, now: SystemTime) -> VerifyError {
-    let mut text = "every signing secret has reached its end".to_owned();
+    let mut text = "every signing secret has ended".to_owned();
     if let Some((secret, end)) = keyring.ended_at(now).first() {
         let (id, ago) = (secret.key_id(), Ago(now, *end));
         let _ = write!(
             text,
-            ", the last one, {id}, {ago}: give this receiver the one that replaced it"
+            ", the last one ({id}) {ago}; give this receiver the secret that replaced it"
         );
     }
     VerifyError::new(VerifyErrorKind::KeysUnavailable, Detail::Told(text.into()))

@@ -74,13 +74,13 @@ impl Rules {
             None => {
                 let mut found = fields.signatures.found();
                 if fields.signatures.tokens().next().is_some() {
-                    found += "; a token is taken where public keys and `accept_jwt` are configured (feature `jwt`)";
+                    found += "; to accept a token (JWT), call `accept_jwt` and give public keys (feature `jwt`)";
                 }
                 if fields.signatures.after(b"v1a,").next().is_some() {
-                    found += "; `v1a` is a dynamic webhook's, for which this receiver needs `google_keys` (feature `jwks`)";
+                    found += "; `v1a` is the signature of a dynamic webhook: to accept it, call `google_keys` (feature `jwks`)";
                 }
                 if fields.signatures.after(b"v1,").next().is_some() {
-                    found += "; `v1` is a static webhook's, for which this receiver needs its `signing_secret`";
+                    found += "; `v1` is the signature of a static webhook: to accept it, call `signing_secret`";
                 }
                 let found = Detail::Told(found.into());
                 VerifyError::new(VerifyErrorKind::UnsupportedScheme, found)

@@ -185,7 +185,7 @@ fn errors_tell_the_operator_what_he_needs_and_nobody_a_digest() {
         (
             good.clone(),
             SENT + 1000,
-            ["too old", "1000 s off, 300 s allowed"],
+            ["in the past", "1000 s off, 300 s allowed"],
         ),
         (good, SENT - 301, ["in the future", "301 s off"]),
         (
@@ -267,7 +267,7 @@ fn a_mismatch_tells_of_the_secret_that_has_ended_and_would_have_fitted() {
     let shown =
         |byte, body: &[u8]| mismatch(&verifier, &signature(&secret(byte), b"{}"), body, SENT);
     for (byte, ago) in [(2, "3 min ago"), (3, "2 h ago")] {
-        let fits = format!("the secret {} did, which ended {ago}", id(byte));
+        let fits = format!("the secret {} did, but it ended {ago}", id(byte));
         says(&shown(byte, b"{}"), &[&fits], &["nobody can tell"]);
         says(
             &shown(byte, b"{ }"),
@@ -281,7 +281,7 @@ fn a_mismatch_tells_of_the_secret_that_has_ended_and_would_have_fitted() {
     let ended = Verifier::new(Keyring::until(secret(1), at(SENT - 9)).add_until(secret(2), at(0)));
     let error = verify(&ended, &signature(&secret(1), b"{}"), b"{}", at(SENT)).unwrap_err();
     assert_eq!(error.kind(), VerifyErrorKind::KeysUnavailable);
-    let last = format!("the last one, {}, 9 s ago", id(1));
+    let last = format!("the last one ({}) 9 s ago", id(1));
     says(&error.to_string(), &[&last], &[&id(2)]);
 }
 

@@ -59,7 +59,10 @@ impl WebhookService {
     pub async fn ensure(&self, spec: &WebhookSpec) -> Result<Ensured, ClientError> {
         spec.check(ENSURE)?;
         let endpoint = plan::endpoint(spec).ok_or_else(|| {
-            ClientError::refused(ENSURE, "the URI of the spec is no URL of HTTP or HTTPS")
+            ClientError::refused(
+                ENSURE,
+                "the URI of the spec is not an `http` or `https` URL",
+            )
         })?;
         for _ in 0..ROUNDS {
             if let Some(ensured) = self.ensure_once(spec, &endpoint).await? {
@@ -68,7 +71,7 @@ impl WebhookService {
         }
         Err(ClientError::refused(
             ENSURE,
-            format!("the webhook was deleted {ROUNDS} times while it was being looked at"),
+            format!("the webhook was deleted {ROUNDS} times while this call worked on it"),
         )
         .advise("find out who deletes it"))
     }
@@ -141,7 +144,7 @@ impl WebhookService {
         let id = own.id();
         there(self.delete(id).await).map(drop).map_err(|error| {
             error.advise(format!(
-                "webhook {id:?} was created while another process created one too: delete it"
+                "webhook {id:?} was created while another process created one too, and could not be deleted: delete it"
             ))
         })
     }
@@ -150,9 +153,9 @@ impl WebhookService {
     async fn undo(&self, own: &Webhook, error: ClientError) -> ClientError {
         let id = own.id();
         error.advise(match self.delete(id).await {
-            Ok(()) => "what was created has been deleted again: call `ensure` again".to_owned(),
+            Ok(()) => "the webhook that was just created has been deleted: call `ensure` again".to_owned(),
             Err(_) => format!(
-                "webhook {id:?} was created, could not be deleted again, and nobody knows its secret: delete it, or rotate its secret"
+                "webhook {id:?} was created and could not be deleted, and nobody knows its secret: delete it, or rotate its secret"
             ),
         })
     }
@@ -250,9 +253,9 @@ impl fmt::Display for Ensured {
         }
         f.write_str(match self.secret {
             EnsuredSecret::New(_) => "; store its new secret",
-            EnsuredSecret::AtHand => "; its secret is at hand",
+            EnsuredSecret::AtHand => "; the app has its secret",
             EnsuredSecret::NotAtHand => {
-                "; its secret was shown when it was made: if nobody stored it, rotate it"
+                "; its secret was shown when it was created: if nobody stored it, rotate it"
             }
             EnsuredSecret::OfAnother => {
                 "; another process created it at the same time and has its secret"
@@ -261,13 +264,16 @@ impl fmt::Display for Ensured {
         match self.webhook.state() {
             None | Some(WebhookState::Enabled) => {}
             Some(WebhookState::Disabled) => {
-                f.write_str("; it gets no deliveries, since somebody switched it off")?;
+                f.write_str("; it gets no deliveries, because somebody switched it off")?;
             }
             Some(state) => write!(f, "; its state is `{state}`")?,
         }
         match self.others.len() {
             0 => Ok(()),
-            n => write!(f, "; {n} more of the same URI: delete what is not needed"),
+            n => write!(
+                f,
+                "; there are {n} more of the same URI: delete those that are not needed"
+            ),
         }
     }
 }

@@ -31,7 +31,10 @@ impl Attempt {
         };
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(attempt.run())),
-            Err(none) => attempt.end(Err(FetchError::because("no tokio runtime", none))),
+            Err(none) => attempt.end(Err(FetchError::because(
+                "there is no tokio runtime to fetch public keys in",
+                none,
+            ))),
         }
     }
 
@@ -40,17 +43,22 @@ impl Attempt {
         let result = match timeout(PATIENCE, ask(&*inner.source)).await {
             Ok(Ok(fetched)) => self.read(&fetched, inner.tokens),
             Ok(Err(error)) => Err(error),
-            Err(late) => Err(FetchError::because("the keys were not there in time", late)),
+            Err(late) => Err(FetchError::because(
+                "the public keys did not arrive in time",
+                late,
+            )),
         };
         self.end(result);
     }
 
     fn read(&self, fetched: &FetchedKeys, tokens: bool) -> Fetched {
         let keys = KeySet::from_json(&fetched.json).map_err(|error| {
-            FetchError::because("the keys cannot be read", BoxError::from(error))
+            FetchError::because("what was fetched cannot be used", BoxError::from(error))
         })?;
         if !tokens && !keys.has_ed25519() {
-            return Err(FetchError::new("none of the keys is for `v1a`"));
+            return Err(FetchError::new(
+                "none of the fetched keys is an Ed25519 key, which `v1a` signatures need",
+            ));
         }
         Ok((keys, fetched.freshness.fresh_for(self.begun.wall)))
     }
@@ -65,7 +73,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
-            let result = Err(FetchError::new("the fetch was cut short"));
+            let result = Err(FetchError::new("the fetch of public keys was interrupted"));
             finish(&inner, self.begun, result);
         }
     }
@@ -79,8 +87,11 @@ async fn ask(source: &dyn KeySource) -> Result<FetchedKeys, FetchError> {
     };
     match answer {
         Some(Ok(fetched)) => Ok(fetched),
-        Some(Err(error)) => Err(FetchError::because("the keys cannot be fetched", error)),
-        None => Err(FetchError::new("the key source panicked")),
+        Some(Err(error)) => Err(FetchError::because(
+            "the public keys cannot be fetched",
+            error,
+        )),
+        None => Err(FetchError::new("the source of public keys panicked")),
     }
 }
 

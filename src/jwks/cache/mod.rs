@@ -154,9 +154,9 @@ impl KeyCache {
                 return match state.last_failure() {
                     // Nobody knows whether the key is a new one: no reason to blame the sender.
                     Some(failure) => Err(failure.clone()),
-                    None if state.known(now).is_none() => {
-                        Err(FetchError::new("the keys are too old"))
-                    }
+                    None if state.known(now).is_none() => Err(FetchError::new(
+                        "the public keys are older than `max_stale`, and could not be fetched again",
+                    )),
                     None => Ok(None),
                 };
             }
@@ -241,7 +241,10 @@ impl Inner {
         match timeout(PATIENCE, finished.changed()).await {
             // The sender is a field of ours.
             Ok(_) => Ok(()),
-            Err(late) => Err(FetchError::because("the keys were not there in time", late)),
+            Err(late) => Err(FetchError::because(
+                "the public keys did not arrive in time",
+                late,
+            )),
         }
     }
 }
@@ -250,7 +253,10 @@ impl Inner {
 fn in_a_runtime() -> Result<(), FetchError> {
     match Handle::try_current() {
         Ok(_) => Ok(()),
-        Err(none) => Err(FetchError::because("no tokio runtime", none)),
+        Err(none) => Err(FetchError::because(
+            "there is no tokio runtime to fetch public keys in",
+            none,
+        )),
     }
 }
 

@@ -165,7 +165,9 @@ impl State {
     pub(super) fn wait(&mut self, why: Why) -> Result<(), FetchError> {
         let waiting = self.waiting.of(why);
         if *waiting >= MAX_WAITING {
-            return Err(FetchError::new("256 deliveries wait for keys already"));
+            return Err(FetchError::new(
+                "256 deliveries are already waiting for public keys",
+            ));
         }
         *waiting += 1;
         Ok(())
@@ -182,7 +184,7 @@ impl State {
 
     pub(super) fn failure(&self) -> FetchError {
         let failure = self.last_failure.clone();
-        failure.unwrap_or_else(|| FetchError::new("the keys were not fetched"))
+        failure.unwrap_or_else(|| FetchError::new("the public keys were not fetched"))
     }
 
     /// Ends the fetch that began at `begun`. `None`: it was given up, and another one took its

@@ -32,16 +32,16 @@ impl KeySetError {
 
     pub(super) fn no_usable_key(skipped: &[SkippedKey]) -> Self {
         if skipped.is_empty() {
-            return Self::new("its list of keys is empty");
+            return Self::new("its list `keys` is empty");
         }
         let named = listed(skipped.iter().map(ToString::to_string));
-        Self::new(format!("no key of it can be used: {named}"))
+        Self::new(format!("none of its keys can be used: {named}"))
     }
 }
 
 impl fmt::Display for KeySetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the key set cannot be used: {}", self.0)
+        write!(f, "the set of public keys cannot be used: {}", self.0)
     }
 }
 
@@ -70,7 +70,7 @@ fn seems(bytes: &[u8]) -> String {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => "UTF-16 or binary",
         _ => match str::from_utf8(bytes) {
             Ok(text) => return seems_text(text.trim()),
-            Err(_) => "no UTF-8 text, but binary or compressed (br)",
+            Err(_) => "not UTF-8 text, but binary or compressed (br)",
         },
     };
     sort.to_owned()
@@ -103,11 +103,13 @@ fn seems_json(json: &str) -> String {
     let sort = match json.as_bytes().first() {
         Some(b'{') => match serde_json::from_str::<BTreeMap<String, IgnoredAny>>(json) {
             Ok(members) if members.is_empty() => "an empty JSON object",
-            Ok(members) if members.contains_key("keys") => "a JSON object whose `keys` is no list",
+            Ok(members) if members.contains_key("keys") => {
+                "a JSON object whose `keys` is not a list"
+            }
             Ok(members) if members.contains_key("kty") => "a single key (JWK)",
             Ok(members) => {
                 let names = members.keys().map(|name| format!("{:?}", bounded(name)));
-                return format!("a JSON object of other members ({})", listed(names));
+                return format!("a JSON object with other members ({})", listed(names));
             }
             Err(_) => "a JSON object that cannot be read",
         },
@@ -157,8 +159,8 @@ mod tests {
             (b"\"{}\"", "a JSON string"),
             (b"[]", "a JSON list"),
             (b"{}", "an empty JSON object"),
-            (b"{\"keys\":{}}", "whose `keys` is no list"),
-            (b"{\"keys\":null}", "whose `keys` is no list"),
+            (b"{\"keys\":{}}", "whose `keys` is not a list"),
+            (b"{\"keys\":null}", "whose `keys` is not a list"),
             (b"{\"kty\":\"RSA\"}", "a single key (JWK)"),
             (b"{\"error\":{\"code\":403}}", "other members (\"error\")"),
             (deep_object.as_bytes(), "other members (\"a\")"),

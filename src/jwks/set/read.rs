@@ -107,7 +107,7 @@ pub(super) fn key(jwk: &RawValue) -> Result<Key, SkippedKey> {
         }
     };
     let Some(found) = members(jwk.get(), &NAMES) else {
-        return Err(skipped(None, Reason::Faulty("it is no JSON object")));
+        return Err(skipped(None, Reason::Faulty("it is not a JSON object")));
     };
     let says = |value: &&RawValue| !matches!(value.get(), "null" | "\"\"");
     let [kty, usage, key_ops, alg, kid, crv, x, n, e, d] = found.map(|value| value.filter(says));
@@ -145,7 +145,7 @@ impl Jwk<'_> {
             }
             #[cfg(not(feature = "jwt"))]
             Some("RSA") => Err(Reason::OtherPurpose(
-                "RSA keys are for tokens (feature `jwt`)".to_owned(),
+                "RSA keys are for JWTs (feature `jwt`)".to_owned(),
             )),
             _ => Err(other("kty", self.kty)),
         }
@@ -180,7 +180,7 @@ impl Jwk<'_> {
 
     fn is_public(&self) -> Result<(), &'static str> {
         match self.d {
-            Some(_) => Err("its private half (`d`) is shown, so anybody may sign with it"),
+            Some(_) => Err("its private half (`d`) is public, so anybody can sign with it"),
             None => Ok(()),
         }
     }
@@ -188,10 +188,12 @@ impl Jwk<'_> {
     fn ed25519(&self) -> Result<Key, &'static str> {
         self.is_public()?;
         let x = self.x.and_then(string).ok_or("it has no `x`")?;
-        let bytes = bytes(&x).ok_or("its `x` is no base64url")?;
-        let bytes = bytes.try_into().map_err(|_| "its `x` has not 32 bytes")?;
+        let bytes = bytes(&x).ok_or("its `x` is not base64url")?;
+        let bytes = bytes
+            .try_into()
+            .map_err(|_| "its `x` does not have 32 bytes")?;
         let key = ed25519::PublicKey::new(&bytes)
-            .ok_or("its `x` is no point of the curve, or one under which forgery is easy")?;
+            .ok_or("its `x` is not a point of the curve, or is one with which forgery is easy")?;
         // What names such a key is for the log only, so a part of the name, or the key's text, does
         // as well.
         let id = match self.kid.and_then(string) {
@@ -206,12 +208,12 @@ impl Jwk<'_> {
         self.is_public()?;
         let kid = self
             .kid
-            .ok_or("it has no `kid`, by which tokens name a key")?;
-        let kid = string(kid).ok_or("its `kid` is no text")?;
+            .ok_or("it has no `kid`, by which a JWT names its key")?;
+        let kid = string(kid).ok_or("its `kid` is not a string")?;
         let n = self.n.and_then(string).ok_or("it has no `n`")?;
         let e = self.e.and_then(string).ok_or("it has no `e`")?;
-        let n = bytes(&n).ok_or("its `n` is no base64url")?;
-        let e = bytes(&e).ok_or("its `e` is no base64url")?;
+        let n = bytes(&n).ok_or("its `n` is not base64url")?;
+        let e = bytes(&e).ok_or("its `e` is not base64url")?;
         Ok(Key::Rsa(kid.as_ref().into(), jwt::PublicKey::new(&n, &e)?))
     }
 }

@@ -235,27 +235,27 @@ fn which_keys_are_taken() {
         (
             "a short x",
             good.replace("11qY", ""),
-            Err("has not 32 bytes"),
+            Err("does not have 32 bytes"),
         ),
         (
             "a zero before it",
             good.replace(X, &format!("AAAA{X}")),
-            Err("has not 32 bytes"),
+            Err("does not have 32 bytes"),
         ),
         (
             "a space in it",
             good.replace("11qY", "11 qY"),
-            Err("is no base64url"),
+            Err("is not base64url"),
         ),
         (
             "too much padding",
             good.replace("URo", "URo=="),
-            Err("is no base64url"),
+            Err("is not base64url"),
         ),
         (
             "of small order",
             good.replace(X, &"A".repeat(43)),
-            Err("no point of the curve"),
+            Err("not a point of the curve"),
         ),
         ("a private key", with(r#""d":"AAAA""#), Err("private half")),
         (
@@ -313,7 +313,7 @@ fn which_keys_are_taken() {
         (
             "RSA named 7",
             rsa(&full, "").replace("\"r\"", "7"),
-            jwt(Err("its `kid` is no text")),
+            jwt(Err("its `kid` is not a string")),
         ),
         (
             "RSA without n",
@@ -333,7 +333,7 @@ fn which_keys_are_taken() {
         (
             "RSA, e odd text",
             rsa(&full, "").replace("AQAB", "A*AB"),
-            jwt(Err("its `e` is no base64url")),
+            jwt(Err("its `e` is not base64url")),
         ),
         (
             "RSA with a zero in front",
@@ -365,7 +365,7 @@ fn which_keys_are_taken() {
             r#"{"kty":"AKP","pub":"AAAA","kid":"a"}"#.to_owned(),
             Err("its `kty`"),
         ),
-        ("no object", "7".to_owned(), Err("it is no JSON object")),
+        ("no object", "7".to_owned(), Err("it is not a JSON object")),
     ] {
         match (read(&key), taken) {
             (Ok(1), Ok(())) => {}
@@ -396,7 +396,7 @@ fn what_is_skipped_is_told() {
         .collect();
     let expected = [
         (Some("a\nb"), false, r#""a\nb": its `kty` is "EC""#),
-        (None, true, "without a kid: its `x` has not 32 bytes"),
+        (None, true, "without a kid: its `x` does not have 32 bytes"),
         (None, false, r#"without a kid: its `kty` is "EC""#),
     ];
     assert_eq!(
@@ -426,8 +426,8 @@ fn how_many_keys_are_taken() {
             "more than 32 keys",
         ),
         (of(33, &good), "more than 32 keys"),
-        (of(32, "7"), "no key of it can be used"),
-        (String::new(), "its list of keys is empty"),
+        (of(32, "7"), "none of its keys can be used"),
+        (String::new(), "its list `keys` is empty"),
     ] {
         let error = read(&keys).unwrap_err();
         assert!(error.contains(why), "{error}");

@@ -318,7 +318,11 @@ struct Full(usize);
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} events are remembered, its capacity", self.0)
+        write!(
+            f,
+            "{} events are remembered, which is its capacity; raise it with `MemoryGuard::with_capacity`",
+            self.0
+        )
     }
 }
 

@@ -38,16 +38,16 @@ impl JwtRules {
         let [aud, exp, nbf, iat, iss, jti] = str::from_utf8(payload)
             .ok()
             .and_then(|payload| members(payload, &["aud", "exp", "nbf", "iat", "iss", "jti"]))
-            .ok_or(refuse("its payload is no JSON object"))?;
+            .ok_or(refuse("its payload is not a JSON object"))?;
 
-        let exp =
-            seconds(exp.ok_or(refuse("it has no `exp`"))?).ok_or(refuse("`exp` is no time"))?;
+        let exp = seconds(exp.ok_or(refuse("it has no `exp`"))?)
+            .ok_or(refuse("its `exp` is not a number of seconds"))?;
         let time = |claim: Option<&RawValue>, why| match claim {
             Some(claim) => seconds(claim).map(Some).ok_or(refuse(why)),
             None => Ok(None),
         };
-        let nbf = time(nbf, "`nbf` is no time")?;
-        let iat = time(iat, "`iat` is no time")?;
+        let nbf = time(nbf, "its `nbf` is not a number of seconds")?;
+        let iat = time(iat, "its `iat` is not a number of seconds")?;
 
         let mut valid_until = exp.saturating_add(tolerance);
         if let Some(iat) = iat {
@@ -69,7 +69,9 @@ impl JwtRules {
             ));
         }
         if iat.is_none() && exp > now.saturating_add(MAX_AHEAD) {
-            return Err(refuse("it has no `iat`, and expires more than a day ahead"));
+            return Err(refuse(
+                "it has no `iat`, and expires more than a day from now",
+            ));
         }
 
         if let Some(expected) = &self.issuer
@@ -111,7 +113,7 @@ fn differs(name: &str, claim: Option<&RawValue>, expected: &[impl fmt::Debug]) -
     let names: Vec<String> = expected.iter().map(|name| format!("{name:?}")).collect();
     let expected = names.join(" or ");
     let expected = Plain::new(expected).at_most(MAX_SHOWN);
-    Detail::Told(format!("{says}, where this receiver expects {expected}").into())
+    Detail::Told(format!("{says}, and this receiver expects {expected}").into())
 }
 
 /// A `NumericDate` (RFC 7519, 2): seconds since the Unix epoch, perhaps with a fraction.
@@ -127,15 +129,17 @@ pub(super) fn check_body(payload: &[u8], body: &[u8]) -> Result<(), VerifyError>
         return Ok(());
     }
     let differs = |why| VerifyError::new(VerifyErrorKind::BodyMismatch, Detail::Text(why));
-    let body = unambiguous(body).ok_or(differs("it is no JSON object without repeated names"))?;
-    let claims = unambiguous(payload).ok_or(differs("the token repeats a name"))?;
+    let body = unambiguous(body).ok_or(differs("it is not a JSON object, or it repeats a name"))?;
+    let claims = unambiguous(payload).ok_or(differs("the JWT repeats a name"))?;
     if body
         .iter()
         .all(|(name, value)| claims.get(name) == Some(value))
     {
         Ok(())
     } else {
-        Err(differs("it has a member that the token has not, or not so"))
+        Err(differs(
+            "it has a member that the JWT does not have, or has with another value; look for a proxy that changes bodies",
+        ))
     }
 }
 
@@ -314,24 +318,24 @@ mod tests {
             (
                 &rules(),
                 r#","aud":"them""#,
-                r#": `aud` is "them", where this receiver expects "us" or "we""#,
+                r#": `aud` is "them", and this receiver expects "us" or "we""#,
             ),
             (
                 &rules(),
                 r#","aud":["a","b"]"#,
-                r#"`aud` is ["a","b"], where"#,
+                r#"`aud` is ["a","b"], and"#,
             ),
             (
                 &rules(),
                 "",
-                r#"it has no `aud`, where this receiver expects "us""#,
+                r#"it has no `aud`, and this receiver expects "us""#,
             ),
             (
                 &strict,
                 r#","aud":"us","iss":"x""#,
-                r#"`iss` is "x", where this receiver expects "google""#,
+                r#"`iss` is "x", and this receiver expects "google""#,
             ),
-            (&strict, r#","aud":"us""#, "it has no `iss`, where"),
+            (&strict, r#","aud":"us""#, "it has no `iss`, and"),
         ] {
             let told = told(rules, claims);
             assert!(told.contains(part), "{told}");

@@ -84,11 +84,11 @@ impl JwtRules {
             .map(|(id, _)| Arc::clone(id))
             .ok_or_else(|| {
                 let kid = token.shown_kid();
-                let why = format!("the token names the public key {kid}, which did not sign it");
+                let why = format!("the JWT names the public key {kid}, which did not sign it");
                 VerifyError::new(VerifyErrorKind::SignatureMismatch, Detail::Told(why.into()))
             })?;
         // Only now: what nobody signed is not worth reading.
-        let payload = decode(token.payload).ok_or(refuse("its payload is no base64url"))?;
+        let payload = decode(token.payload).ok_or(refuse("its payload is not base64url"))?;
         let claims = self.claims(&payload, now, tolerance)?;
         claims::check_body(&payload, body)?;
         Ok(SignedToken {
@@ -120,24 +120,26 @@ impl<'a> Token<'a> {
         let (Some(header), Some(payload), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(refuse("it has not three parts"));
+            return Err(refuse("it does not have three parts separated by dots"));
         };
         if header.len() > MAX_HEADER {
             return Err(refuse("its header is longer than 1 KiB"));
         }
         let signed = text.split_at(header.len() + 1 + payload.len()).0;
-        let signature = decode(signature).ok_or(refuse("its signature is no base64url"))?;
+        let signature = decode(signature).ok_or(refuse("its signature is not base64url"))?;
         // The one of the token's header that says how to check it is not asked what it would like:
         // no other algorithm, no key of its own (`jwk`, `jku`, `x5c`, `x5u`), no extension.
         let header = jsonwebtoken::decode_header(text)
-            .map_err(|_| refuse("its header is no JSON object with a known `alg`"))?;
+            .map_err(|_| refuse("its header is not a JSON object with a known `alg`"))?;
         if header.alg != Algorithm::RS256 {
             return Err(refuse("its `alg` is not RS256"));
         }
         if header.crit.is_some() {
-            return Err(refuse("it asks for extensions (`crit`)"));
+            return Err(refuse("it has extensions (`crit`)"));
         }
-        let kid = header.kid.ok_or(refuse("it names no key (`kid`)"))?;
+        let kid = header
+            .kid
+            .ok_or(refuse("it does not name its key (`kid`)"))?;
         Ok(Self {
             text,
             signed,

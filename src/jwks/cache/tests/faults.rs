@@ -6,10 +6,13 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn a_source_that_panics_fails_the_fetch() {
     for (place, why) in [
-        (Where::Asked, Some("the key source panicked")),
-        (Where::Polled, Some("the key source panicked")),
+        (Where::Asked, Some("the source of public keys panicked")),
+        (Where::Polled, Some("the source of public keys panicked")),
         (Where::Dropped, None),
-        (Where::GivenUp, Some("the keys were not there in time")),
+        (
+            Where::GivenUp,
+            Some("the public keys did not arrive in time"),
+        ),
     ] {
         let script = Script::new(Answer::Panics(place));
         let cache = script.cache();

@@ -292,7 +292,10 @@ async fn known_keys_stay_in_use_for_max_stale_and_no_longer() {
     pass(SECOND).await;
     assert_eq!(cache.known(), "none");
     let error = cache.others(None).await.unwrap_err();
-    assert_eq!(error.to_string(), "the keys cannot be fetched: it is down");
+    assert_eq!(
+        error.to_string(),
+        "the public keys cannot be fetched: it is down"
+    );
     script.answer(Answer::Key(1));
     pass(COOL_DOWN).await;
     cache.ready().await.unwrap();
@@ -408,10 +411,10 @@ async fn a_set_that_cannot_be_used_counts_as_a_failure() {
     for (text, why) in [
         ("", "it is empty"),
         ("<html>", "it is an HTML page"),
-        (r#"{"keys":[]}"#, "its list of keys is empty"),
+        (r#"{"keys":[]}"#, "its list `keys` is empty"),
         (
             r#"{"keys":[{"kty":"EC"}]}"#,
-            "no key of it can be used: without a kid: its `kty` is \"EC\"",
+            "none of its keys can be used: without a kid: its `kty` is \"EC\"",
         ),
     ] {
         let script = Script::new(Answer::Key(0));
