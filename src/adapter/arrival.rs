@@ -1,4 +1,4 @@
-//! A body on its way.
+//! A body that is polled. Step 5.
 
 use std::fmt;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::eventual::once;
 pub(super) const PARTS_PER_POLL: usize = 64;
 
 pin_project! {
-    /// Hands a body that arrives in parts to an [`Intake`], within its limits of length and time.
+    /// Reads a body that is polled into an [`Intake`], within its limits of length and time.
     #[must_use]
     pub struct Arrival {
         // Taken at the end.
@@ -31,7 +31,7 @@ pin_project! {
 }
 
 impl Arrival {
-    /// Begins; the time runs from when the body is first waited for.
+    /// Begins. The time limit runs from when the body is first waited for.
     pub fn new(intake: Intake) -> Self {
         Self {
             intake: Some(intake),
@@ -40,12 +40,15 @@ impl Arrival {
         }
     }
 
-    /// Takes parts from `next` until there are no more (`None`), and then goes on to
-    /// [`Intake::finish`].
+    /// Takes parts from `next` until it returns `None`, and then calls [`Intake::finish`].
     ///
     /// # Errors
     ///
-    /// The body is too long, too slow, or broke off.
+    /// The body is too long, too slow, or did not arrive to its end.
+    ///
+    /// # Panics
+    ///
+    /// If it is polled again after it has returned [`Finish`].
     pub fn poll<D: Buf, E: Into<BoxError>>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! The rest of a body that was refused.
+//! The rest of the body of a refused delivery.
 
 use std::fmt;
 use std::pin::Pin;
@@ -18,28 +18,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// busy what stands around it, such as a limit on requests.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// What an adapter does with the body of a request that is refused, before it answers.
+/// Says what an adapter does with the body of a refused request before it answers.
 ///
-/// On HTTP/1 a server has to close a connection on which it left a body unread. A proxy in front
-/// that keeps connections may have another sender's delivery on that one by then, and answers it
-/// with 502; and the refusal itself may be lost, if the proxy is still sending. So a stranger who
-/// sends long bodies would cost others their deliveries.
+/// On HTTP/1, a server has to close a connection if it left a body unread. A proxy in front may
+/// already have sent another delivery on that connection, and answers it with 502. The refusal itself
+/// may be lost too, if the proxy is still sending. So a stranger who sends long bodies could cost
+/// others their deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "an adapter must do each")]
 pub enum Rest {
-    /// Nothing: a stream of HTTP/2 or later ends without its connection.
+    /// Do nothing: in HTTP/2 and later a stream ends without its connection.
     Leave,
-    /// Read it with [`Drain`] and keep none of it; then answer.
+    /// Read it with [`Drain`], keep none of it, and then answer.
     Drain,
-    /// Answer at once, with `Connection: close`: the body was given up or is too long, or the sender
-    /// waits for a `100 Continue` that reading would send.
+    /// Answer at once, with `Connection: close`: the body was too slow, broke off or is too long, or the
+    /// sender waits for a `100 Continue`, which reading would send.
     Close,
 }
 
 impl Rest {
-    /// What becomes of the body of a request that was refused with `error`. `http1`: it came over
-    /// HTTP/1. `unasked`: it says `Expect: 100-continue`, and its body has not been asked for.
-    /// `length`: how many bytes at least are still to come, 0 if that is not known.
+    /// Returns what to do with the body of a request that was refused with `error`.
+    ///
+    /// - `http1`: the request came over HTTP/1.
+    /// - `unasked`: it has `Expect: 100-continue`, and its body has not been asked for.
+    /// - `length`: at least so many bytes are still to come; 0 if that is not known.
     #[must_use]
     pub fn of(error: &VerifyError, http1: bool, unasked: bool, length: u64) -> Self {
         let given_up = [
@@ -57,8 +59,9 @@ impl Rest {
 }
 
 pin_project! {
-    /// Reads the rest of a body and drops it: at most 8 MiB, for at most 5 seconds, and until a second
-    /// passes without a byte.
+    /// Reads the rest of a body and drops it.
+    ///
+    /// It reads at most 8 MiB for at most 5 seconds, and stops when a second passes without a byte.
     #[must_use]
     pub struct Drain {
         left: u64,
@@ -70,7 +73,7 @@ pin_project! {
 }
 
 impl Drain {
-    /// Begins; the time runs from when the body is first waited for.
+    /// Begins. The time limits run from when the body is first waited for.
     pub fn new() -> Self {
         Self {
             left: MAX_BYTES,
@@ -79,8 +82,9 @@ impl Drain {
         }
     }
 
-    /// Takes parts from `next` until there are no more (`None`). `true`: that was all of it.
-    /// `false`: it is too long, too slow, or broke off; answer with `Connection: close`.
+    /// Takes parts from `next` until it returns `None`, and returns whether the body was complete.
+    ///
+    /// `false` means that it is too long, too slow, or broke off: answer with `Connection: close`.
     pub fn poll<D: Buf, E>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

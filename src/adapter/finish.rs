@@ -1,4 +1,4 @@
-//! From the last byte of the body to the handler.
+//! From the last byte of the body to the handler: steps 6 to 9.
 
 use std::fmt;
 use std::pin::Pin;
@@ -20,17 +20,17 @@ use crate::scheme::{Failure, KeySet};
 use crate::trace;
 use crate::verifier::Checked;
 
-/// A delivery that is authentic, ready for the handler.
+/// An authentic delivery whose event is claimed: what the handler needs.
 #[non_exhaustive]
 pub struct Received {
-    /// The event.
+    /// The event, to be put where the framework keeps such things.
     pub event: GeminiEvent,
-    /// How it came.
+    /// The delivery that brought it, to be put there too.
     pub delivery: Delivery,
-    /// For the inner service: the body, byte for byte; or the payload of a token that carried the
-    /// event instead.
+    /// The body for the handler: byte for byte as it arrived, or the payload of the JWT that carried
+    /// the event.
     pub body: Bytes,
-    /// To be kept while the handler runs, and told how it ended.
+    /// The run of the handler: keep it until the handler has ended, and say how.
     pub flight: Flight,
 }
 
@@ -38,9 +38,10 @@ pub struct Received {
 type Correction = (&'static str, Option<String>);
 
 impl Received {
-    /// What an adapter changes in the headers of the request before the handler sees it, names in
-    /// lower case: nothing, unless a token carried the event. Then what they say of the body is said
-    /// of something else.
+    /// Returns which headers an adapter changes before the handler sees the request.
+    ///
+    /// Each item is a name in lower case, and its new value, or `None` to remove it. There are none,
+    /// unless a JWT carried the event: then the headers describe another body.
     pub fn header_corrections(&self) -> impl Iterator<Item = Correction> + use<> {
         let of_a_token = || {
             [
@@ -66,7 +67,7 @@ impl fmt::Debug for Received {
     }
 }
 
-/// What is to be done with a delivery that is authentic.
+/// What an adapter does with an authentic delivery.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "an adapter must answer both")]
 pub enum Finished {
@@ -78,9 +79,11 @@ pub enum Finished {
 
 type Outcome = Result<Finished, VerifyError>;
 
-/// The future of [`Intake::finish`](super::Intake::finish). Nearly always it is ready when it is
-/// first polled: it waits where a public key is not known yet, for the app's own check, and for a guard that
-/// has to ask a store.
+/// The future of [`Intake::finish`](super::Intake::finish).
+///
+/// Nearly always it is ready when it is first polled. It waits only for public keys that are not known
+/// yet or are old, for `accept_if`, and for a guard that asks a store. If the request is dropped, drop it:
+/// a claim that was made is then released.
 #[must_use = "futures do nothing unless polled"]
 pub struct Finish(Eventual<Outcome>);
 
@@ -134,7 +137,7 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
-    /// Step 6, at once where the keys are known.
+    /// Step 6, the signature: at once if the keys are known.
     pub(super) fn finish(self) -> Finish {
         #[cfg(feature = "jwks")]
         let current = self.held.receiver.shared.keys.current();
@@ -192,7 +195,7 @@ impl Arrived {
         Ok((delivery, self.body.clone()))
     }
 
-    /// Steps 7 and 8.
+    /// Steps 7 (event) and 8 (`accept_if`).
     fn accept(self, (delivery, body): (Delivery, Bytes)) -> Finish {
         let event = GeminiEvent::parse(body.clone());
         if let Some(looks) = event.formless() {
@@ -210,7 +213,7 @@ impl Arrived {
         })
     }
 
-    /// Step 9.
+    /// Step 9, the claim.
     fn claim(self, event: GeminiEvent, delivery: Delivery, body: Bytes) -> Finish {
         let claims = self.held.receiver.shared.claims.as_ref();
         let Some((claims, claim)) = claims.zip(delivery.claim()) else {

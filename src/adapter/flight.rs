@@ -1,4 +1,4 @@
-//! The run of a handler.
+//! The run of a handler: steps 10 (handler) and 11 (settle or release).
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,11 +16,12 @@ use crate::receiver::{Claims, Delivery, within};
 use crate::replay::{Claim, GuardError, GuardFuture, Settled};
 use crate::trace::{self, Outcome};
 
-/// A handler's run. The adapter keeps it until the answer is there, says how it ended, and waits for
-/// what that returns before it sends the answer. Dropping it says that the run was cut short.
+/// The run of a handler, which must be told how it ended.
 ///
-/// A 2xx settles the event's claim; anything else releases it, so that a retry runs the handler
-/// again.
+/// Keep it until the handler has ended, call one of its methods, and wait for the future that this
+/// returns before you send the answer. A 2xx *settles* the claim, which marks the event as handled.
+/// Everything else *releases* it, so that the retry runs the handler again. To drop it means that the
+/// run was cut short, and releases the claim.
 #[must_use]
 pub struct Flight {
     delivery: Delivery,
@@ -54,7 +55,7 @@ impl Flight {
         limit.saturating_sub(self.took())
     }
 
-    /// The handler answered with this status.
+    /// Ends the run: the handler answered with this status.
     pub fn answered(&mut self, status: u16) -> Closing {
         let outcome = Outcome::Answered { status };
         let closing = if outcome.is_success() {
@@ -66,15 +67,18 @@ impl Flight {
         closing
     }
 
-    /// The inner service returned an error instead of an answer.
+    /// Ends the run: the inner service returned an error instead of an answer.
     pub fn failed(&mut self) -> Closing {
         let closing = self.release(());
         self.end(Outcome::Failed);
         closing
     }
 
-    /// The handler took longer than [`handler_timeout`](crate::WebhookReceiver::handler_timeout):
-    /// the refusal to answer instead. Drop the handler before: from here on a retry may run.
+    /// Ends the run: the handler took longer than
+    /// [`handler_timeout`](crate::WebhookReceiver::handler_timeout).
+    ///
+    /// The future returns the error to answer with. Drop the handler before you call this, because
+    /// from here on a retry may run.
     pub fn timed_out(&mut self) -> Closing<VerifyError> {
         let receiver = &self.held.receiver;
         let limit = Detail::After(receiver.handler_timeout());
@@ -175,11 +179,10 @@ impl fmt::Debug for Flight {
     }
 }
 
-/// What is left to do before the answer is sent: to settle or release the claim. Ready at once with
-/// a guard that never waits.
+/// The future that settles or releases the claim, to be awaited before the answer is sent.
 ///
-/// Dropped before it is done, as when the sender leaves, it goes on in a task of its own: the
-/// handler has run, and that must be remembered.
+/// It is ready at once if the guard never waits. If it is dropped earlier, for instance because the
+/// sender left, it goes on in a task of its own: the handler has run, and that must be remembered.
 #[must_use = "futures do nothing unless polled"]
 pub struct Closing<O = ()> {
     output: Option<O>,

@@ -1,4 +1,4 @@
-//! The body of a delivery, bounded while it arrives.
+//! The body of a delivery, limited while it arrives. Step 5.
 
 use std::error::Error;
 use std::fmt;
@@ -13,9 +13,10 @@ use crate::error::{BoxError, Detail, VerifyError, VerifyErrorKind};
 use crate::receiver::WebhookReceiver;
 use crate::verifier::Checked;
 
-/// A delivery whose headers were accepted and whose body is arriving.
+/// A delivery whose headers were accepted, and whose body is arriving.
 ///
-/// An error ends it: the rest of the body need not be read.
+/// [`WebhookReceiver::admit`] returns it. [Push](Self::push) the parts of the body, then
+/// [finish](Self::finish). An error ends the delivery: do not push further parts.
 #[must_use]
 pub struct Intake {
     checked: Checked,
@@ -60,12 +61,12 @@ impl Intake {
         &self.held.receiver
     }
 
-    /// Takes the next part of the body.
+    /// Adds the next part of the body.
     ///
     /// # Errors
     ///
-    /// [`VerifyErrorKind::BodyTooLarge`], [`VerifyErrorKind::Overloaded`]. Nothing of the part is
-    /// kept then.
+    /// [`VerifyErrorKind::BodyTooLarge`] if the body is longer than its limit, and
+    /// [`VerifyErrorKind::Overloaded`] if all bodies in flight hold too much. The part is not kept then.
     pub fn push(&mut self, mut part: impl Buf) -> Result<(), VerifyError> {
         let (more, limit) = (part.remaining(), self.held.receiver.shared.max_body_bytes);
         if more > limit.saturating_sub(self.held.bytes) {
@@ -88,14 +89,16 @@ impl Intake {
         Ok(())
     }
 
-    /// Steps 6 to 9, once the body is there: verifies it, reads the event, asks the app, claims the
-    /// event. Waits where a public key is not known yet, 5 seconds at most, for
-    /// [`accept_if`](crate::WebhookReceiverBuilder::accept_if), 2 seconds, and for
-    /// a guard that has to ask a store, 2 seconds unless that is changed.
+    /// Verifies the delivery when its body is complete, and claims its event.
+    ///
+    /// These are the steps 6 (signature), 7 (event), 8 (`accept_if`) and 9 (claim). The future waits
+    /// at most 2 seconds to confirm old public keys, 5 seconds for a public key that is not known yet, 2 seconds for
+    /// [`accept_if`](crate::WebhookReceiverBuilder::accept_if), and
+    /// [`guard_timeout`](crate::WebhookReceiverBuilder::guard_timeout) for the guard.
     ///
     /// # Errors
     ///
-    /// The delivery is refused.
+    /// The delivery is refused, and the error is the answer.
     pub fn finish(self) -> Finish {
         let body = match self.body {
             Body::Empty => Bytes::new(),
@@ -111,7 +114,7 @@ impl Intake {
         arrived.finish()
     }
 
-    /// The refusal when the body did not arrive within
+    /// Returns the error when the body did not arrive within
     /// [`body_timeout`](WebhookReceiver::body_timeout).
     #[must_use]
     pub fn timed_out(&self) -> VerifyError {
@@ -119,8 +122,10 @@ impl Intake {
         self.refuse(VerifyErrorKind::BodyTimeout, Detail::After(limit))
     }
 
-    /// The refusal when reading the body failed: it broke off, or it is longer than a limit of
-    /// somebody further out allows, such as `RequestBodyLimitLayer` of tower-http.
+    /// Returns the error when reading the body failed with `source`.
+    ///
+    /// Either the connection broke, or the body is longer than a middleware outside allows, such as
+    /// `RequestBodyLimitLayer` of tower-http.
     #[must_use]
     pub fn broke_off(&self, source: impl Into<BoxError>) -> VerifyError {
         let source = source.into();

@@ -1,16 +1,20 @@
-//! The way of a delivery, step by step: for those who write an adapter to another framework.
+//! The steps of a delivery, to write a middleware for another web framework.
 //!
-//! An adapter only converts: it hands over [headers](WebhookReceiver::admit), then the
-//! [body](Intake::push) as it arrives, gets [what the handler needs](Received), runs the handler
-//! and [says how that ended](Flight). Every rule, limit and log line is here or further down.
+//! An adapter only converts. It passes on the [headers](WebhookReceiver::admit), then the
+//! [body](Intake::push) as it arrives, gets [what the handler needs](Received), runs the handler, and
+//! [says how that ended](Flight). All rules, limits and log lines are in here and in the receiver. A
+//! framework that is built on tower or hyper needs no adapter: use `VerifyLayer`.
 //!
-//! An adapter for a server of its own, without what waits:
+//! The steps have numbers, which the comments of this crate use: 1 endpoint token, 2 headers, 3 window
+//! (of the timestamp), 4 scheme, 5 body, 6 signature, 7 event, 8 `accept_if`, 9 claim, 10 handler,
+//! 11 settle or release.
 //!
+//! This adapter is for a server without asynchronous bodies:
 //! ```
 //! use gemini_webhooks::adapter::{Finished, Received};
 //! use gemini_webhooks::{DeliveryHeaders, GeminiEvent, VerifyError, WebhookReceiver};
 //!
-//! /// The status to answer.
+//! /// Returns the status to answer.
 //! async fn deliver(
 //!     receiver: &WebhookReceiver,
 //!     method: &str,
@@ -22,31 +26,35 @@
 //!     if method != "POST" {
 //!         return Err(receiver.method_not_allowed(method));
 //!     }
-//!     let headers = DeliveryHeaders::from_lines(headers.iter().map(|(name, value)| (name, value)));
+//!     let lines = headers.iter().map(|(name, value)| (name, value));
+//!     let headers = DeliveryHeaders::from_lines(lines);
 //!     let mut intake = receiver.admit(target, &headers, None)?;
 //!     for part in body {
 //!         intake.push(part.as_slice())?;
 //!     }
-//!     let Received { event, mut flight, .. } = match intake.finish().await? {
-//!         Finished::Run(received) => received,
+//!     let (event, mut flight) = match intake.finish().await? {
+//!         Finished::Run(Received { event, flight, .. }) => (event, flight),
+//!         // The event has been handled.
 //!         Finished::Repeat => return Ok(200),
 //!     };
 //!     let status = handler(event);
+//!     // A 2xx settles the claim, anything else releases it.
 //!     flight.answered(status).await;
 //!     Ok(status)
 //! }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), gemini_webhooks::ConfigError> {
-//! # let receiver = WebhookReceiver::builder().signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").build()?;
+//! # let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+//! # let receiver = WebhookReceiver::builder().signing_secret(secret).build()?;
 //! # let refused = deliver(&receiver, "POST", "/", &[], std::iter::empty(), |_| 200).await;
 //! # assert_eq!(refused.unwrap_err().status(), 400);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! One that waits gives the body [`body_timeout`](WebhookReceiver::body_timeout) and the handler
-//! [`handler_timeout`](WebhookReceiver::handler_timeout); `integrations/README.md` in the
-//! repository has the whole contract.
+//! An adapter for asynchronous bodies also limits the time: [`Arrival`] reads a body that is polled, and
+//! [`Run`] runs a handler that is a future, both within their limits. The guide's page *Writing an
+//! adapter* has the whole contract.
 
 use std::time::Duration;
 
@@ -69,21 +77,23 @@ pub use flight::{Closing, Flight};
 pub use intake::Intake;
 pub use run::{DetachedRun, Run};
 
-/// What an adapter asks of a receiver; the other steps follow from [`admit`](Self::admit).
+/// What an adapter calls. The other steps follow from [`admit`](Self::admit).
 impl WebhookReceiver {
-    /// How long an adapter waits for the body.
+    /// Returns how long an adapter waits for the body.
     #[must_use]
     pub fn body_timeout(&self) -> Duration {
         self.shared.body_timeout
     }
 
-    /// How long an adapter waits for the handler.
+    /// Returns how long an adapter waits for the handler.
     #[must_use]
     pub fn handler_timeout(&self) -> Duration {
         self.shared.handler_timeout
     }
 
-    /// The refusal of a request that is no POST but a `method`.
+    /// Refuses a request whose method is `method`, and not POST.
+    ///
+    /// It logs the refusal and returns the error to answer with.
     #[must_use]
     pub fn method_not_allowed(&self, method: &str) -> VerifyError {
         let told = format!(
@@ -94,22 +104,24 @@ impl WebhookReceiver {
         self.refuse(error, None)
     }
 
-    /// Whether this receiver has verified the delivery: its middleware is on the way twice, for
-    /// instance on a router and on a route of it. The second one passes the request on as it is,
-    /// for it would find the event in flight.
+    /// Returns whether this receiver has already verified the delivery.
+    ///
+    /// That is so if its middleware is there twice, for instance on a router and on a route inside.
+    /// The inner one must then pass the request on as it is, because it would find the event in flight.
     #[must_use]
     pub fn has_verified(&self, delivery: &Delivery) -> bool {
         delivery.is_of(self)
     }
 
-    /// Steps 1 to 4, and what can be said of the body before it is read: the first call of an
-    /// adapter, for a POST. `target` is the path and query of the URL as they came, `content_length`
-    /// what the headers say, if they do.
+    /// Checks everything that can be checked before the body is read: the first step of an adapter.
+    ///
+    /// These are the steps 1 to 4 (endpoint token, headers, window, scheme), and the announced length
+    /// of the body. `target` is the path and the query of the URL as they arrived, `content_length` the
+    /// value of that header, if there is one. Call it for a POST only.
     ///
     /// # Errors
     ///
-    /// The delivery is refused. Nothing of its body has been read, and none of it is wanted; what
-    /// becomes of it says [`Rest`].
+    /// The delivery is refused, and the error is the answer. [`Rest::of`] says what to do with its body.
     pub fn admit(
         &self,
         target: &str,

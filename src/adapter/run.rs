@@ -1,4 +1,4 @@
-//! A handler's turn.
+//! A handler that is a future. Steps 10 and 11.
 
 use std::fmt;
 use std::panic::resume_unwind;
@@ -15,11 +15,10 @@ use crate::error::{Detail, VerifyError, VerifyErrorKind};
 use crate::eventual::once;
 
 pin_project! {
-    /// Runs a handler to its end, for as long as it may take, and settles or releases the claim of
-    /// its event before it gives the answer away. Dropped before, it drops the handler and releases
-    /// the claim.
+    /// Runs a handler within its time limit, and then settles or releases the claim.
     ///
-    /// Its output is the handler's, or the refusal to answer instead if that took too long.
+    /// Its output is that of the handler, or the error to answer with if the handler took too long. If
+    /// it is dropped earlier, it drops the handler and releases the claim.
     #[must_use = "futures do nothing unless polled"]
     pub struct Run<F: Future> {
         // Before the flight, so that it is dropped before: a retry may run once the claim is free.
@@ -51,8 +50,9 @@ pin_project! {
 }
 
 impl<F: Future> Run<F> {
-    /// Runs `handler`. `status` tells the status of its answer, `None` where it failed instead of
-    /// answering.
+    /// Runs `handler`.
+    ///
+    /// `status` returns the status of the handler's answer, or `None` if it returned an error.
     pub fn new(handler: F, flight: Flight, status: fn(&F::Output) -> Option<u16>) -> Self {
         Self {
             state: State::Running {
@@ -111,8 +111,10 @@ impl<F: Future> fmt::Debug for Run<F> {
     }
 }
 
-/// A [`Run`] in a task of its own. Dropping this leaves the task alone, so that a handler goes on when
-/// the sender leaves. A task that the runtime drops releases the claim.
+/// A [`Run`] in a task of its own, which goes on if the sender leaves.
+///
+/// Spawn the [`Run`] and convert the `JoinHandle`. To drop this does not stop the task. If the runtime
+/// drops the task, the claim is released.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct DetachedRun<A> {

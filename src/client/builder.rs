@@ -1,4 +1,4 @@
-//! Settings of a client.
+//! The settings of a client.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Chain, ConfigError};
 use crate::loopback::is_loopback;
 
-/// Where the Gemini API is.
+/// The base URL of the Gemini API.
 pub const GOOGLE_API_URL: &str = "https://generativelanguage.googleapis.com";
 
 const DEFAULT_VERSION: &str = "v1";
@@ -24,7 +24,9 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Configure = Box<dyn FnOnce(ClientBuilder) -> ClientBuilder + Send>;
 
-/// Builds a [`WebhookService`]. Nothing needs to be set where the environment has an API key.
+/// Builds a [`WebhookService`] from its settings.
+///
+/// Every setting has a default. The API key is read from the environment if you give none.
 #[must_use]
 pub struct WebhookServiceBuilder {
     key: Option<Result<ApiKey, ConfigError>>,
@@ -52,46 +54,56 @@ impl Default for WebhookServiceBuilder {
 }
 
 impl WebhookServiceBuilder {
-    /// The API key. Without this it is read from `GOOGLE_API_KEY`, else from `GEMINI_API_KEY`.
+    /// Sets the API key.
+    ///
+    /// By default it is read from `GOOGLE_API_KEY`, or else from `GEMINI_API_KEY`.
     pub fn api_key(mut self, key: impl AsRef<str>) -> Self {
         self.key = Some(ApiKey::new(key));
         self
     }
 
-    /// Where the API is: [`GOOGLE_API_URL`] by default. HTTPS, unless it is on this machine itself
-    /// (`localhost`, `127.0.0.1`, `[::1]`).
+    /// Sets the base URL of the API. [`GOOGLE_API_URL`] by default.
+    ///
+    /// It must be `https`, except for loopback addresses (`localhost`, `127.0.0.1`, `[::1]`).
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = url.into();
         self
     }
 
-    /// The version of the API: `v1` by default, as in Google's SDKs; `v1beta` before.
+    /// Sets the version of the API in the URL. `v1` by default.
+    ///
+    /// Google's newest SDKs use `v1`, earlier ones `v1beta`.
     pub fn api_version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
         self
     }
 
-    /// How often a call that failed is sent again: 4 times by default, as in Google's SDKs.
+    /// Sets how often a failed call is retried. 4 times by default, as in Google's SDKs.
     ///
-    /// That is done after a 408, 409, 429 and 5xx, and where there was no connection or no answer,
-    /// after 500 ms, doubling up to 8 s, less up to a quarter by chance, or after the time that
-    /// `Retry-After` asks for. A call that would make a second webhook, secret or job is sent again only
-    /// where it cannot have been carried out: where there was no connection, and after a 429.
+    /// A call is retried after a 408, 409, 429 or 5xx, and if there was no connection or no answer. The
+    /// pause is 500 ms and doubles up to 8 s, less a random part of up to a quarter; or it is what
+    /// `Retry-After` asks for.
+    ///
+    /// A call that would create a second webhook, secret or job is retried only if it cannot have been
+    /// carried out: if there was no connection, and after a 429.
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.policy.max_retries = retries;
         self
     }
 
-    /// How long a call may take, with all its tries and the waiting between them: 60 seconds by
-    /// default. A wait that would go beyond it is not begun.
+    /// Sets how long a call may take, with all retries and pauses. 60 seconds by default.
+    ///
+    /// A pause that would go beyond the deadline is not begun: the last error is returned instead.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.policy.deadline = deadline;
         self
     }
 
-    /// Changes the HTTP client: a proxy, certificates, time-outs. Before this is called, a connection
-    /// may take 10 seconds to make and a try 30 seconds, and a URL of this machine itself is called
-    /// without a proxy. Redirects stay off, and HTTPS stays required.
+    /// Changes the HTTP client, for instance its proxy, certificates or time-outs.
+    ///
+    /// `configure` gets a client whose connections may take 10 seconds and whose tries may take 30
+    /// seconds, and which uses no proxy for a loopback address. Whatever it changes, redirects stay off,
+    /// and `https` stays required.
     ///
     /// ```
     /// use std::time::Duration;
@@ -111,19 +123,21 @@ impl WebhookServiceBuilder {
         self
     }
 
-    /// Where deadlines and the dates of `Retry-After` get the time from.
+    /// Sets the clock for deadlines and for dates in `Retry-After`. The system's clock by default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// The client.
+    /// Checks the settings and returns the client.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::ApiKeyMalformed`]; [`ConfigError::Variable`] if no key was given and the
-    /// environment has none; [`ConfigError::ApiUrlInvalid`]; [`ConfigError::Zero`] for the deadline;
-    /// [`ConfigError::HttpClient`].
+    /// - [`ConfigError::ApiKeyMalformed`] if the text is not an API key.
+    /// - [`ConfigError::Variable`] if you gave no key, and the environment has none.
+    /// - [`ConfigError::ApiUrlInvalid`] if the base URL or the version cannot be used.
+    /// - [`ConfigError::Zero`] if the deadline is zero.
+    /// - [`ConfigError::HttpClient`] if the HTTP client cannot be built.
     pub fn build(self) -> Result<WebhookService, ConfigError> {
         let key = self.key.unwrap_or_else(ApiKey::from_env)?;
         if self.policy.deadline.is_zero() {

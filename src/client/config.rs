@@ -1,4 +1,4 @@
-//! Where the events of one job go.
+//! The `webhook_config` of a job.
 
 use std::fmt;
 
@@ -10,15 +10,18 @@ use super::error::ClientError;
 use super::uri;
 use crate::endpoint::EndpointToken;
 
-/// Where the events of one job go: the `webhook_config` of its request.
+/// The `webhook_config` of a job: the URIs for its events, and metadata that comes back.
 ///
-/// Its URIs take the place of the project's webhooks for this job; without any, the project's webhooks
-/// get its events with the metadata. The deliveries are signed under Google's public keys (a *dynamic*
-/// webhook), which are the same for all projects, so put an [`EndpointToken`] into the URL, and
-/// give the same one to the receiver.
+/// The URIs replace the project's webhooks for this job (Google's SDKs). Without URIs, the project's webhooks get its
+/// events, with the metadata.
 ///
-/// [`put_into`](Self::put_into) writes it into a request with the right spelling. It serializes as
-/// `{"uris":[…],"user_metadata":{…}}`, so it turns into the type of another SDK as well.
+/// Deliveries to these URIs are signed with Google's public keys (a *dynamic webhook*), which are the
+/// same for all of Google's customers. So put an [`EndpointToken`] into the URIs, and give the same
+/// token to the receiver.
+///
+/// [`put_into`](Self::put_into) writes the config into the body of a request, in the spelling that this
+/// request needs. It serializes as `{"uris":[…],"user_metadata":{…}}`, so you can also convert it to the
+/// type of another SDK.
 ///
 /// ```
 /// use gemini_webhooks::client::{Job, WebhookConfig};
@@ -31,8 +34,12 @@ use crate::endpoint::EndpointToken;
 ///     .with_endpoint_token(&token)
 ///     .user_metadata("job_group", "nightly");
 ///
-/// let mut request = json!({ "model": "gemini-3-flash-preview", "input": "Tell me a story." });
+/// let mut request = json!({
+///     "model": "gemini-3-flash-preview",
+///     "input": "Tell me a story.",
+/// });
 /// config.put_into(Job::Interaction, &mut request)?;
+/// let uri = token.url("https://example.com/gemini-webhook-dynamic");
 /// assert_eq!(
 ///     request,
 ///     json!({
@@ -40,7 +47,7 @@ use crate::endpoint::EndpointToken;
 ///         "input": "Tell me a story.",
 ///         "background": true,
 ///         "webhook_config": {
-///             "uris": ["https://example.com/gemini-webhook-dynamic?token=Zm9yLWRvY3VtZW50YXRpb24tb25seQ"],
+///             "uris": [uri],
 ///             "user_metadata": { "job_group": "nightly" },
 ///         },
 ///     }),
@@ -54,37 +61,39 @@ pub struct WebhookConfig {
     user_metadata: Map<String, Value>,
 }
 
-/// A kind of request that takes a [`WebhookConfig`].
+/// The kind of a request that takes a [`WebhookConfig`]; it decides the spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Job {
-    /// `models/{model}:batchGenerateContent`: `webhookConfig` under `batch`.
+    /// A batch, `models/{model}:batchGenerateContent`: the config is `webhookConfig` under `batch`.
     Batch,
-    /// `interactions`: `webhook_config`, and `background`, which is set to `true` if it is not there.
+    /// An interaction, `interactions`: the config is `webhook_config`. `background` is set to `true` if it
+    /// is missing, because only interactions in the background send events.
     Interaction,
-    /// `triggers`, an interaction on a schedule: `webhook_config` under `interaction` (by Google's
-    /// SDK; nobody has seen it live).
+    /// A trigger, `triggers`, which runs an interaction on a schedule: the config is `webhook_config`
+    /// under `interaction` (Google's SDK; not confirmed by a report of the live service).
     Trigger,
-    /// `models/{model}:predictLongRunning` of `v1beta`: `webhookConfig`. Newer SDKs of Google's have
-    /// it no more.
+    /// A video, `models/{model}:predictLongRunning` of `v1beta`: the config is `webhookConfig`. Google's
+    /// Python SDK no longer has it since 3.0.0.
     Video,
 }
 
 impl WebhookConfig {
-    /// Without URIs and metadata yet.
+    /// Starts without URIs and metadata.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a URI to send events to.
+    /// Adds a URI that the events of the job go to.
     pub fn uri(mut self, uri: impl Into<String>) -> Self {
         self.uris.push(uri.into());
         self
     }
 
-    /// Puts an endpoint token into the query of every URI, in the place of any other. A receiver with
-    /// the same token accepts what is sent there. A URI whose last path segment is the token stays as
-    /// it is.
+    /// Puts an endpoint token into the query of every URI, and replaces the one that is there.
+    ///
+    /// Call it after [`uri`](Self::uri). A receiver with the same token accepts the deliveries. If the token is
+    /// already the last segment of a URI's path, that URI stays as it is.
     pub fn with_endpoint_token(mut self, token: &EndpointToken) -> Self {
         for uri in &mut self.uris {
             *uri = uri::with_token(uri, token);
@@ -92,25 +101,26 @@ impl WebhookConfig {
         self
     }
 
-    /// Adds a value that comes back with each event of the job. Read it with
-    /// [`GeminiEvent::user_metadata_as`](crate::GeminiEvent::user_metadata_as).
+    /// Adds a value that comes back with each event of the job.
+    ///
+    /// Read it with [`GeminiEvent::user_metadata_as`](crate::GeminiEvent::user_metadata_as).
     pub fn user_metadata(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.user_metadata.insert(name.into(), value.into());
         self
     }
 
-    /// The URIs. They may contain an endpoint token.
+    /// Returns the URIs. They may contain an endpoint token: do not log them.
     #[must_use]
     pub fn uris(&self) -> &[String] {
         &self.uris
     }
 
-    /// Writes it into the body of a request, in the place of what is there under either spelling.
+    /// Writes the config into the body of a request, and replaces what is there in either spelling.
     ///
     /// # Errors
     ///
-    /// [`ClientError`] of the kind `InvalidArgument`: the body is not of that kind, since it or a
-    /// member of it is no object, or an interaction says that it does not run in the background.
+    /// [`ClientError`] of the kind `InvalidArgument` if the body is not a request of this kind (it or a
+    /// member of it is not an object), or if an interaction has `background` set to something else than `true`.
     pub fn put_into(&self, job: Job, body: &mut Value) -> Result<(), ClientError> {
         let refused = |why: String| ClientError::refused("webhook_config", why);
         let within = match job {
@@ -162,7 +172,7 @@ impl WebhookConfig {
     }
 }
 
-/// `{"uris":[…],"user_metadata":{…}}`, each if there is any.
+/// Serializes as `{"uris":[…],"user_metadata":{…}}`, without an empty member.
 impl Serialize for WebhookConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

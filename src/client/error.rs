@@ -1,4 +1,4 @@
-//! What went wrong with a call.
+//! The error of a call.
 
 use std::error::Error;
 use std::fmt;
@@ -9,40 +9,57 @@ use super::uri;
 use crate::error::{BoxError, Plain};
 use crate::json::{members, string, string_or_number};
 
-/// What went wrong with a call, as a plain value to match on.
+/// The kind of a [`ClientError`]: what went wrong, as a plain value to match on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ClientErrorKind {
-    /// The API key is missing, wrong, or not allowed to do this. 401, 403, and 400 where the service
-    /// says that the key is not valid.
+    /// The API key is missing, wrong, or not allowed to do this.
+    ///
+    /// Status 401, 403, and 400 if the service says that the key is not valid. Check the key.
     Auth,
-    /// There is no such webhook or job, or it belongs to another project. 404, 410.
+    /// There is no such webhook or job, or it belongs to another project. Status 404, 410.
     NotFound,
-    /// What was asked for cannot be done as it was asked for: any other 4xx, and what is refused here
-    /// before it is sent, which has no [status](ClientError::status).
+    /// The request is not valid: any other 4xx.
+    ///
+    /// A request that this client refuses before it is sent has no [status](ClientError::status).
     InvalidArgument,
-    /// Somebody else changed the same thing at the same time. 409.
+    /// Somebody else changed the same thing at the same time. Status 409.
     Conflict,
-    /// The project has asked too often. 429.
+    /// The project has made too many calls. Status 429.
     RateLimited,
-    /// The service failed. 5xx, 408.
+    /// The service failed. Status 5xx, 408.
     Server,
-    /// There was no connection, or it broke off.
+    /// There was no connection, or it broke.
     Transport,
-    /// There was no answer in time.
+    /// There was no answer within the [deadline](super::WebhookServiceBuilder::deadline).
     Timeout,
-    /// The answer is too long, or is not what this call answers with.
+    /// The answer is longer than 4 MiB, or is not what this call returns.
     Decode,
-    /// The service sent the call to another place. It is not followed, since the API key would go
-    /// along. 3xx.
+    /// The service answered with a redirect. It is not followed, because it would take the API key
+    /// along. Status 3xx.
     Redirected,
 }
 
-/// Why a call failed.
+/// The error when a call of the client fails.
 ///
-/// [`kind`](Self::kind) is for programs. `Display` says which call it was, what happened and what to
-/// do; text of the service is escaped and bounded in it. Neither contains the API key, a secret, or
-/// the query of a URL, which may be an endpoint token.
+/// [`kind`](Self::kind) is for your code to match on. `Display` says which call failed, what happened
+/// and what to do. Text of the service is escaped and cut there. Nothing contains the API key, a secret,
+/// or the query of a URL, which may have an endpoint token.
+///
+/// ```no_run
+/// use gemini_webhooks::client::{ClientErrorKind, WebhookService};
+///
+/// # async fn f(service: WebhookService) -> Result<(), Box<dyn std::error::Error>> {
+/// match service.get("my-webhook-id").await {
+///     Ok(webhook) => println!("{webhook:?}"),
+///     Err(error) if error.kind() == ClientErrorKind::NotFound => {
+///         println!("there is no such webhook");
+///     }
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct ClientError(Box<Inner>);
 
 struct Inner {
@@ -142,40 +159,45 @@ impl ClientError {
         self
     }
 
-    /// What went wrong.
+    /// Returns what went wrong, as a value to match on.
     #[must_use]
     pub fn kind(&self) -> ClientErrorKind {
         self.0.kind
     }
 
-    /// The HTTP status of the answer, if there was one.
+    /// Returns the HTTP status of the answer, if there was one.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// The code that the service gives, in either of its shapes: such as `INVALID_ARGUMENT` or
-    /// `invalid_request`.
+    /// Returns the error code of the service, such as `INVALID_ARGUMENT` or `invalid_request`.
+    ///
+    /// The service has these two styles (Google's SDKs).
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.0.said.code.as_deref()
     }
 
-    /// The message of the service, as it came, but for the API key and for queries of URLs. Escape it
-    /// before you log it.
+    /// Returns the message of the service, without the API key and without queries of URLs.
+    ///
+    /// It is not escaped: escape it before you log it, or log the error itself.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.0.said.message.as_deref()
     }
 
-    /// How long the service asks to wait (`Retry-After`), of which this client has not waited the
-    /// last.
+    /// Returns how long the service asks to wait (`Retry-After` of the last answer).
+    ///
+    /// The client has not waited for it.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Whether the service may have done what it was asked for, in this try or an earlier one.
+    /// Returns whether the service may have done what the call asks for, in any of its tries.
+    ///
+    /// That is so if an answer was lost. Look before you make a call again that creates something.
     #[must_use]
     pub fn may_have_been_carried_out(&self) -> bool {
         self.0.carried_out
@@ -286,7 +308,7 @@ impl fmt::Display for ClientError {
     }
 }
 
-/// As `Display`, with the kind.
+/// Shows the kind and the status, and the text of `Display`.
 impl fmt::Debug for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientError")

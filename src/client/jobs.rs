@@ -1,4 +1,4 @@
-//! Jobs that call back. This is no client of all that the Gemini API can do: the request is JSON.
+//! Jobs that call back. The request is JSON: this is not a client of the whole Gemini API.
 
 use std::fmt;
 
@@ -22,21 +22,24 @@ const GET_INTERACTION: &str = "interactions.get";
 /// What to do where a job may have been started.
 const LOST: &str = "the job may have been started: look for it before you start another one";
 
-/// Starts batches and asks for them.
+/// Starts batches, and reads their state.
+///
+/// [`WebhookService::batches`](super::WebhookService::batches) returns it.
 ///
 /// ```no_run
 /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
 /// use gemini_webhooks::client::{WebhookConfig, WebhookService};
 /// use serde_json::json;
 ///
-/// let config = WebhookConfig::new().uri("https://example.com/gemini-webhook-dynamic");
+/// let config = WebhookConfig::new()
+///     .uri("https://example.com/gemini-webhook-dynamic");
+/// let request = json!({ "batch": {
+///     "displayName": "nightly",
+///     "inputConfig": { "fileName": "files/abc" },
+/// } });
 /// let batch = WebhookService::from_env()?
 ///     .batches()
-///     .create(
-///         "gemini-3-flash-preview",
-///         json!({ "batch": { "displayName": "nightly", "inputConfig": { "fileName": "files/abc" } } }),
-///         Some(&config),
-///     )
+///     .create("gemini-3-flash-preview", request, Some(&config))
 ///     .await?;
 /// println!("{}", batch.name());
 /// # Ok(())
@@ -52,8 +55,10 @@ impl Batches {
         Self { http }
     }
 
-    /// Starts a batch. `request` is the body of `batchGenerateContent`, with all under `batch`;
-    /// `webhook` is put into it.
+    /// Starts a batch.
+    ///
+    /// `request` is the body of `batchGenerateContent`, an object with the member `batch`. `webhook` is
+    /// put into it.
     ///
     /// # Errors
     ///
@@ -82,14 +87,14 @@ impl Batches {
             .map_err(|error| error.if_carried_out(LOST))
     }
 
-    /// The batch of this id, with or without `batches/` in front, as events have it.
+    /// Returns the batch with this id, with or without `batches/` in front.
     ///
-    /// Only the project that started it can ask for it, so far as is known. So this also tells whether
-    /// an event under Google's public keys is about a batch of yours.
+    /// As far as is known, only the project that started a batch can read it. So this also tells whether
+    /// an event of a dynamic webhook is about a batch of yours.
     ///
     /// # Errors
     ///
-    /// [`ClientError`]
+    /// [`ClientError`].
     pub async fn get(&self, id: &str) -> Result<Batch, ClientError> {
         let id = id.strip_prefix("batches/").unwrap_or(id);
         let call = Call {
@@ -104,7 +109,7 @@ impl Batches {
         Batch::read(GET_BATCH, value(GET_BATCH, &body)?)
     }
 
-    /// The batches of the project, over all pages.
+    /// Lists the batches of the project, and fetches the pages as they are needed.
     pub fn list(&self) -> Listing<Batch> {
         let batches = self.clone();
         Listing::new(LIST_BATCHES, move |token| {
@@ -113,12 +118,14 @@ impl Batches {
         })
     }
 
-    /// One page of the project's batches: of `page_size`, or as the service likes; the first, or that
-    /// of a [token](Page::next_page_token).
+    /// Returns one page of the project's batches.
+    ///
+    /// Without `page_size` the service chooses. Without `page_token` it is the first page, with one that
+    /// of the [token](Page::next_page_token).
     ///
     /// # Errors
     ///
-    /// [`ClientError`]
+    /// [`ClientError`].
     pub async fn list_page(
         &self,
         page_size: Option<u32>,
@@ -145,7 +152,9 @@ impl Batches {
     }
 }
 
-/// A batch as the service has it: an operation. `Debug` shows its name and state only.
+/// A batch, as the service describes it.
+///
+/// `Debug` shows its name and state only, because the rest may contain an endpoint token.
 #[derive(Clone, PartialEq)]
 pub struct Batch {
     name: String,
@@ -153,19 +162,19 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Its name, `batches/…`.
+    /// Returns the name, `batches/…`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its state.
+    /// Returns the state.
     #[must_use]
     pub fn state(&self) -> Option<BatchState> {
         Some(BatchState::from(self.text("/metadata/state")?))
     }
 
-    /// Whether it has ended, well or not.
+    /// Returns whether the batch has ended, with success or not.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.json
@@ -174,19 +183,19 @@ impl Batch {
             .unwrap_or_default()
     }
 
-    /// The file with its responses, `files/…`; none if they are inline.
+    /// Returns the file with the results, `files/…`. `None` if they are in the batch itself.
     #[must_use]
     pub fn responses_file(&self) -> Option<&str> {
         self.text("/metadata/output/responsesFile")
     }
 
-    /// Why it failed.
+    /// Returns why the batch failed.
     #[must_use]
     pub fn error_message(&self) -> Option<&str> {
         self.text("/error/message")
     }
 
-    /// All that the service says of it.
+    /// Returns everything that the service says, as JSON.
     #[must_use]
     pub fn json(&self) -> &Value {
         &self.json
@@ -219,7 +228,10 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// Starts interactions and asks for them. They cannot be listed.
+/// Starts interactions, and reads their status.
+///
+/// [`WebhookService::interactions`](super::WebhookService::interactions) returns it. The API has no
+/// list of interactions.
 #[derive(Clone, Debug)]
 pub struct Interactions {
     http: Http,
@@ -230,8 +242,10 @@ impl Interactions {
         Self { http }
     }
 
-    /// Starts an interaction. `request` is the body of `interactions`; `webhook` is put into it, with
-    /// `background` if that is not there.
+    /// Starts an interaction.
+    ///
+    /// `request` is the body of `interactions`. `webhook` is put into it, and `background` is set to
+    /// `true` if it is missing.
     ///
     /// # Errors
     ///
@@ -259,13 +273,13 @@ impl Interactions {
         .map_err(|error| error.if_carried_out(LOST))
     }
 
-    /// The interaction of this id, as events have it.
+    /// Returns the interaction with this id, as events have it.
     ///
-    /// Only the project that started it can ask for it, so far as is known.
+    /// As far as is known, only the project that started an interaction can read it.
     ///
     /// # Errors
     ///
-    /// [`ClientError`]
+    /// [`ClientError`].
     pub async fn get(&self, id: &str) -> Result<Interaction, ClientError> {
         let call = Call {
             name: GET_INTERACTION,
@@ -280,8 +294,9 @@ impl Interactions {
     }
 }
 
-/// An interaction as the service has it. `Debug` shows its id and status only, since the rest may
-/// have an endpoint token in it.
+/// An interaction, as the service describes it.
+///
+/// `Debug` shows its id and status only, because the rest may contain an endpoint token.
 #[derive(Clone, PartialEq)]
 pub struct Interaction {
     id: String,
@@ -289,20 +304,20 @@ pub struct Interaction {
 }
 
 impl Interaction {
-    /// Its id.
+    /// Returns the id.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Its status.
+    /// Returns the status.
     #[must_use]
     pub fn status(&self) -> Option<InteractionStatus> {
         let status = self.json.get("status")?.as_str()?;
         Some(InteractionStatus::from(status))
     }
 
-    /// All that the service says of it.
+    /// Returns everything that the service says, as JSON.
     #[must_use]
     pub fn json(&self) -> &Value {
         &self.json

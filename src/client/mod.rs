@@ -1,9 +1,8 @@
-//! Manages webhooks, and starts jobs that call back: Google's WebhookService from Rust.
+//! Registers webhooks with Google, and starts jobs that call back.
 //!
-//! A webhook has to exist before anything can be received, and its secret is shown once, when it is
-//! made. [`WebhookService::ensure`] makes the project's webhook what your code says, and is safe to call
-//! each time your app starts:
-//!
+//! A webhook has to be registered before you can receive anything, and its secret is shown once, when
+//! it is created. [`WebhookService::ensure`] makes the project's webhook what your code says. You can
+//! call it each time your app starts:
 //! ```no_run
 //! use gemini_webhooks::client::{EnsuredSecret, SubscribedEvent, WebhookService, WebhookSpec};
 //!
@@ -22,26 +21,29 @@
 //! # }
 //! ```
 //!
-//! The other calls are those of the service: [`create`](WebhookService::create),
+//! The other calls are those of Google's WebhookService: [`create`](WebhookService::create),
 //! [`get`](WebhookService::get), [`list`](WebhookService::list), [`update`](WebhookService::update),
 //! [`delete`](WebhookService::delete),
 //! [`rotate_signing_secret`](WebhookService::rotate_signing_secret) and
-//! [`ping`](WebhookService::ping). A [`WebhookConfig`] sends the events of one job elsewhere;
+//! [`ping`](WebhookService::ping).
+//!
+//! A [`WebhookConfig`] sends the events of one job to a URL of its own (a *dynamic webhook*).
 //! [`batches`](WebhookService::batches) and [`interactions`](WebhookService::interactions) start such
-//! jobs from JSON, and it can be put into the request of any other SDK.
+//! jobs from JSON. The config can also be put into the request of another SDK.
 //!
 //! # How it sends
 //!
-//! - HTTPS only, but to this machine itself, and no redirect is followed, since the API key goes along
-//!   with each call. The key is marked so that logs of HTTP leave it out.
+//! - It uses `https` only, except for loopback addresses, and follows no redirect, because each call
+//!   carries the API key. The key is marked as sensitive, so that HTTP logs leave it out.
 //! - An answer may have 4 MiB.
-//! - A call has 60 seconds, in which it is tried up to five times, as by Google's SDKs
-//!   ([the rules](WebhookServiceBuilder::max_retries)). What would make a second webhook, secret or job is
-//!   sent again only where it cannot have been carried out; the [`ClientError`] says if it
-//!   [may have been](ClientError::may_have_been_carried_out), and what to do then.
-//! - Ids are one segment of the path, whatever is in them.
+//! - A call takes at most 60 seconds, in which it is tried up to five times, as in Google's SDKs
+//!   ([the rules](WebhookServiceBuilder::max_retries)). A call that would create a second webhook,
+//!   secret or job is retried only if it cannot have been carried out.
+//!   [`ClientError::may_have_been_carried_out`] says whether a failed call may have been.
+//! - An id is one segment of the URL's path, whatever characters it has.
 //!
-//! Requests are held against what Google's own SDK sends (`tests/vectors/sdk-requests.json`).
+//! Tests compare the requests with those of Google's own SDK (recorded in
+//! `tests/vectors/sdk-requests.json` in the repository). Nothing was tested against Google's live service.
 
 mod builder;
 mod config;

@@ -1,4 +1,4 @@
-//! Names of the API, open both ways: one that this version does not know is kept and sent as it is.
+//! Names of the API. A name that this version does not know is kept, and sent as it is.
 
 use std::fmt;
 
@@ -13,14 +13,14 @@ macro_rules! names {
         #[non_exhaustive]
         pub enum $name {
             $( $(#[$variant_doc])* $variant, )+
-            /// Another name, as it is on the wire. It is made by `from`, so that one value has one
-            /// variant.
+            /// A name that this version does not know. Make it with `from`, which returns the variant
+            /// of a known name.
             #[non_exhaustive]
             Other(Box<str>),
         }
 
         impl $name {
-            /// The name on the wire.
+            /// Returns the name in the API.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
@@ -51,7 +51,7 @@ macro_rules! names {
             }
         }
 
-        /// The name on the wire. One of others is escaped and bounded, so that it is one line.
+        /// Shows the name in the API. A name of others is escaped and cut, so that it is one line.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(&crate::error::Plain::new(self.as_str()), f)
@@ -63,7 +63,8 @@ macro_rules! names {
 names! {
     /// A type of event that a webhook can be subscribed to.
     ///
-    /// The seven are those that the service takes, by Google's SDK and as seen live (2026).
+    /// The service accepts these seven (Google's SDK; one user's report, 2026-08-31,
+    /// googleapis/python-genai #2927).
     ///
     /// ```
     /// use gemini_webhooks::client::SubscribedEvent;
@@ -74,23 +75,23 @@ names! {
     SubscribedEvent {
         /// A batch is done.
         BatchSucceeded = "batch.succeeded",
-        /// A batch failed.
+        /// A batch ended with an error.
         BatchFailed = "batch.failed",
-        /// A batch was not done within its time.
+        /// A batch was not done in time.
         BatchExpired = "batch.expired",
-        /// An interaction waits for a function result or a decision of yours.
+        /// An interaction waits for a function's result or a decision of yours.
         InteractionRequiresAction = "interaction.requires_action",
         /// An interaction is done.
         InteractionCompleted = "interaction.completed",
-        /// An interaction failed.
+        /// An interaction ended with an error.
         InteractionFailed = "interaction.failed",
-        /// A video is there.
+        /// A video is done.
         VideoGenerated = "video.generated",
     }
 }
 
 impl SubscribedEvent {
-    /// All that the service is known to take.
+    /// All types that the service is known to accept.
     pub const ALL: [Self; 7] = [
         Self::BatchSucceeded,
         Self::BatchFailed,
@@ -118,24 +119,23 @@ impl SubscribedEvent {
 }
 
 names! {
-    /// Whether a webhook gets deliveries.
+    /// Whether a webhook is enabled or switched off.
     WebhookState {
-        /// It does.
+        /// It gets deliveries.
         Enabled = "enabled",
-        /// Somebody switched it off.
+        /// Somebody switched it off, and it gets no deliveries.
         Disabled = "disabled",
-        /// The service switched it off, because too many deliveries had failed.
+        /// The service switched it off, because too many deliveries failed. How many is not known.
         DisabledDueToFailedDeliveries = "disabled_due_to_failed_deliveries",
     }
 }
 
 names! {
-    /// What becomes of the previous secrets when a signing secret is rotated.
+    /// When the previous signing secrets end after a rotation.
     RevocationBehavior {
-        /// They stay valid for 24 hours, and deliveries are signed with each of them. This is what
-        /// the service does if nothing is said.
+        /// After 24 hours. Until then, deliveries are signed with each of them. The service's default.
         AfterH24 = "revoke_previous_secrets_after_h24",
-        /// They are void at once. A receiver refuses deliveries until it has the new one.
+        /// At once. Your receiver refuses deliveries until it has the new secret.
         Immediately = "revoke_previous_secrets_immediately",
     }
 }
@@ -143,17 +143,17 @@ names! {
 names! {
     /// The state of a batch.
     BatchState {
-        /// It waits.
+        /// It waits for its turn.
         Pending = "BATCH_STATE_PENDING",
-        /// It is being worked on.
+        /// It runs.
         Running = "BATCH_STATE_RUNNING",
         /// It is done.
         Succeeded = "BATCH_STATE_SUCCEEDED",
-        /// It failed.
+        /// It ended with an error.
         Failed = "BATCH_STATE_FAILED",
-        /// Somebody cancelled it. There is no event for this.
+        /// Somebody cancelled it. No webhook can be subscribed to this.
         Cancelled = "BATCH_STATE_CANCELLED",
-        /// It was not done within its time.
+        /// It was not done in time.
         Expired = "BATCH_STATE_EXPIRED",
     }
 }
@@ -161,28 +161,28 @@ names! {
 names! {
     /// The status of an interaction.
     ///
-    /// There is an event for `RequiresAction`, `Completed` and `Failed`, and for no other
-    /// (Google's SDK, 2026; whether some of the others are announced nobody has seen).
+    /// A webhook can be subscribed to events for `RequiresAction`, `Completed` and `Failed` only
+    /// (Google's SDK, 2026). Whether the service sends events for other statuses is not known.
     InteractionStatus {
         /// It waits for its turn.
         Queued = "queued",
-        /// It is being worked on.
+        /// It runs.
         InProgress = "in_progress",
-        /// It waits for a function result or a decision of yours.
+        /// It waits for a function's result or a decision of yours.
         RequiresAction = "requires_action",
         /// It waits to be continued.
         RequiresContinuation = "requires_continuation",
         /// It is done.
         Completed = "completed",
-        /// It failed.
+        /// It ended with an error.
         Failed = "failed",
         /// Somebody cancelled it.
         Cancelled = "cancelled",
-        /// It ended before it was done.
+        /// It ended before it was complete.
         Incomplete = "incomplete",
-        /// It would have cost more than it may.
+        /// It would have exceeded its budget.
         BudgetExceeded = "budget_exceeded",
-        /// Nothing is going on.
+        /// It does nothing at the moment.
         Idle = "idle",
     }
 }

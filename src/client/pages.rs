@@ -1,4 +1,4 @@
-//! Lists, which the service gives page by page.
+//! Lists, which the service returns page by page.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -13,7 +13,7 @@ use super::error::ClientError;
 /// More than any project has. A service that never ends is stopped here.
 const MAX_PAGES: u32 = 10_000;
 
-/// One page of a list.
+/// One page of a list, and the token of the next.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
     items: Vec<T>,
@@ -28,20 +28,21 @@ impl<T> Page<T> {
         }
     }
 
-    /// What is on this page. It may be nothing, even where another page follows.
+    /// Returns the items of this page. It may be empty even if another page follows.
     #[must_use]
     pub fn items(&self) -> &[T] {
         &self.items
     }
 
-    /// What is on this page, to keep.
+    /// Returns the items of this page by value.
     #[must_use]
     pub fn into_items(self) -> Vec<T> {
         self.items
     }
 
-    /// The token to ask for the next page with, or `None` if this is the last one. It is opaque, and
-    /// may contain control characters and line breaks.
+    /// Returns the token of the next page, or `None` if this is the last one.
+    ///
+    /// The token is opaque, and may contain control characters and line breaks.
     #[must_use]
     pub fn next_page_token(&self) -> Option<&str> {
         self.next.as_deref()
@@ -50,10 +51,10 @@ impl<T> Page<T> {
 
 pub(super) type PageFuture<T> = Pin<Box<dyn Future<Output = Result<Page<T>, ClientError>> + Send>>;
 
-/// A list over all its pages, each of which is fetched when it is come to.
+/// A list over all pages, which are fetched as they are needed.
 ///
-/// It is a [`Stream`] of `Result<T, ClientError>`, and has a [`next`](Self::next) of its own, which
-/// needs no other crate. It ends after the first error.
+/// It is a [`Stream`] of `Result<T, ClientError>`. It also has its own [`next`](Self::next), which needs
+/// no other crate. It ends after the first error.
 #[must_use = "a list fetches nothing until it is asked for its items"]
 pub struct Listing<T> {
     call: &'static str,
@@ -86,18 +87,18 @@ impl<T> Listing<T> {
         }
     }
 
-    /// The next item, or `None` at the end of the list.
+    /// Returns the next item, or `None` at the end of the list.
     ///
-    /// It is cancel safe: an item is lost only with the list.
+    /// It is cancel safe: if you drop the future, no item is lost.
     pub async fn next(&mut self) -> Option<Result<T, ClientError>> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// All the items that are left.
+    /// Collects all remaining items.
     ///
     /// # Errors
     ///
-    /// As of the call for one page.
+    /// Returns the first error of fetching a page.
     pub async fn collect(mut self) -> Result<Vec<T>, ClientError> {
         let mut items = Vec::new();
         while let Some(item) = self.next().await {

@@ -1,4 +1,4 @@
-//! A signing secret that the service has just made.
+//! A new signing secret.
 
 use std::fmt;
 
@@ -9,10 +9,12 @@ use crate::secret::SigningSecret;
 
 /// A new signing secret of a webhook, which the service shows this once.
 ///
-/// Store what [`expose`](Self::expose) returns where your app keeps its secrets: the service never
-/// shows it again, and another one is made only by rotating. It turns into a [`SigningSecret`], which
-/// a receiver takes. It shows nothing of itself in `Debug`, and the text that it holds is wiped on drop;
-/// what the network stack held of the answer is not.
+/// Store what [`expose`](Self::expose) returns where your app keeps its secrets. The service never
+/// shows it again; if it is lost, rotate the secret. A receiver takes it as a
+/// [`SigningSecret`], or as text.
+///
+/// `Debug` shows nothing of it. Its text is erased from memory when it is dropped; copies in the
+/// buffers of the network stack are not.
 #[derive(Clone)]
 pub struct NewSecret(Zeroizing<String>);
 
@@ -21,18 +23,19 @@ impl NewSecret {
         Self(Zeroizing::new(text.to_owned()))
     }
 
-    /// The text, to be stored: `whsec_` and base64.
+    /// Returns the text of the secret, to be stored: `whsec_` and base64.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The secret, for a receiver.
+    /// Returns the secret in the form that a receiver takes.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::SecretMalformed`] and its kin, if the service made one in a form that this
-    /// version does not know.
+    /// [`ConfigError::SecretEmpty`], [`ConfigError::SecretTooShort`] or
+    /// [`ConfigError::SecretMalformed`] if the service returned a secret in a form that this version
+    /// does not know.
     pub fn signing_secret(&self) -> Result<SigningSecret, ConfigError> {
         self.0.parse()
     }

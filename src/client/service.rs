@@ -27,10 +27,21 @@ const DELETE: &str = "webhooks.delete";
 const ROTATE: &str = "webhooks.rotate_signing_secret";
 const PING: &str = "webhooks.ping";
 
-/// The webhooks of a project, and the jobs that call back.
+/// A client of Google's WebhookService: the webhooks of a project, and jobs that call back.
 ///
-/// Clones share their connections. See the [module](super) for how it sends, and what it does when a
-/// call fails.
+/// It is cheap to clone, and clones share their connections. The [module](super) says how it sends, and
+/// what it does when a call fails.
+///
+/// ```no_run
+/// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use gemini_webhooks::client::WebhookService;
+///
+/// let service = WebhookService::from_env()?; // GOOGLE_API_KEY or GEMINI_API_KEY
+/// let webhook = service.get("my-webhook-id").await?;
+/// println!("{} is {:?}", webhook.uri(), webhook.state());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct WebhookService {
     http: Http,
@@ -41,16 +52,18 @@ impl WebhookService {
         Self { http }
     }
 
-    /// For the settings: an API key, another place, the HTTP client.
+    /// Returns a builder, to set the API key, the base URL, the retries or the HTTP client.
     pub fn builder() -> WebhookServiceBuilder {
         WebhookServiceBuilder::default()
     }
 
-    /// With the API key of the environment: `GOOGLE_API_KEY`, else `GEMINI_API_KEY`.
+    /// Makes a client with the API key from the environment.
+    ///
+    /// The key is read from `GOOGLE_API_KEY`, or else from `GEMINI_API_KEY`, as in Google's SDKs.
     ///
     /// # Errors
     ///
-    /// As [`WebhookServiceBuilder::build`].
+    /// The same as [`WebhookServiceBuilder::build`].
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::builder().build()
     }
@@ -60,14 +73,15 @@ impl WebhookService {
         self.http.base()
     }
 
-    /// Makes a webhook. Its secret comes along this once.
+    /// Creates a webhook, and returns it with its signing secret.
     ///
-    /// To make sure that there is one, and not a second, use [`ensure`](Self::ensure).
+    /// The secret is returned this once: store it. Another call creates another webhook; to have exactly
+    /// one, use [`ensure`](Self::ensure).
     ///
     /// # Errors
     ///
-    /// [`ClientError`]. If the answer is lost, the webhook may be there, with a secret that nobody
-    /// knows.
+    /// [`ClientError`]. If the answer is lost, the webhook may have been created, with a secret that
+    /// nobody knows.
     pub async fn create(&self, spec: &WebhookSpec) -> Result<CreatedWebhook, ClientError> {
         spec.check(CREATE)?;
         let sent = self.http.send(Call {
@@ -90,17 +104,17 @@ impl WebhookService {
             })
     }
 
-    /// The webhook of this id.
+    /// Returns the webhook with this id.
     ///
     /// # Errors
     ///
-    /// [`ClientError`]
+    /// [`ClientError`], of the kind [`NotFound`](ClientErrorKind::NotFound) if there is none.
     pub async fn get(&self, id: &str) -> Result<Webhook, ClientError> {
         let call = self.of_one(GET, Method::GET, id, "")?;
         webhook(GET, &self.http.send(call).await?)
     }
 
-    /// The webhooks of the project, over all pages.
+    /// Lists the webhooks of the project, and fetches the pages as they are needed.
     ///
     /// ```no_run
     /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
@@ -121,12 +135,14 @@ impl WebhookService {
         })
     }
 
-    /// One page of the project's webhooks: of `page_size`, 50 without one, 1000 at most; the first,
-    /// or that of a [token](Page::next_page_token).
+    /// Returns one page of the project's webhooks.
+    ///
+    /// `page_size` is 50 by default and 1000 at most (Google's reference). Without `page_token` it is the first page, with
+    /// one that of the [token](Page::next_page_token).
     ///
     /// # Errors
     ///
-    /// [`ClientError`]
+    /// [`ClientError`].
     pub async fn list_page(
         &self,
         page_size: Option<u32>,
@@ -144,8 +160,10 @@ impl WebhookService {
         page(LIST, &body, ["webhooks", "next_page_token"], Webhook::read)
     }
 
-    /// Changes a webhook. Only what is set goes along; `update_mask` lists exactly that (the service
-    /// was seen to ignore it in 2026).
+    /// Changes what `update` sets, and returns the webhook.
+    ///
+    /// `update_mask` lists exactly these fields. One user's report (2026-08-31, googleapis/python-genai
+    /// #2927) says that the service ignores the mask.
     ///
     /// # Errors
     ///
@@ -166,8 +184,7 @@ impl WebhookService {
     ///
     /// # Errors
     ///
-    /// [`ClientError`]. If it is gone because an earlier try of the same call deleted it, that is a
-    /// success.
+    /// [`ClientError`]. It is a success if an earlier try of this call has deleted the webhook.
     pub async fn delete(&self, id: &str) -> Result<(), ClientError> {
         let call = self.of_one(DELETE, Method::DELETE, id, "")?;
         match self.http.send(call).await {
@@ -181,14 +198,16 @@ impl WebhookService {
         }
     }
 
-    /// Makes a new signing secret, and ends the previous ones by `behavior`: after 24 hours, at once,
-    /// or as the service likes if it is `None` (after 24 hours, by Google's reference).
+    /// Makes a new signing secret for a webhook, and returns it.
+    ///
+    /// `behavior` says when the previous secrets end: after 24 hours, or at once. `None` leaves it to the
+    /// service, which ends them after 24 hours (Google's reference). With
+    /// [`Immediately`](RevocationBehavior::Immediately), deliveries are refused until your receiver has the
+    /// new secret.
     ///
     /// # Errors
     ///
-    /// [`ClientError`]. If the answer is lost, there may be a secret that nobody knows: rotate again.
-    /// After a rotation with [`Immediately`](RevocationBehavior::Immediately), deliveries are refused
-    /// until the receiver has the secret of the last one.
+    /// [`ClientError`]. If the answer is lost, there may be a new secret that nobody knows: rotate again.
     pub async fn rotate_signing_secret(
         &self,
         id: &str,
@@ -220,24 +239,27 @@ impl WebhookService {
             })
     }
 
-    /// Has the service send a test event. It answers before it sends, so this says nothing of whether
-    /// your receiver took it. Of which type the event is nobody has written down.
+    /// Asks the service to send a test event to a webhook.
+    ///
+    /// The service answers before it sends, so success does not mean that your receiver accepted the
+    /// event. The type of the event is not documented.
     ///
     /// # Errors
     ///
-    /// [`ClientError`]
+    /// [`ClientError`].
     pub async fn ping(&self, id: &str) -> Result<(), ClientError> {
         let call = self.of_one(PING, Method::POST, id, ":ping")?;
         self.http.send(call).await.map(drop)
     }
 
-    /// Batches, whose events go where their `webhook_config` says.
+    /// Returns a client for batches, whose events go to the URIs of a [`WebhookConfig`](super::WebhookConfig).
     #[must_use]
     pub fn batches(&self) -> Batches {
         Batches::new(self.http.clone())
     }
 
-    /// Interactions, whose events go where their `webhook_config` says.
+    /// Returns a client for interactions, whose events go to the URIs of a
+    /// [`WebhookConfig`](super::WebhookConfig).
     #[must_use]
     pub fn interactions(&self) -> Interactions {
         Interactions::new(self.http.clone())

@@ -1,4 +1,4 @@
-//! What a webhook should be.
+//! The description of a webhook.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use super::uri;
 use crate::endpoint::EndpointToken;
 use crate::pasted;
 
-/// What a webhook should be: where deliveries go, and of which events.
+/// Describes a webhook: the URI that deliveries go to, and the types of events.
 ///
-/// [`create`](super::WebhookService::create) makes one of it; [`ensure`](super::WebhookService::ensure)
-/// makes the project's webhook what it says.
+/// [`create`](super::WebhookService::create) creates a webhook like this.
+/// [`ensure`](super::WebhookService::ensure) makes the project's webhook like this.
 ///
 /// ```
 /// use gemini_webhooks::client::{SubscribedEvent, WebhookSpec};
@@ -62,8 +62,10 @@ impl Tail {
 }
 
 impl WebhookSpec {
-    /// Deliveries of these types of events go to `uri`. Elements of `events` may be
-    /// [`SubscribedEvent`]s or names.
+    /// Describes a webhook that gets events of these types at `uri`.
+    ///
+    /// `uri` must be the public `https` URL of your route. Elements of `events` are
+    /// [`SubscribedEvent`]s, or names such as `"batch.succeeded"`.
     pub fn new(
         uri: impl Into<String>,
         events: impl IntoIterator<Item = impl Into<SubscribedEvent>>,
@@ -79,41 +81,47 @@ impl WebhookSpec {
         }
     }
 
-    /// A name, for people. Without one, `ensure` leaves the name as it is.
+    /// Sets a name, for people to read. Without one, `ensure` leaves the name as it is.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Puts an endpoint token into the query of the URI, in the place of any other. If the token is
-    /// the last segment of the path, the URI stays as it is, and `ensure` does not count that segment
-    /// when it looks for the webhook.
+    /// Puts an endpoint token into the query of the URI, and replaces the one that is there.
+    ///
+    /// If the token is already the last segment of the path, the URI stays as it is, and `ensure` ignores
+    /// that segment when it looks for the webhook.
     pub fn endpoint_token(mut self, token: &EndpointToken) -> Self {
         self.token_in_path = uri::is_in_path(&self.uri, token);
         self.uri = uri::with_token(&self.uri, token);
         self
     }
 
-    /// Sends types of events too that the service is known to refuse (`batch.completed`,
-    /// `batch.cancelled`, `interaction.cancelled`), in case that it has learned them since.
+    /// Allows types of events that the service is known to refuse.
+    ///
+    /// These are `batch.completed`, `batch.cancelled` and `interaction.cancelled` (one user's report,
+    /// 2026-08-31, googleapis/python-genai #2927). By default they are an error before anything is
+    /// sent. Use this if the service accepts them by now.
     pub fn allow_refused_events(mut self) -> Self {
         self.any_event = true;
         self
     }
 
-    /// A signing secret that your app has, so that `ensure` can tell whether it is one of the
-    /// webhook's. Its last four characters are kept, since the service tells no more of a secret. Call
-    /// it again for a second one; nothing is no secret.
+    /// Names a signing secret that your app has, so that `ensure` can compare it.
+    ///
+    /// Only its last four characters are kept, because the service tells no more of a secret. Call this
+    /// again for each further secret. An empty text is ignored.
     pub fn secret_at_hand(mut self, secret: impl AsRef<str>) -> Self {
         self.at_hand.extend(Tail::of(secret.as_ref()));
         self
     }
 
-    /// Lets `ensure` rotate the signing secret if the webhook is there and none of its secrets
-    /// [is at hand](Self::secret_at_hand).
+    /// Lets `ensure` rotate the signing secret if your app has none of the webhook's secrets.
     ///
-    /// **Each rotation ends the secrets before it**, after 24 hours or at once. So ask for it in one
-    /// process only, and give the secret that came of it as the one at hand from then on.
+    /// Those that it has are named with [`secret_at_hand`](Self::secret_at_hand).
+    ///
+    /// **Each rotation ends the secrets before it**, after 24 hours or at once. So use this in one
+    /// process only, store the new secret, and name it from then on.
     pub fn rotate_if_not_at_hand(mut self, behavior: RevocationBehavior) -> Self {
         self.rotate = Some(behavior);
         self

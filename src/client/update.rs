@@ -8,7 +8,9 @@ use super::error::ClientError;
 use super::names::{SubscribedEvent, WebhookState};
 use super::uri;
 
-/// Changes to a webhook. What is not set stays as it is.
+/// Changes to a webhook, for [`WebhookService::update`](super::WebhookService::update).
+///
+/// What you do not set stays as it is.
 ///
 /// ```
 /// use gemini_webhooks::client::{SubscribedEvent, WebhookState, WebhookUpdate};
@@ -29,24 +31,24 @@ pub struct WebhookUpdate {
 }
 
 impl WebhookUpdate {
-    /// No changes yet.
+    /// Starts without changes.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Gives it another name.
+    /// Changes the name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Switches it on or off.
+    /// Switches the webhook on or off.
     pub fn state(mut self, state: WebhookState) -> Self {
         self.state = Some(state);
         self
     }
 
-    /// Replaces the types of events that it gets.
+    /// Replaces the types of events that it is subscribed to.
     pub fn subscribed_events(
         mut self,
         events: impl IntoIterator<Item = impl Into<SubscribedEvent>>,
@@ -55,26 +57,27 @@ impl WebhookUpdate {
         self
     }
 
-    /// Sends deliveries to another URI.
+    /// Changes the URI that deliveries go to.
     pub fn uri(mut self, uri: impl Into<String>) -> Self {
         self.uri = Some(uri.into());
         self
     }
 
-    /// Sends types of events too that the service is known to refuse, in case that it has learned
-    /// them since.
+    /// Allows types of events that the service is known to refuse.
+    ///
+    /// By default they are an error before anything is sent. Use this if the service accepts them by now.
     pub fn allow_refused_events(mut self) -> Self {
         self.any_event = true;
         self
     }
 
-    /// Whether nothing would change.
+    /// Returns whether no change is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.fields().is_empty()
     }
 
-    /// What is set.
+    /// Returns which fields are set.
     #[must_use]
     pub fn fields(&self) -> Vec<WebhookField> {
         let set = [
@@ -145,22 +148,22 @@ impl fmt::Debug for WebhookUpdate {
     }
 }
 
-/// A part of a webhook that can be changed.
+/// A field of a webhook that can be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum WebhookField {
-    /// Its name.
+    /// The name.
     Name,
-    /// Whether it gets deliveries.
+    /// Whether the webhook is enabled.
     State,
-    /// The types of events that it gets.
+    /// The types of events that it is subscribed to.
     SubscribedEvents,
-    /// Where deliveries go.
+    /// The URI that deliveries go to.
     Uri,
 }
 
 impl WebhookField {
-    /// The name on the wire.
+    /// Returns the name of the field in the API, such as `subscribed_events`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

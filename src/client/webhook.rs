@@ -1,4 +1,4 @@
-//! A webhook as the service has it.
+//! A registered webhook.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -10,9 +10,9 @@ use super::secret::NewSecret;
 use super::{time, uri};
 use crate::json::{members, string};
 
-/// A webhook as the service has it.
+/// A registered webhook, as the service describes it.
 ///
-/// Of its URI, `Debug` shows neither the query nor what could be an endpoint token.
+/// `Debug` leaves out the query of its URI, and a part of the path that could be an endpoint token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Webhook {
     id: String,
@@ -26,49 +26,51 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// The id, by which the other calls know it.
+    /// Returns the id, which the other calls take.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The name that somebody gave it.
+    /// Returns the name that somebody gave it, if any.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Where deliveries go. It may contain an endpoint token.
+    /// Returns the URI that deliveries go to. It may contain an endpoint token: do not log it.
     #[must_use]
     pub fn uri(&self) -> &str {
         &self.uri
     }
 
-    /// The types of events that it gets.
+    /// Returns the types of events that the webhook is subscribed to.
     #[must_use]
     pub fn subscribed_events(&self) -> &[SubscribedEvent] {
         &self.subscribed_events
     }
 
-    /// Whether it gets deliveries.
+    /// Returns whether the webhook is enabled or switched off.
     #[must_use]
     pub fn state(&self) -> Option<&WebhookState> {
         self.state.as_ref()
     }
 
-    /// When it was made.
+    /// Returns when the webhook was created.
     #[must_use]
     pub fn create_time(&self) -> Option<SystemTime> {
         self.create_time
     }
 
-    /// When it was changed last. The service has not been seen to say it (2026).
+    /// Returns when the webhook was last changed.
+    ///
+    /// The service did not return it in one user's report (2026-08-31, googleapis/python-genai #2927).
     #[must_use]
     pub fn update_time(&self) -> Option<SystemTime> {
         self.update_time
     }
 
-    /// What is known of its secrets: after a rotation there are several.
+    /// Returns what the service tells of the signing secrets. After a rotation there are several.
     #[must_use]
     pub fn signing_secrets(&self) -> &[SecretInfo] {
         &self.signing_secrets
@@ -125,7 +127,7 @@ impl fmt::Debug for Webhook {
     }
 }
 
-/// What the service tells of a signing secret after it was made.
+/// What the service tells of a signing secret after it was shown: its end and last characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretInfo {
     truncated: Option<String>,
@@ -133,13 +135,13 @@ pub struct SecretInfo {
 }
 
 impl SecretInfo {
-    /// Its last four characters, with `whsec_...` in front.
+    /// Returns the last four characters of the secret, after `whsec_...`.
     #[must_use]
     pub fn truncated(&self) -> Option<&str> {
         self.truncated.as_deref()
     }
 
-    /// When it is void.
+    /// Returns when the secret ends, if it has an end.
     #[must_use]
     pub fn expire_time(&self) -> Option<SystemTime> {
         self.expire_time
@@ -155,7 +157,9 @@ impl SecretInfo {
     }
 }
 
-/// A webhook that has just been made, with its secret, which is shown this once.
+/// A webhook that was just created, with its signing secret.
+///
+/// The service shows the secret this once: store it.
 #[derive(Clone, Debug)]
 pub struct CreatedWebhook {
     webhook: Webhook,
@@ -163,19 +167,19 @@ pub struct CreatedWebhook {
 }
 
 impl CreatedWebhook {
-    /// The webhook.
+    /// Returns the webhook.
     #[must_use]
     pub fn webhook(&self) -> &Webhook {
         &self.webhook
     }
 
-    /// Its secret, to be stored.
+    /// Returns the signing secret, to be stored.
     #[must_use]
     pub fn secret(&self) -> &NewSecret {
         &self.secret
     }
 
-    /// Both, to keep.
+    /// Returns the webhook and the secret by value.
     #[must_use]
     pub fn into_parts(self) -> (Webhook, NewSecret) {
         (self.webhook, self.secret)

@@ -1,4 +1,4 @@
-//! Keys over HTTPS.
+//! Public keys over HTTPS.
 
 use std::fmt;
 
@@ -9,25 +9,31 @@ use super::source::{FetchedKeys, KeyFuture, KeySource};
 use crate::error::{BoxError, Chain, ConfigError};
 use crate::loopback::is_loopback;
 
-/// Where Google publishes the keys of dynamic webhooks (its webhooks guide).
+/// The URL of the public keys with which Google signs dynamic webhooks.
+///
+/// Source: Google's guide, copies up to 2026-10-05, and one user's report of 2026-08-31
+/// (googleapis/python-genai #2927).
 pub const GOOGLE_KEYS_URL: &str = "https://generativelanguage.googleapis.com/.well-known/jwks.json";
 
-/// Fetches keys from a URL: HTTPS only, but for this machine itself; no redirects; 64 KiB at most.
+/// Fetches public keys from a URL.
 ///
-/// The certificates of authorities are the operating system's. `HTTPS_PROXY` and `NO_PROXY` are
-/// honoured.
+/// [`google_keys`](crate::WebhookReceiverBuilder::google_keys) and
+/// [`jwks_url`](crate::WebhookReceiverBuilder::jwks_url) use it. It accepts `https` only, except for
+/// loopback addresses, follows no redirects, and reads at most 64 KiB. It uses the root certificates of the
+/// operating system, and respects `HTTPS_PROXY` and `NO_PROXY`.
 pub struct HttpKeySource {
     client: Client,
     url: Url,
 }
 
 impl HttpKeySource {
-    /// From `url`.
+    /// Fetches keys from `url`.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::KeysUrlInvalid`], [`ConfigError::KeysUrlInsecure`],
-    /// [`ConfigError::HttpClient`].
+    /// [`ConfigError::KeysUrlInvalid`] if it is not a URL, [`ConfigError::KeysUrlInsecure`] if it is
+    /// neither `https` nor a loopback address, and [`ConfigError::HttpClient`] if the HTTP client cannot
+    /// be built.
     pub fn new(url: &str) -> Result<Self, ConfigError> {
         let url = Url::parse(url).map_err(|_| ConfigError::KeysUrlInvalid)?;
         let loopback = is_loopback(&url);
@@ -50,11 +56,11 @@ impl HttpKeySource {
         Ok(Self { client, url })
     }
 
-    /// From [`GOOGLE_KEYS_URL`].
+    /// Fetches Google's keys, from [`GOOGLE_KEYS_URL`].
     ///
     /// # Errors
     ///
-    /// [`ConfigError::HttpClient`].
+    /// [`ConfigError::HttpClient`] if the HTTP client cannot be built.
     pub fn google() -> Result<Self, ConfigError> {
         Self::new(GOOGLE_KEYS_URL)
     }

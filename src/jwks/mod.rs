@@ -1,42 +1,41 @@
-//! Public keys (JSON Web Key Sets, RFC 7517), for dynamic webhooks: [sets](KeySet) of them, and
-//! [where they come from](KeySource).
+//! Public keys for dynamic webhooks: [sets of keys](KeySet), and [where they come from](KeySource).
 //!
-//! A receiver that fetches keys keeps them in one place, shared by its clones:
+//! A key set is a JSON Web Key Set (RFC 7517). Most apps only call
+//! [`google_keys`](crate::WebhookReceiverBuilder::google_keys). This page says how a receiver keeps
+//! fetched keys fresh. All clones of a receiver share them.
 //!
-//! - The first delivery that needs keys fetches them; others wait for that same fetch.
-//! - They are fetched again in the background when four fifths of their age are over, and deliveries
-//!   under keys that are known do not wait for it. Their age is what the
-//!   [response](FetchedKeys::headers) says, between a minute and an hour; an hour where it says
-//!   nothing. A key that is then gone is dead at once.
-//! - **Past their age, keys are confirmed before they count.** A delivery waits for the fetch that is
-//!   under way, or begins one: two seconds at most. Only if that fails, or has not ended by then, do
-//!   the keys that were known count, and nothing more is waited for until the next fetch may begin.
-//! - A signature under a key that is not known waits for one fetch, at most five seconds, and is
-//!   refused without one within 30 seconds after the last. So a flood of forged deliveries costs
-//!   two fetches a minute.
-//! - A fetch that fails is not repeated for a second, then two, up to 30. Deliveries under known
-//!   keys go on meanwhile, for at most
-//!   [a day](crate::WebhookReceiverBuilder::max_stale) after the keys were last confirmed;
-//!   others are answered 503, so that the sender tries again. A [source](KeySource) that panics is
-//!   a fetch that failed.
-//! - At most 256 deliveries wait at a time; what comes beyond them is answered 503.
-//! - Keys of a set that are [skipped](KeySet::skipped) are logged with the reason, once until a set
-//!   skips others.
+//! - **First use.** The first delivery that needs keys fetches them, and others wait for that fetch.
+//! - **Refresh.** Keys are fetched again in the background when four fifths of their lifetime are over.
+//!   Deliveries do not wait for that. The lifetime is what the [response](FetchedKeys::headers) says, but at
+//!   least a minute and at most an hour. It is an hour if the response says nothing. A key that is no
+//!   longer in the set is refused at once.
+//! - **Old keys.** When the lifetime is over, a delivery waits for a fetch, 2 seconds at most. If the
+//!   fetch fails or takes longer, the known keys are used, and nothing is waited for until the next
+//!   fetch may begin.
+//! - **Unknown keys.** A signature that no known key made waits for one fetch, 5 seconds at most. Within 30
+//!   seconds after the last fetch it is refused without one. So a flood of forged deliveries causes two fetches a minute.
+//! - **Failures.** After a failed fetch, the next one is made after a second, then after two, up to 30. Meanwhile
+//!   the known keys are used, for at most [a day](crate::WebhookReceiverBuilder::max_stale) after the
+//!   last successful fetch. Other deliveries are answered 503, so that Google retries. A
+//!   [source](KeySource) that panics counts as a failed fetch.
+//! - **Waiting.** At most 256 deliveries wait at a time. More are answered 503.
+//! - **Logs.** Keys of a set that are [skipped](KeySet::skipped) are logged with the reason, once until
+//!   a set skips other keys.
 //!
 //! # Suspended processes
 //!
-//! A process may stand still between two deliveries, in AWS Lambda, on Cloud Run without CPU outside
-//! of requests, or in a virtual machine that is suspended. No refresh runs then, and a key may be
-//! withdrawn meanwhile. Monotonic time does not count a suspension on Linux and macOS, so the age of
-//! keys, and all that is said above but the waiting itself, goes by the wall clock or by monotonic
-//! time, whichever says more. The first delivery after a suspension that was longer than the age of
-//! the keys waits for a fetch, two seconds at most.
+//! A process may be suspended between two deliveries: in AWS Lambda, on Cloud Run without CPU outside of
+//! requests, or in a virtual machine that sleeps. No refresh runs then, and a key may be withdrawn
+//! meanwhile. On Linux and macOS, monotonic time does not count the suspension. So the age of keys is
+//! read from the wall clock and from monotonic time, and the greater of the two counts. The first
+//! delivery after a suspension that was longer than the lifetime of the keys waits for a fetch, 2 seconds
+//! at most.
 //!
-//! A wall clock that is set back changes nothing, for then monotonic time says more. One that is set
-//! forward makes keys older than they are: by an hour, the next delivery waits for a fetch; by a year,
-//! they count as too old to be trusted, and deliveries are answered 503 until a fetch has succeeded,
-//! which is begun at once. Where the clock is not right again after a suspension before the first
-//! delivery comes, nothing can tell how long it lasted.
+//! If the wall clock is set back, nothing changes, because monotonic time then says more. If it is set
+//! forward, keys count as older than they are. After an hour, the next delivery waits for a fetch. After a
+//! year, they count as too old to be used, and deliveries are answered 503 until a fetch, which begins at
+//! once, succeeds. If the clock is still wrong when the first delivery arrives after a suspension, nothing can
+//! tell how long the suspension was.
 
 mod cache;
 mod freshness;

@@ -1,4 +1,4 @@
-//! Where keys come from.
+//! Where public keys come from.
 
 use std::error::Error;
 use std::fmt;
@@ -10,35 +10,38 @@ use bytes::Bytes;
 use super::freshness::Freshness;
 use crate::error::{BoxError, Chain};
 
-/// What [`KeySource::fetch`] returns.
+/// The future that [`KeySource::fetch`] returns.
 pub type KeyFuture<'a> = Pin<Box<dyn Future<Output = Result<FetchedKeys, BoxError>> + Send + 'a>>;
 
-/// Fetches a key set, for instance with an HTTP client that the app has already.
+/// Fetches a set of public keys, for instance with your app's own HTTP client.
 ///
-/// The receiver sees to the rest: when to ask and how often, five seconds for the answer, one
-/// question at a time. A source must not ask elsewhere than where the keys are published: no
-/// redirects, no plain HTTP.
+/// Pass it to [`key_source`](crate::WebhookReceiverBuilder::key_source). The receiver decides when to
+/// fetch, waits 5 seconds for the answer, and makes one fetch at a time. For your safety, fetch only
+/// from where the keys are published: use `https`, and follow no redirects.
 ///
 /// ```
 /// use gemini_webhooks::jwks::{FetchedKeys, KeyFuture, KeySource};
 ///
-/// /// Keys that are mounted into the container and replaced there.
+/// /// Keys in a file that is mounted into the container.
 /// #[derive(Debug)]
 /// struct Mounted(std::path::PathBuf);
 ///
 /// impl KeySource for Mounted {
 ///     fn fetch(&self) -> KeyFuture<'_> {
-///         Box::pin(async move { Ok(FetchedKeys::new(tokio::fs::read(&self.0).await?)) })
+///         Box::pin(async move {
+///             let json = tokio::fs::read(&self.0).await?;
+///             Ok(FetchedKeys::new(json))
+///         })
 ///     }
 /// }
 /// # let _ = gemini_webhooks::WebhookReceiver::builder().key_source(Mounted("keys.json".into()));
 /// ```
 pub trait KeySource: fmt::Debug + Send + Sync + 'static {
-    /// Fetches the keys. The future is dropped when it takes too long.
+    /// Fetches the keys. The future is dropped if it takes longer than 5 seconds.
     fn fetch(&self) -> KeyFuture<'_>;
 }
 
-/// A key set as it was fetched.
+/// The text of a key set that was fetched, and how long it is fresh.
 #[derive(Clone, Debug)]
 pub struct FetchedKeys {
     pub(super) json: Bytes,
@@ -46,7 +49,9 @@ pub struct FetchedKeys {
 }
 
 impl FetchedKeys {
-    /// The text of the key set, not yet read. It counts as fresh for an hour.
+    /// Wraps the text of a key set, which counts as fresh for an hour.
+    ///
+    /// The receiver reads it as [`KeySet::from_json`](super::KeySet::from_json) does.
     #[must_use]
     pub fn new(json: impl Into<Bytes>) -> Self {
         Self {
@@ -55,16 +60,17 @@ impl FetchedKeys {
         }
     }
 
-    /// Takes how long it is fresh from the headers of the response that brought it, as a private
-    /// cache does (RFC 9111): `max-age` of `Cache-Control`, else `Expires`, less the time for which
-    /// caches on the way have held it (`Age`, `Date`); not at all with `no-store` or `no-cache`.
-    /// Less than a minute counts as a minute, more than an hour as an hour, and nothing said as an
-    /// hour. Other headers are passed over.
+    /// Reads from the headers of the response how long the keys are fresh.
+    ///
+    /// The rules are those of a private cache (RFC 9111): `max-age` of `Cache-Control`, or else
+    /// `Expires`, less the time for which caches on the way held the response (`Age`, `Date`). With
+    /// `no-store` or `no-cache` it is not fresh. Less than a minute counts as a minute, and more than an
+    /// hour as an hour. If no header says anything, it is an hour. Other headers are ignored.
     ///
     /// ```
     /// use gemini_webhooks::jwks::FetchedKeys;
     ///
-    /// // Fresh for five minutes more. `&http::HeaderMap` does as well.
+    /// // Fresh for five more minutes. `&http::HeaderMap` works too.
     /// let headers = [("Cache-Control", "public, max-age=3600"), ("Age", "3300")];
     /// let keys = FetchedKeys::new(r#"{"keys":[]}"#).headers(headers);
     /// # let _ = keys;
@@ -82,15 +88,19 @@ impl FetchedKeys {
         self
     }
 
-    /// Takes how long it is fresh from the value of a `Cache-Control` header, where that is all
-    /// there is; see [`headers`](Self::headers).
+    /// Reads from the value of a `Cache-Control` header how long the keys are fresh.
+    ///
+    /// Prefer [`headers`](Self::headers), if you have all headers.
     #[must_use]
     pub fn cache_control(self, value: &str) -> Self {
         self.headers([("cache-control", value)])
     }
 }
 
-/// The keys could not be fetched.
+/// The error when public keys cannot be fetched.
+///
+/// [`WebhookReceiver::ready`](crate::WebhookReceiver::ready) and
+/// [`refresh_keys`](crate::WebhookReceiver::refresh_keys) return it. Its text has all causes.
 #[derive(Clone, Debug)]
 pub struct FetchError {
     what: &'static str,
@@ -110,7 +120,7 @@ impl FetchError {
     }
 }
 
-/// With every cause: the first of an HTTP client is seldom the one that helps.
+/// Shows every cause, because the first error of an HTTP client seldom helps.
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.source() {

@@ -1,11 +1,14 @@
-//! What is claimed, and by whom.
+//! The key and the holder of a claim.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::scheme::Scheme;
 
-/// What is claimed: an event, as its deliveries name it, within a namespace. Cheap to clone.
+/// The key of a claim: the namespace, the scheme and the claim id of an event.
+///
+/// A guard keeps one row for each key. All deliveries of an event have the same key. It is cheap to
+/// clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ClaimKey {
     namespace: Arc<str>,
@@ -14,7 +17,7 @@ pub struct ClaimKey {
 }
 
 impl ClaimKey {
-    /// A key for tests; a receiver makes its own.
+    /// Makes a key, for the tests of a guard. A receiver makes its own.
     #[must_use]
     pub fn new(namespace: &str, scheme: Scheme, id: &str) -> Self {
         Self::of(namespace.into(), scheme, id.into())
@@ -28,26 +31,29 @@ impl ClaimKey {
         }
     }
 
-    /// Which app the event is for, among those that share a guard.
+    /// Returns the namespace, which separates the apps that share a guard.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// How it was signed: ids of different schemes are different.
+    /// Returns how the event was signed. The same id in another scheme is another event.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
+    /// Returns the id of the event within its scheme:
     /// [`Delivery::claim_id`](crate::Delivery::claim_id).
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// All three as one text of bytes, each behind its length (four bytes, big-endian), so that no
-    /// two keys have the same: for a store that knows one sort of key.
+    /// Returns the key as bytes, for a store with keys of one column.
+    ///
+    /// They are namespace, scheme and id, each after its length in four bytes, big-endian. So two
+    /// keys never have the same bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.namespace.len() + self.id.len() + 16);
@@ -67,40 +73,46 @@ impl fmt::Debug for ClaimKey {
     }
 }
 
-/// Who holds a claim: 128 random bits, made anew for each delivery. A holder whose lease ended has
-/// another token than its successor, so it cannot change what is no longer its own.
+/// The token of a claim's holder: 128 random bits, different for each delivery.
+///
+/// If a lease has ended and another delivery has claimed the event, the former holder's token no
+/// longer fits, so that it cannot settle or release a claim that is no longer its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClaimToken(u128);
 
 impl ClaimToken {
-    /// A new one.
+    /// Makes a new random token.
     #[must_use]
     pub fn generate() -> Self {
         Self(rand::random())
     }
 
-    /// For a store to keep.
+    /// Returns the token as bytes, for a store to keep.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
 
-    /// From what a store has kept.
+    /// Makes the token of bytes that a store has kept.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))
     }
 }
 
-/// Not the bits: whoever has them could settle or release.
+/// Does not show the bits: anyone who has them could settle or release the claim.
 impl fmt::Debug for ClaimToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClaimToken(…)")
     }
 }
 
-/// The claim of a delivery: for an app that settles it in a transaction of its own, together with
-/// what the event changes. The receiver settles it as well, which then finds it done.
+/// The claim of a delivery on its event: a key and the holder's token.
+///
+/// [`Delivery::claim`](crate::Delivery::claim) returns it. Use it if your guard keeps its rows in the
+/// database that your handler writes to: the handler can then settle the claim (mark the event as
+/// handled) in the same transaction as its work. The receiver settles it once more afterwards, and
+/// finds it done.
 #[derive(Clone, Debug)]
 pub struct Claim {
     key: ClaimKey,
@@ -115,13 +127,13 @@ impl Claim {
         }
     }
 
-    /// What is claimed.
+    /// Returns the key of the event that is claimed.
     #[must_use]
     pub fn key(&self) -> &ClaimKey {
         &self.key
     }
 
-    /// Who holds it.
+    /// Returns the token of the holder.
     #[must_use]
     pub fn token(&self) -> ClaimToken {
         self.token

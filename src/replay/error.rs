@@ -1,4 +1,4 @@
-//! What a guard could not do.
+//! The error of a guard.
 
 use std::error::Error;
 use std::fmt;
@@ -6,31 +6,41 @@ use std::sync::Arc;
 
 use crate::error::BoxError;
 
-/// A guard cannot answer.
+/// The error when a guard cannot answer.
+///
+/// A delivery whose claim fails is answered 503, so that Google retries. If settling or releasing
+/// fails, the handler's answer is sent and an error is logged.
+///
+/// ```
+/// use gemini_webhooks::replay::{GuardError, GuardErrorKind};
+///
+/// let error = GuardError::unavailable("connection refused");
+/// assert_eq!(error.kind(), GuardErrorKind::Unavailable);
+/// ```
 #[derive(Clone, Debug)]
 pub struct GuardError {
     kind: GuardErrorKind,
     source: Arc<dyn Error + Send + Sync>,
 }
 
-/// What sort of trouble.
+/// Whether a guard that cannot answer may recover by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GuardErrorKind {
-    /// For now: the store cannot be reached, is too slow, or is full. Later it may answer.
+    /// It may recover: the store cannot be reached, is too slow, or is full.
     Unavailable,
-    /// Until somebody mends it: it is not set up, refuses us, or holds what makes no sense.
+    /// Somebody must repair it: the store is not set up, refuses access, or holds invalid data.
     Broken,
 }
 
 impl GuardError {
-    /// It may answer later.
+    /// Makes an error of a guard that may recover by itself.
     #[must_use]
     pub fn unavailable(source: impl Into<BoxError>) -> Self {
         Self::new(GuardErrorKind::Unavailable, source)
     }
 
-    /// Somebody must mend it.
+    /// Makes an error of a guard that somebody must repair.
     #[must_use]
     pub fn broken(source: impl Into<BoxError>) -> Self {
         Self::new(GuardErrorKind::Broken, source)
@@ -43,7 +53,7 @@ impl GuardError {
         }
     }
 
-    /// What sort of trouble.
+    /// Returns whether the guard may recover by itself.
     #[must_use]
     pub fn kind(&self) -> GuardErrorKind {
         self.kind

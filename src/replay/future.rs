@@ -1,4 +1,4 @@
-//! An answer that is there, or is waited for.
+//! The future of a guard's answer.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,23 +9,24 @@ use crate::eventual::Eventual;
 
 type Answer<T> = Result<T, GuardError>;
 
-/// The answer of a guard: ready, or in a box. So a guard that never waits costs no allocation, and
-/// the trait is object-safe.
+/// The future of a guard's answer: a value that is ready, or a boxed future.
+///
+/// A guard that never waits returns [`ready`](Self::ready), which does not allocate.
 #[must_use = "futures do nothing unless polled"]
 pub struct GuardFuture<T>(Eventual<Answer<T>>);
 
 impl<T> GuardFuture<T> {
-    /// An answer that is there.
+    /// Returns a future that is ready with `answer`.
     pub fn ready(answer: Answer<T>) -> Self {
         Self(Eventual::now(answer))
     }
 
-    /// An answer that has to be waited for.
+    /// Returns a future that waits for `future`.
     pub fn boxed(future: impl Future<Output = Answer<T>> + Send + 'static) -> Self {
         Self(Eventual::later(future))
     }
 
-    /// The answer, if it is there.
+    /// Returns the answer if it is ready.
     pub(crate) fn now(self) -> Result<Answer<T>, Self> {
         match self.0 {
             Eventual::Now(Some(answer)) => Ok(answer),

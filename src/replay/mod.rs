@@ -1,12 +1,13 @@
-//! Each event handled once, and none lost: [`ReplayGuard`], and [`MemoryGuard`].
+//! What remembers events, so that each is handled once: [`ReplayGuard`] and [`MemoryGuard`].
 //!
-//! Google delivers at least once, and tries again for a day under the same id. Marking an id before
-//! the handler has succeeded would turn a failed handler into a lost event; marking it after would
-//! let two copies run side by side. So a delivery first *claims* its event, and after the handler
-//! *settles* the claim, if it succeeded, or *releases* it, if not:
+//! Google delivers an event at least once, and retries for 24 hours under the same id (Google's guide,
+//! copies up to 2026-10-05). So a delivery *claims* its event before the handler runs: it marks the
+//! event as being handled. What keeps the claims is called a *guard*. After the handler, the delivery
+//! *settles* the claim, which marks the event as handled, or *releases* it, which frees the event for
+//! the retry:
 //!
 //! ```text
-//!            claim                    settle
+//!            claim                    settle (2xx)
 //!  (free) ──────────▶ in flight ──────────────────▶ settled
 //!     ▲                 │    │                         │
 //!     └─────────────────┘    │ the lease ends          │ the retention ends
@@ -14,43 +15,44 @@
 //!     └──────────────────── (free) ◀───────────────────┘
 //! ```
 //!
-//! - A copy of a claim in flight is answered 409, so that it comes again later.
-//! - A copy of a settled one is answered 200 and does not reach the handler.
-//! - A claim whose holder died is free again when its *lease* ends. Who claims it then is its
-//!   successor, and the former holder can no longer change anything: both `settle` and `release`
-//!   carry the *token* of the claim, and only the present holder's fits.
+//! - While an event is in flight, another delivery of it is answered 409, so that it is sent again.
+//! - When an event is settled, a duplicate is answered 200 and does not reach the handler.
+//! - If the process dies, nobody settles or releases the claim. So a claim has a *lease*: when it ends,
+//!   the next delivery may claim the event. A claim carries a *token*, and only the present holder's
+//!   token can settle or release it.
+//! - A settled event is remembered for the *retention*.
 //!
 //! # Which guard
 //!
-//! [`MemoryGuard`] is what a receiver has if nothing is said. It is enough for one process. Several
-//! replicas need one guard that they share, or each would handle its own copy.
+//! [`MemoryGuard`] is the default. It is enough for one process. If several replicas receive the same
+//! webhook, they need one guard that they share.
 //!
 //! # Writing a guard
 //!
-//! A guard is four operations over a table of keys. Each must be atomic: two that run at the same
-//! time must come out as if one had run after the other. With a row of `(state, token, until)` for
-//! each key, where a row whose `until` has passed counts as none:
+//! Implement [`ReplayGuard`]: four operations over a table with one row for each key. This is what they
+//! return, for a row of `(state, token, until)`, where a row whose `until` has passed counts as missing:
 //!
-//! | | there is none | in flight, same token | in flight, another token | settled, same token | settled, another token |
+//! | | no row | in flight, same token | in flight, other token | settled, same token | settled, other token |
 //! |---|---|---|---|---|---|
 //! | `claim` | insert in flight, until now + lease: `Claimed` | `Claimed` | `InFlight` | `Settled` | `Settled` |
 //! | `settle` | insert settled, until now + retention: `Settled` | make it settled, until now + retention: `Settled` | `Lost` | `Settled` | `Lost` |
-//! | `release` | | remove | | | |
+//! | `release` | nothing | remove | nothing | nothing | nothing |
 //!
-//! - **A settle that finds no row** comes after the lease, and nobody has claimed since: the work is
-//!   done, so it is remembered.
-//! - **Claiming again with one's own token** is `Claimed`: an answer may be lost on its way.
-//! - **The time is the store's**, or monotonic: clocks of replicas differ.
-//! - **Errors are answers.** What cannot be told is [`GuardError::unavailable`], never a guess; the
-//!   delivery is then answered 503 and comes again.
-//! - **Waiting is bounded** by the receiver
-//!   ([`guard_timeout`](crate::WebhookReceiverBuilder::guard_timeout)), which drops the future.
-//! - **[`abandon`](ReplayGuard::abandon) is called from `drop`**: it must not block. A guard that has
-//!   to ask a server spawns a task; where no runtime is left (`Handle::try_current` fails), the
-//!   lease ends the claim.
+//! - **Each operation is atomic.** Two at the same time must have the same effect as one after the other.
+//! - **A settle without a row** comes after the lease has ended, and nobody has claimed the event since.
+//!   The work is done, so the guard remembers it.
+//! - **A second claim with the same token** is `Claimed`, because the first answer may have been lost.
+//! - **The time is that of the store**, or monotonic, because the clocks of replicas differ.
+//! - **A guard that cannot tell returns an error**, [`GuardError::unavailable`], and never guesses. The
+//!   delivery is then answered 503, and Google retries.
+//! - **The receiver limits the wait** ([`guard_timeout`](crate::WebhookReceiverBuilder::guard_timeout)),
+//!   and drops the future when the time is over.
+//! - **[`abandon`](ReplayGuard::abandon) is called from `drop`** and must not block. If the guard has to ask
+//!   a server, it spawns a task. If there is no runtime (`Handle::try_current` fails), the lease ends
+//!   the claim.
 //!
-//! `testing::replay_suite` tries all of it; every guard should pass it.
-//!
+//! Run `testing::replay_suite` over your guard: it checks all of this. The guide's page *Writing a guard*
+//! has the same example with a test.
 //! ```
 //! use std::collections::HashMap;
 //! use std::sync::{Mutex, PoisonError};
@@ -59,41 +61,62 @@
 //!     ClaimKey, ClaimToken, Claimed, GuardFuture, ReplayGuard, Settled,
 //! };
 //!
-//! /// A guard that never forgets by itself.
+//! /// Removes an expired row only when its key is used again.
 //! #[derive(Debug, Default)]
 //! struct Simple(Mutex<HashMap<Vec<u8>, Row>>);
 //!
 //! #[derive(Debug)]
-//! struct Row { settled: bool, token: ClaimToken, until: Instant }
+//! struct Row {
+//!     settled: bool,
+//!     token: ClaimToken,
+//!     until: Instant,
+//! }
 //!
 //! impl Simple {
-//!     fn with<T>(&self, key: &ClaimKey, f: impl FnOnce(&mut Option<Row>) -> T) -> GuardFuture<T> {
+//!     fn with<T>(
+//!         &self,
+//!         key: &ClaimKey,
+//!         decide: impl FnOnce(&mut Option<Row>) -> T,
+//!     ) -> GuardFuture<T> {
 //!         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-//!         let mut row = rows.remove(&key.to_bytes()).filter(|row| Instant::now() < row.until);
-//!         let result = f(&mut row);
+//!         let now = Instant::now();
+//!         let mut row = rows.remove(&key.to_bytes()).filter(|row| now < row.until);
+//!         let answer = decide(&mut row);
 //!         rows.extend(row.map(|row| (key.to_bytes(), row)));
-//!         GuardFuture::ready(Ok(result))
+//!         GuardFuture::ready(Ok(answer))
 //!     }
 //! }
 //!
 //! impl ReplayGuard for Simple {
-//!     fn claim(&self, key: &ClaimKey, token: ClaimToken, lease: Duration) -> GuardFuture<Claimed> {
+//!     fn claim(
+//!         &self,
+//!         key: &ClaimKey,
+//!         token: ClaimToken,
+//!         lease: Duration,
+//!     ) -> GuardFuture<Claimed> {
 //!         self.with(key, |row| match row {
 //!             Some(row) if row.settled => Claimed::Settled,
 //!             Some(row) if row.token != token => Claimed::InFlight,
 //!             _ => {
-//!                 *row = Some(Row { settled: false, token, until: Instant::now() + lease });
+//!                 let until = Instant::now() + lease;
+//!                 *row = Some(Row { settled: false, token, until });
 //!                 Claimed::Claimed
 //!             }
 //!         })
 //!     }
 //!
-//!     fn settle(&self, key: &ClaimKey, token: ClaimToken, retention: Duration) -> GuardFuture<Settled> {
+//!     fn settle(
+//!         &self,
+//!         key: &ClaimKey,
+//!         token: ClaimToken,
+//!         retention: Duration,
+//!     ) -> GuardFuture<Settled> {
 //!         self.with(key, |row| match row {
 //!             Some(row) if row.token != token => Settled::Lost,
 //!             Some(row) if row.settled => Settled::Settled,
 //!             _ => {
-//!                 *row = Some(Row { settled: true, token, until: Instant::now() + retention });
+//!                 let until = Instant::now() + retention;
+//!                 *row = Some(Row { settled: true, token, until });
 //!                 Settled::Settled
 //!             }
 //!         })
@@ -126,16 +149,19 @@ pub use error::{GuardError, GuardErrorKind};
 pub use future::GuardFuture;
 pub use memory::MemoryGuard;
 
-/// Remembers which events are being handled and which have been. The [module](self) says how to
-/// write one.
+/// Remembers which events are being handled and which have been handled.
 ///
-/// Keys and tokens are passed by reference and value; a guard whose future must wait keeps what it
-/// needs of them.
+/// [`MemoryGuard`] implements it. The [module](self) says how to write one for a store, with an
+/// example. A future that waits must own what it needs: clone the key.
 pub trait ReplayGuard: fmt::Debug + Send + Sync + 'static {
-    /// Claims `key` for the holder of `token`, for as long as `lease`.
+    /// Marks the event as being handled by the holder of `token`, until `lease` is over.
+    ///
+    /// It is called before the handler runs.
     fn claim(&self, key: &ClaimKey, token: ClaimToken, lease: Duration) -> GuardFuture<Claimed>;
 
-    /// Marks the claim as handled, to be remembered for `retention`.
+    /// Marks the event as handled, and remembers it for `retention`.
+    ///
+    /// It is called after the handler has answered with a 2xx.
     fn settle(
         &self,
         key: &ClaimKey,
@@ -143,32 +169,36 @@ pub trait ReplayGuard: fmt::Debug + Send + Sync + 'static {
         retention: Duration,
     ) -> GuardFuture<Settled>;
 
-    /// Gives the claim up, so that a retry can have it. Never undoes a settle.
+    /// Frees the event for the retry. It never undoes a settle.
+    ///
+    /// It is called after the handler has failed.
     fn release(&self, key: &ClaimKey, token: ClaimToken) -> GuardFuture<()>;
 
-    /// As [`release`](Self::release), from where nobody can wait: the request was dropped. Must not
-    /// block.
+    /// Frees the event for the retry, without an answer. It must not block.
+    ///
+    /// It is called instead of [`release`](Self::release) when the request was dropped.
     fn abandon(&self, key: &ClaimKey, token: ClaimToken);
 }
 
-/// What became of a [`claim`](ReplayGuard::claim).
+/// The answer of a guard to a [`claim`](ReplayGuard::claim).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no fourth outcome")]
 pub enum Claimed {
-    /// The event is this delivery's to handle.
+    /// This delivery holds the claim, and its handler runs.
     Claimed,
-    /// Another delivery of the event is being handled.
+    /// Another delivery of the event is being handled: the answer is 409.
     InFlight,
-    /// The event has been handled.
+    /// The event has been handled: the answer is 200, and the handler does not run.
     Settled,
 }
 
-/// What became of a [`settle`](ReplayGuard::settle).
+/// The answer of a guard to a [`settle`](ReplayGuard::settle).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third outcome")]
 pub enum Settled {
-    /// It is settled, by this holder, now or before.
+    /// This holder has settled the event, now or before.
     Settled,
-    /// The claim is no longer this holder's: its lease ended.
+    /// The lease had ended, and another delivery has claimed the event: it may be handled twice, which
+    /// is logged as an error.
     Lost,
 }

@@ -3,9 +3,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::clock::{Clock, SystemClock};
 
-/// A clock that stands still until it is told to move. Clones share one time.
+/// A clock that stands still until you move it.
 ///
-/// Starts at 2026-01-22 12:00:00 UTC.
+/// Give it to [`WebhookReceiverBuilder::clock`](crate::WebhookReceiverBuilder::clock). Clones share one
+/// time. The default starts at 2026-01-22 12:00:00 UTC.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,7 +29,7 @@ struct Time {
 }
 
 impl ManualClock {
-    /// Starts at `now`.
+    /// Makes a clock that starts at `now`.
     #[must_use]
     pub fn new(now: SystemTime) -> Self {
         let time = Time {
@@ -40,7 +41,7 @@ impl ManualClock {
         }
     }
 
-    /// Lets time pass, both wall and monotonic.
+    /// Moves wall time and monotonic time forward.
     pub fn advance(&self, by: Duration) {
         self.with(|time| {
             time.wall += by;
@@ -48,12 +49,14 @@ impl ManualClock {
         });
     }
 
-    /// Steps the wall clock, as an administrator would; monotonic time does not follow.
+    /// Sets the wall time, as an administrator would. Monotonic time does not change.
     pub fn set(&self, now: SystemTime) {
         self.with(|time| time.wall = now);
     }
 
-    /// Wall time in seconds since the Unix epoch, as `webhook-timestamp` has it; 0 before 1970.
+    /// Returns the wall time in seconds since the Unix epoch, as in `webhook-timestamp`.
+    ///
+    /// It is 0 before 1970.
     #[must_use]
     pub fn unix_seconds(&self) -> u64 {
         self.now()

@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 
 use super::key_set;
 
-/// Serves a key set on a port of this machine, in Google's place; counts how often it is asked, and
-/// fails on demand. Ends when it is dropped.
+/// A server of public keys on a port of this machine, in Google's place.
+///
+/// It counts how often it is asked, and fails on demand. It ends when it is dropped.
 ///
 /// ```
 /// use gemini_webhooks::testing::{Ed25519Signer, JwksServer};
@@ -56,7 +57,7 @@ struct Answer {
 }
 
 impl JwksServer {
-    /// Serves these keys on a free port of the loopback interface.
+    /// Starts a server with these keys on a free port of the loopback interface.
     ///
     /// # Errors
     ///
@@ -86,24 +87,24 @@ impl JwksServer {
         Ok(server)
     }
 
-    /// Where it is.
+    /// Returns the URL of the keys, for `jwks_url`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/.well-known/jwks.json", self.address)
     }
 
-    /// How often it was asked.
+    /// Returns how often the keys were asked for.
     #[must_use]
     pub fn fetches(&self) -> usize {
         self.shared.fetches.load(Ordering::SeqCst)
     }
 
-    /// Serves these keys from now on, whatever it did before.
+    /// Serves these keys from now on.
     pub fn publish(&self, jwks: impl IntoIterator<Item = String>) {
         self.respond(200, [], key_set(jwks));
     }
 
-    /// Serves these keys with this value of `Cache-Control`.
+    /// Serves these keys from now on, with this value of `Cache-Control`.
     pub fn publish_for(&self, jwks: impl IntoIterator<Item = String>, cache_control: &str) {
         self.respond(200, [("cache-control", cache_control)], key_set(jwks));
     }
@@ -113,22 +114,22 @@ impl JwksServer {
         self.respond(503, [], "");
     }
 
-    /// Sends this instead of a key set.
+    /// Answers 200 with this text instead of a key set from now on.
     pub fn send(&self, body: impl Into<String>) {
         self.respond(200, [], body);
     }
 
-    /// Sends whoever asks to another place.
+    /// Answers with a redirect to `url` from now on.
     pub fn redirect(&self, url: &str) {
         self.respond(302, [("location", url)], "");
     }
 
-    /// Accepts connections and never answers.
+    /// Accepts connections and never answers from now on.
     pub fn stall(&self) {
         self.set(Answer::default());
     }
 
-    /// Answers with this status, these headers and this body.
+    /// Answers with this status, these headers and this body from now on.
     pub fn respond<'h>(
         &self,
         status: u16,

@@ -1,4 +1,6 @@
-//! For your tests: signers, sample events, a clock that stands still, a server of public keys.
+//! Tools for your tests: signers, sample events, a manual clock, and a server of public keys.
+//!
+//! Sign a body as Google does, and send it to your app:
 //!
 //! ```
 //! use gemini_webhooks::testing::{self, ManualClock};
@@ -8,16 +10,17 @@
 //! let clock = ManualClock::default();
 //! let body = testing::SAMPLE_EVENTS[0];
 //!
-//! let headers = testing::sign_v1(&secret, "msg_1", clock.unix_seconds(), body);
-//! let headers = DeliveryHeaders::from_lines(headers.iter().map(|(name, value)| (*name, value)));
+//! let lines = testing::sign_v1(&secret, "msg_1", clock.unix_seconds(), body);
+//! let lines = lines.iter().map(|(name, value)| (*name, value));
+//! let headers = DeliveryHeaders::from_lines(lines);
 //! let verifier = Verifier::new(Keyring::new(secret));
 //! let verified = verifier.verify(&headers, body.as_bytes(), clock.now())?;
 //! assert_eq!(verified.id(), "msg_1");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! With the feature `testing-google`, `testing::google` plays the whole service, from the webhook's
-//! creation to its deliveries.
+//! With the feature `testing-google`, the module `testing::google` has a mock of Google's service, from creating a
+//! webhook to its deliveries. The guide's page *Testing your app* tests whole apps.
 
 use std::fmt::Display;
 
@@ -52,10 +55,10 @@ pub use replay_suite::{RealTime, SuiteClock, replay_suite};
 #[cfg(all(feature = "jwt", feature = "testing"))]
 pub use tokens::{Rs256Signer, claims};
 
-/// A secret that everybody knows, in the form that Google issues. For tests only.
+/// A signing secret for tests, in the form that Google issues. Everybody knows it.
 pub const SECRET: &str = "whsec_Z2VtaW5pLXdlYmhvb2tzIHRlc3Qgc2VjcmV0IDE=";
 
-/// One event of each of the nine types, as Google's guide shows them.
+/// The bodies of nine events, one of each type, in the form that Google's guide shows.
 pub const SAMPLE_EVENTS: [&str; 9] = [
     r#"{"type":"batch.succeeded","version":"v1","timestamp":"2026-01-22T12:00:00Z","data":{"id":"batches/8kq2","output_file_uri":"files/batch-8kq2-output"}}"#,
     r#"{"type":"batch.failed","version":"v1","timestamp":"2026-01-22T12:00:01Z","data":{"id":"batches/8kq3","error_code":"INTERNAL","error_message":"The batch could not be processed."}}"#,
@@ -68,10 +71,10 @@ pub const SAMPLE_EVENTS: [&str; 9] = [
     r#"{"type":"video.generated","version":"v1","timestamp":"2026-01-22T12:00:08Z","data":{"id":"models/veo/operations/77","output_file_uri":"files/video-77","file_name":"files/video-77"}}"#,
 ];
 
-/// The three headers of a static delivery: names and values.
+/// Signs a delivery of a static webhook (`v1`), and returns its three headers.
 ///
-/// `timestamp` is in seconds since the Unix epoch. For the list of a rotation, join the
-/// signatures of two calls with a space.
+/// Each item is a name and a value. `timestamp` is in seconds since the Unix epoch. To imitate a
+/// rotation, join the signatures of two calls with a space. The [module](self) has an example.
 #[must_use]
 pub fn sign_v1(
     secret: &SigningSecret,

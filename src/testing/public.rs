@@ -1,4 +1,4 @@
-//! Signers of dynamic deliveries.
+//! A signer of `v1a` signatures.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use super::headers;
 use crate::scheme::Scheme;
 
-/// Signs dynamic deliveries with `v1a`, in Google's place.
+/// Signs deliveries of a dynamic webhook (`v1a`), in Google's place.
 ///
 /// ```
 /// use gemini_webhooks::jwks::KeySet;
@@ -20,10 +20,12 @@ use crate::scheme::Scheme;
 /// let keys = KeySet::from_json(testing::key_set([signer.jwk()]).as_bytes())?;
 /// let clock = ManualClock::default();
 ///
-/// let headers = signer.sign("msg_1", clock.unix_seconds(), "{}");
-/// let headers = DeliveryHeaders::from_lines(headers.iter().map(|(name, value)| (*name, value)));
+/// let lines = signer.sign("msg_1", clock.unix_seconds(), "{}");
+/// let lines = lines.iter().map(|(name, value)| (*name, value));
+/// let headers = DeliveryHeaders::from_lines(lines);
 /// let verifier = Verifier::for_keys(keys);
-/// assert_eq!(verifier.verify(&headers, b"{}", clock.now())?.key_id(), "key-1");
+/// let verified = verifier.verify(&headers, b"{}", clock.now())?;
+/// assert_eq!(verified.key_id(), "key-1");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -33,7 +35,7 @@ pub struct Ed25519Signer {
 }
 
 impl Ed25519Signer {
-    /// The key of this seed, under this name.
+    /// Makes a signer with the key of this seed, whose name is `kid`.
     #[must_use]
     pub fn new(kid: &str, seed: [u8; 32]) -> Self {
         Self {
@@ -42,7 +44,7 @@ impl Ed25519Signer {
         }
     }
 
-    /// The public key, for a [`key_set`].
+    /// Returns the public key as a JWK, for [`key_set`].
     #[must_use]
     pub fn jwk(&self) -> String {
         let x = URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes());
@@ -52,8 +54,9 @@ impl Ed25519Signer {
         .to_string()
     }
 
-    /// The three headers of a delivery: names and values. `timestamp` is in seconds since the Unix
-    /// epoch.
+    /// Signs a delivery, and returns its three headers.
+    ///
+    /// Each item is a name and a value. `timestamp` is in seconds since the Unix epoch.
     #[must_use]
     pub fn sign(
         &self,
@@ -75,7 +78,7 @@ impl fmt::Debug for Ed25519Signer {
     }
 }
 
-/// A JSON Web Key Set of these keys.
+/// Returns the JSON text of a key set with these keys.
 #[must_use]
 pub fn key_set(jwks: impl IntoIterator<Item = String>) -> String {
     let jwks: Vec<String> = jwks.into_iter().collect();

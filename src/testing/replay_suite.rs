@@ -17,13 +17,14 @@ const RETENTION: Duration = Duration::from_secs(6);
 const ROUNDING: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How time passes for the guard under [`replay_suite`].
+/// Lets time pass for the guard that [`replay_suite`] tests.
 pub trait SuiteClock: Send + Sync {
-    /// Lets time pass: by setting a clock, or by sleeping.
+    /// Lets time pass, by moving a clock or by sleeping.
     fn pass(&self, time: Duration) -> impl Future<Output = ()> + Send;
 
-    /// Steps the wall clock by a day, ahead or back; monotonic time does not follow. Nothing, where
-    /// it is not the suite's to step.
+    /// Sets the wall clock a day forward or back, without monotonic time.
+    ///
+    /// It does nothing if the suite cannot set the clock.
     fn step_wall(&self, ahead: bool);
 }
 
@@ -39,7 +40,7 @@ impl SuiteClock for ManualClock {
     }
 }
 
-/// Time as it is, for a guard whose store has the clock: the suite then takes half a minute.
+/// Real time, for a guard whose store has its own clock. The suite then takes half a minute.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a name to pass")]
 pub struct RealTime;
@@ -52,9 +53,10 @@ impl SuiteClock for RealTime {
     fn step_wall(&self, _: bool) {}
 }
 
-/// Tries all that a [`ReplayGuard`] must do, with events of its own that no other run has, so that
-/// a store can be shared. Run it on a runtime of several threads. `guard` needs room for a few
-/// hundred events.
+/// Tests that a guard does everything that [`ReplayGuard`] requires.
+///
+/// Run it on a runtime with several threads. It uses keys that no other run uses, so several runs can
+/// share a store. `guard` needs room for a few hundred events.
 ///
 /// ```
 /// use gemini_webhooks::replay::MemoryGuard;
@@ -69,7 +71,7 @@ impl SuiteClock for RealTime {
 ///
 /// # Panics
 ///
-/// With what the guard got wrong.
+/// If the guard does something wrong. The message says what.
 pub async fn replay_suite(guard: impl ReplayGuard, clock: impl SuiteClock) {
     let suite = Suite {
         guard: Arc::new(guard),

@@ -1,4 +1,4 @@
-//! A signer of tokens.
+//! A signer of JWTs.
 
 use std::fmt;
 
@@ -11,7 +11,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::headers;
 use crate::error::ConfigError;
 
-/// Signs dynamic deliveries in the form of Google's guide, an RS256 JWT, in Google's place.
+/// Signs deliveries of a dynamic webhook as JWTs (RS256), in Google's place.
+///
+/// This is the form that Google's guide shows. For `v1a` signatures, use
+/// [`Ed25519Signer`](super::Ed25519Signer).
 ///
 /// ```
 /// use gemini_webhooks::jwks::KeySet;
@@ -22,9 +25,11 @@ use crate::error::ConfigError;
 /// let keys = KeySet::from_json(testing::key_set([signer.jwk()]).as_bytes())?;
 /// let clock = ManualClock::default();
 ///
-/// let claims = testing::claims(testing::SAMPLE_EVENTS[0], "my-app", clock.unix_seconds())?;
-/// let headers = signer.sign("msg_1", clock.unix_seconds(), &claims);
-/// let headers = DeliveryHeaders::from_lines(headers.iter().map(|(name, value)| (*name, value)));
+/// let now = clock.unix_seconds();
+/// let claims = testing::claims(testing::SAMPLE_EVENTS[0], "my-app", now)?;
+/// let lines = signer.sign("msg_1", now, &claims);
+/// let lines = lines.iter().map(|(name, value)| (*name, value));
+/// let headers = DeliveryHeaders::from_lines(lines);
 /// let verifier = Verifier::for_keys(keys).accept_jwt("my-app");
 /// let verified = verifier.verify(&headers, b"", clock.now())?;
 /// assert_eq!(verified.payload(), Some(claims.as_bytes()));
@@ -36,11 +41,11 @@ pub struct Rs256Signer {
 }
 
 impl Rs256Signer {
-    /// A new key of 2048 bits, under this name.
+    /// Makes a signer with a new key of 2048 bits, whose name is `kid`.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::NoRandomness`].
+    /// [`ConfigError::NoRandomness`] if the operating system returns no random bytes.
     pub fn generate(kid: &str) -> Result<Self, ConfigError> {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| ConfigError::NoRandomness)?;
         Ok(Self {
@@ -49,7 +54,7 @@ impl Rs256Signer {
         })
     }
 
-    /// The public key, for a [`key_set`](super::key_set).
+    /// Returns the public key as a JWK, for [`key_set`](super::key_set).
     #[must_use]
     pub fn jwk(&self) -> String {
         let key = self.key.public_key();
@@ -61,15 +66,17 @@ impl Rs256Signer {
         .to_string()
     }
 
-    /// The three headers of a delivery: names and values. `claims` is a JSON object, see
-    /// [`claims`]; `timestamp` is in seconds since the Unix epoch.
+    /// Signs a delivery, and returns its three headers.
+    ///
+    /// Each item is a name and a value. `timestamp` is in seconds since the Unix epoch. `claims` is a JSON
+    /// object, which [`claims`] makes.
     #[must_use]
     pub fn sign(&self, id: &str, timestamp: u64, claims: &str) -> [(&'static str, String); 3] {
         let header = serde_json::json!({"alg": "RS256", "typ": "JWT", "kid": self.kid});
         headers(id, timestamp, self.token(&header.to_string(), claims))
     }
 
-    /// A token of this header and these claims, whatever they are.
+    /// Returns a JWT of any header and claims, also invalid ones.
     #[must_use]
     pub fn token(&self, header: &str, claims: &str) -> String {
         let parts = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
@@ -99,12 +106,14 @@ impl fmt::Debug for Rs256Signer {
     }
 }
 
-/// The claims of a token that carries `event`, a JSON object: for `audience`, issued at `issued_at`
-/// (seconds since the Unix epoch), good for an hour.
+/// Returns the claims of a JWT that carries `event`, for [`Rs256Signer::sign`].
+///
+/// They are the members of `event` and `aud`, `iat` and `exp`. `issued_at` is in seconds since the Unix
+/// epoch, and the JWT is valid for an hour from then.
 ///
 /// # Errors
 ///
-/// `event` is no JSON object.
+/// `event` is not a JSON object.
 pub fn claims(event: &str, audience: &str, issued_at: u64) -> Result<String, serde_json::Error> {
     let mut claims: serde_json::Map<String, serde_json::Value> = serde_json::from_str(event)?;
     claims.insert("aud".to_owned(), audience.into());

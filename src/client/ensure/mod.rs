@@ -18,31 +18,31 @@ const ENSURE: &str = "webhooks.ensure";
 const ROUNDS: usize = 3;
 
 impl WebhookService {
-    /// Makes the project's webhook what `spec` says, and says what it did. Call it when your app
-    /// starts: called again, it changes nothing.
+    /// Makes the project's webhook what `spec` says, and returns what it did.
     ///
-    /// - The webhook is found by its URI, in which an endpoint token does not count: with another
-    ///   token it is the same webhook, which gets the new URI.
-    /// - If it is not there, it is created. Store its [secret](Ensured::secret) then.
-    /// - If its URI, its events or its name differ, it is updated.
-    /// - If the service switched it off because deliveries had failed, it is enabled again. If a
+    /// Call it when your app starts. If nothing differs, it changes nothing.
+    ///
+    /// - It finds the webhook by its URI. The endpoint token in the URI is ignored, so a webhook with
+    ///   another token is the same webhook, and gets the new URI.
+    /// - If there is none, it creates one. Store its [secret](Ensured::secret) then.
+    /// - If its URI, its events or its name differ, it updates them.
+    /// - If the service switched the webhook off because deliveries failed, it enables it again. If a
     ///   person switched it off, it stays off.
-    /// - If it is there and its secret is not at hand, it says so, or rotates if the spec
-    ///   [asks for that](WebhookSpec::rotate_if_not_at_hand).
-    /// - If two processes create one at the same time, the older stays (by `create_time`, then by
-    ///   `id`). Each process deletes only what it created itself, and the one that did says that the
-    ///   secret is [the other's](EnsuredSecret::OfAnother). This relies on a list that has what was just
-    ///   created in it.
+    /// - If the app does not have the secret of an existing webhook, it says so, or it rotates the secret
+    ///   if the spec [asks for that](WebhookSpec::rotate_if_not_at_hand).
+    /// - If two processes create a webhook at the same time, the older one stays (by `create_time`, then
+    ///   by `id`). Each process deletes only what it created itself. The process that did returns
+    ///   [`EnsuredSecret::OfAnother`]. This relies on the service listing a webhook as soon as it is
+    ///   created.
     ///
-    /// Further webhooks of the same URI that were there before are left alone, and
-    /// [named](Ensured::others).
-    ///
+    /// Further webhooks with the same URI are left alone, and [returned](Ensured::others).
     /// ```no_run
     /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
     /// use gemini_webhooks::client::{EnsuredSecret, SubscribedEvent, WebhookService, WebhookSpec};
     /// # fn store(_: &str) -> Result<(), std::io::Error> { Ok(()) }
     ///
-    /// let spec = WebhookSpec::new("https://example.com/gemini-callback", SubscribedEvent::ALL);
+    /// let uri = "https://example.com/gemini-callback";
+    /// let spec = WebhookSpec::new(uri, SubscribedEvent::ALL);
     /// let ensured = WebhookService::from_env()?.ensure(&spec).await?;
     /// println!("{ensured}");
     /// if let EnsuredSecret::New(secret) = ensured.secret() {
@@ -54,8 +54,8 @@ impl WebhookService {
     ///
     /// # Errors
     ///
-    /// [`ClientError`]. If it could not look for a second webhook after it had created one, it deletes
-    /// what it created, so that its secret is not lost unseen.
+    /// [`ClientError`]. If it has created a webhook and then cannot list them, it deletes what it
+    /// created, so that no webhook stays whose secret nobody has.
     pub async fn ensure(&self, spec: &WebhookSpec) -> Result<Ensured, ClientError> {
         spec.check(ENSURE)?;
         let endpoint = plan::endpoint(spec).ok_or_else(|| {
@@ -169,38 +169,39 @@ fn there<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
     }
 }
 
-/// A part of what [`ensure`](WebhookService::ensure) did.
+/// One change that [`ensure`](WebhookService::ensure) made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
     /// It created the webhook.
     Created,
-    /// It changed this part of the webhook. [`State`](WebhookField::State) means that it was enabled
-    /// again.
+    /// It changed this field of the webhook. [`State`](WebhookField::State) means that it enabled the
+    /// webhook again.
     Updated(WebhookField),
     /// It rotated the signing secret.
     Rotated,
 }
 
-/// Where the secret of the webhook is.
+/// Says where the signing secret of the webhook is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum EnsuredSecret {
-    /// Here: it was made just now. Store it.
+    /// Here: it was just created or rotated. Store it.
     New(NewSecret),
-    /// In your app: the secret that the spec names ends like one of the webhook's.
+    /// In your app: a secret that the spec names ends with the same characters as one of the webhook's.
     AtHand,
-    /// Unknown: the webhook was there, and the service shows a secret only when it makes it. If your
-    /// app does not have it either, rotate, or let the spec
+    /// Not known: the webhook existed, and the service shows a secret only once. If your app does not
+    /// have it, rotate the secret, or let the spec
     /// [ask for that](WebhookSpec::rotate_if_not_at_hand).
     NotAtHand,
-    /// In another process, which created the webhook at the same time. Read it from where that one
-    /// stores it; rotating would end the other's.
+    /// In another process, which created the webhook at the same time. Read it from where that process
+    /// stores it. A rotation would end the secret of that process.
     OfAnother,
 }
 
-/// What [`ensure`](WebhookService::ensure) did, and the webhook as it is now. `Display` says it in one
-/// line.
+/// The result of [`ensure`](WebhookService::ensure): the webhook, and what was changed.
+///
+/// `Display` says it in one line, without a secret.
 #[derive(Clone, Debug)]
 pub struct Ensured {
     webhook: Webhook,
@@ -210,26 +211,27 @@ pub struct Ensured {
 }
 
 impl Ensured {
-    /// The webhook as it is now.
+    /// Returns the webhook as it is now.
     #[must_use]
     pub fn webhook(&self) -> &Webhook {
         &self.webhook
     }
 
-    /// What was done, in order. It is empty if all was as the spec says.
+    /// Returns the changes, in order. It is empty if nothing differed from the spec.
     #[must_use]
     pub fn actions(&self) -> &[Action] {
         &self.did
     }
 
-    /// Where the secret is.
+    /// Returns the signing secret, or where it is.
     #[must_use]
     pub fn secret(&self) -> &EnsuredSecret {
         &self.secret
     }
 
-    /// Further webhooks of the same URI, which also get deliveries, under secrets of their own.
-    /// They were there before and were left alone.
+    /// Returns further webhooks with the same URI, which existed before and were left alone.
+    ///
+    /// They get deliveries too, signed with secrets of their own.
     #[must_use]
     pub fn others(&self) -> &[Webhook] {
         &self.others

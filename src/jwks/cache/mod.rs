@@ -155,7 +155,7 @@ impl KeyCache {
                     // Nobody knows whether the key is a new one: no reason to blame the sender.
                     Some(failure) => Err(failure.clone()),
                     None if state.known(now).is_none() => Err(FetchError::new(
-                        "the public keys are older than `max_stale`, and could not be fetched again",
+                        "the public keys are older than `max_stale`, and the next fetch may not begin yet",
                     )),
                     None => Ok(None),
                 };

@@ -1,4 +1,4 @@
-//! Why a key set cannot be used, and what stands in its place.
+//! Why a key set cannot be used, and what was found in its place.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,7 +13,7 @@ use super::read::{SkippedKey, bounded};
 /// Skipped keys and members that are named; the others are counted.
 const MAX_NAMED: usize = 4;
 
-/// A key set cannot be used.
+/// The error when a key set cannot be used. Its text says what was found instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySetError(pub(super) Box<str>);
 

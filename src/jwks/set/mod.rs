@@ -28,17 +28,22 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Checks of one delivery, over all keys and entries: what a forger can make us do.
 const MAX_CHECKS: usize = 16;
 
-/// The public keys that a sender publishes.
+/// A set of public keys (JSON Web Key Set, RFC 7517). It is cheap to clone.
 ///
-/// Ed25519 keys are taken (`kty` `OKP`, `crv` `Ed25519`, RFC 8037), whose `alg`, if they have one, is
-/// `EdDSA` or `Ed25519`; with the feature `jwt` also RSA keys of 2048 to 8192 bits with a `kid`, whose
-/// `alg`, if they have one, is `RS256`. Any other key is [skipped](Self::skipped): Google may add sorts
-/// of keys at any time. So are keys whose `use` or `key_ops` is another than to verify, keys under
-/// which one signature would fit many messages, and keys that are shown with their private half.
+/// It uses these keys:
 ///
-/// What others write otherwise than RFC 7517 has it is taken where that carries no risk: `null` and an
-/// empty text for a member without a value, zeros in front of RSA's numbers, base64 with padding or in
-/// the other alphabet, a byte order mark in front of the JSON.
+/// - Ed25519 keys (`kty` is `OKP`, `crv` is `Ed25519`, RFC 8037), for `v1a` signatures. If a key has
+///   `alg`, it must be `EdDSA` or `Ed25519`.
+/// - With the feature `jwt`, RSA keys of 2048 to 8192 bits with a `kid`, for JWTs. If a key has `alg`, it
+///   must be `RS256`.
+///
+/// Every other key is [skipped](Self::skipped), because Google may add sorts of keys at any time.
+/// Skipped are also keys whose `use` or `key_ops` is not for verifying, weak keys with which one signature would
+/// fit many messages, and keys that are published with their private half.
+///
+/// Deviations from RFC 7517 that carry no risk are accepted: `null` or an empty string for a member without
+/// a value, zeros in front of RSA's numbers, base64 with padding or in the standard alphabet, and a byte
+/// order mark in front of the JSON.
 ///
 /// ```
 /// use gemini_webhooks::jwks::KeySet;
@@ -64,13 +69,13 @@ struct Keys {
 }
 
 impl KeySet {
-    /// Reads a key set.
+    /// Reads a key set from its JSON text.
     ///
     /// # Errors
     ///
-    /// It is longer than 64 KiB, is no JSON object with a list `keys`, has more than 32 of them, or
-    /// more than 16 Ed25519 keys, or none that can be used. The error says what it looked like, and
-    /// why keys cannot be used.
+    /// The text is longer than 64 KiB, is not a JSON object with a list `keys`, or has more than 32 keys,
+    /// more than 16 Ed25519 keys, or none that can be used. The error says what the text looks like, and
+    /// why its keys cannot be used.
     pub fn from_json(json: &[u8]) -> Result<Self, KeySetError> {
         if json.len() > MAX_BYTES {
             return Err(KeySetError::new("it is longer than 64 KiB"));
@@ -105,14 +110,14 @@ impl KeySet {
         })
     }
 
-    /// How many keys can be used.
+    /// Returns how many keys can be used. It is at least one.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
         self.keys.ids().count()
     }
 
-    /// The keys that are not used, and why. A receiver logs them once for each set.
+    /// Returns the keys that are not used, each with the reason. A receiver logs them.
     #[must_use]
     pub fn skipped(&self) -> &[SkippedKey] {
         &self.keys.skipped

@@ -27,7 +27,9 @@ pub(super) enum Key {
     Rsa(Arc<str>, jwt::PublicKey),
 }
 
-/// A key of a set that is not used, and why.
+/// A key of a set that is not used, with the reason.
+///
+/// [`KeySet::skipped`](super::KeySet::skipped) returns these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedKey {
     kid: Option<Box<str>>,
@@ -36,27 +38,28 @@ pub struct SkippedKey {
 }
 
 impl SkippedKey {
-    /// Its `kid`, at most 64 characters of it, if it has one.
+    /// Returns at most 64 characters of its `kid`, if it has one.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
-    /// Why it is not used.
+    /// Returns why the key is not used.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// Whether it is of a sort that is taken, and something is wrong with it. Else it is for another
-    /// purpose.
+    /// Returns whether something is wrong with the key.
+    ///
+    /// `false` means that the key is intact, but of another sort or for another purpose.
     #[must_use]
     pub fn is_faulty(&self) -> bool {
         self.faulty
     }
 }
 
-/// The `kid`, escaped, and the reason.
+/// Shows the `kid`, escaped, and the reason.
 impl fmt::Display for SkippedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kid {

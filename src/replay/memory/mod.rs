@@ -1,4 +1,4 @@
-//! A guard in the memory of the process.
+//! The guard in the memory of the process.
 
 use std::error::Error;
 use std::fmt;
@@ -23,34 +23,39 @@ const DEFAULT_CAPACITY: usize = 1_000_000;
 /// So many that a table which grows holds up a 64th of the deliveries, and for a short time.
 const SHARDS: usize = 64;
 
-/// Remembers events in the memory of this process. What a receiver has if nothing is said.
+/// A guard that remembers events in the memory of this process. The default.
 ///
-/// **It forgets everything when the process ends**: after a restart, a delivery that was handled
-/// before and is sent again is handled again. **It is not shared**: of several replicas, each would
-/// handle its own copy. Where either matters, use a guard over a store that all of them share, or
-/// make the handler idempotent by [`Delivery::claim_id`](crate::Delivery::claim_id).
+/// - **It forgets everything when the process ends.** After a restart, a retry of a handled event
+///   reaches the handler again.
+/// - **It is not shared.** Each of several replicas would handle the event once.
 ///
-/// An event takes at most 64 bytes. Expired ones make room as new ones come; no task runs in the
-/// background. When as many as the [capacity](Self::with_capacity) are remembered, new events are
-/// refused with 503 until some expire: forgetting a settled one could have it handled twice. Leases
-/// and retention are rounded up to whole seconds.
+/// If either matters, use a guard in a store that all replicas share, or recognise duplicates by
+/// [`Delivery::claim_id`](crate::Delivery::claim_id) in your own database.
 ///
-/// **Where a process is suspended**, as in AWS Lambda, on Cloud Run without CPU outside of requests, or in a
-/// virtual machine that sleeps, monotonic time stands still on Linux and macOS, so leases and retention last
-/// longer by the clock on the wall. For the retention that does no harm: an event is remembered for longer
-/// than asked. A lease lasts until its process has run for that long; until then copies that reach this
-/// process are answered 409, and with a process that runs for a few milliseconds at each request that may be
-/// for as long as Google tries. There, let handlers end before the response, and use a guard over a store,
-/// whose leases end by the store's time.
+/// An event takes at most 64 bytes. Events that have expired are removed as new ones arrive; there is
+/// no background task. When it holds as many as its [capacity](Self::with_capacity), new events are
+/// answered 503 until some expire: to forget a handled event could have it handled twice. Leases and
+/// retention are rounded up to whole seconds.
 ///
-/// Keys are kept as a digest of 128 bits, under a random key of this process.
+/// **If the process is suspended**, as in AWS Lambda, on Cloud Run without CPU outside of requests, or
+/// in a virtual machine that sleeps, its monotonic clock stands still on Linux and macOS. Leases and retention then
+/// last longer than by the wall clock. A longer retention does no harm. But a lease lasts until the
+/// process has run for that long. Until then, other deliveries of the event that reach this process
+/// are answered 409. If the process runs for a few milliseconds for each request, that can outlast
+/// the day of retries. In such an environment, end handlers before you answer, and use a guard
+/// in a store, whose leases end by the store's clock.
 ///
+/// It keeps a digest of each key, of 128 bits, under a random key of this process.
 /// ```
 /// use gemini_webhooks::WebhookReceiver;
 /// use gemini_webhooks::replay::MemoryGuard;
 ///
-/// # let builder = WebhookReceiver::builder();
-/// let builder = builder.guard("my-app", MemoryGuard::new().with_capacity(10_000_000));
+/// let guard = MemoryGuard::new().with_capacity(10_000_000);
+/// let receiver = WebhookReceiver::builder()
+///     .signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+///     .guard("my-app", guard)
+///     .build()?;
+/// # Ok::<(), gemini_webhooks::ConfigError>(())
 /// ```
 pub struct MemoryGuard {
     shards: Box<[Mutex<Shard>]>,
@@ -64,7 +69,7 @@ pub struct MemoryGuard {
 }
 
 impl MemoryGuard {
-    /// Remembers up to a million events.
+    /// Makes a guard that remembers up to 1,000,000 events.
     #[must_use]
     pub fn new() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -79,25 +84,29 @@ impl MemoryGuard {
         }
     }
 
-    /// How many events are remembered at most, in flight and settled. With 25 hours of retention
-    /// the default, 1,000,000, is enough for 11 events a second. At least one.
+    /// Sets how many events it remembers at most. 1,000,000 by default.
+    ///
+    /// Both events that are being handled and events that have been handled count. With the default
+    /// retention of 25 hours, the default is enough for 11 events a second. Zero counts as one.
     #[must_use]
     pub fn with_capacity(mut self, events: usize) -> Self {
         self.capacity = events.max(1);
         self
     }
 
-    /// Where there is no more room, forgets the settled event that would expire first, give or take
-    /// some seconds, instead of refusing a new one. **A late copy of what is forgotten is handled
-    /// again.**
+    /// Makes a full guard forget handled events instead of refusing new ones.
+    ///
+    /// It forgets the event that would expire first, give or take some seconds. **A retry of a
+    /// forgotten event is handled again.**
     #[must_use]
     pub fn forgetting_the_oldest(mut self) -> Self {
         self.forget_oldest = true;
         self
     }
 
-    /// Where the time comes from; for tests. The system's clock by default. Monotonic time counts:
-    /// a step of the wall clock changes nothing.
+    /// Sets the clock, for tests. The system's clock by default.
+    ///
+    /// The guard reads monotonic time only, so a change of the wall clock has no effect.
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {
         self.by_clock(Arc::new(clock))
@@ -109,13 +118,13 @@ impl MemoryGuard {
         self
     }
 
-    /// How many events are remembered, some that have expired among them.
+    /// Returns how many events are remembered, including some that have expired.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Whether none is.
+    /// Returns whether no event is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

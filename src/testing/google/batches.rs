@@ -9,7 +9,7 @@ use super::pages::{Names, page};
 use super::refusal::{Answered, Refusal};
 use super::time::Now;
 
-/// How a batch ends.
+/// How a batch ends, for [`MockGoogle::finish_batch`](super::MockGoogle::finish_batch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BatchOutcome {

@@ -1,4 +1,4 @@
-//! What a mock is started with.
+//! The settings of a mock.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -16,7 +16,7 @@ use super::random::Random;
 use super::{API_KEY, ErrorShape, MockGoogle, Shared, State, http_client, server};
 use crate::clock::{Clock, SystemClock};
 
-/// Sets up a [`MockGoogle`].
+/// Builds a [`MockGoogle`] from its settings, which all have defaults.
 #[derive(Debug)]
 #[must_use]
 pub struct MockGoogleBuilder {
@@ -38,40 +38,44 @@ impl MockGoogleBuilder {
         }
     }
 
-    /// Listens here; on a free port of the loopback interface otherwise.
+    /// Sets the address to listen on. A free port of the loopback interface by default.
     pub fn address(mut self, address: SocketAddr) -> Self {
         self.address = address;
         self
     }
 
-    /// Accepts this API key instead of [`API_KEY`]. Each one that is given is a project of its own,
-    /// which sees its own webhooks and jobs only.
+    /// Accepts this API key instead of [`API_KEY`].
+    ///
+    /// Call it again for each further key. Each key is a project of its own, which sees its own webhooks
+    /// and jobs only.
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
         self.api_keys.push(key.into());
         self
     }
 
-    /// Goes by this clock: timestamps of deliveries, ends of secrets, when a retry is due.
+    /// Sets the clock for timestamps, ends of secrets, and due retries. The system's clock by default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
         self
     }
 
-    /// Waits so long for the answer to a delivery, 5 seconds otherwise. This is tokio's time, not
-    /// the clock's.
+    /// Sets how long the mock waits for the answer to a delivery. 5 seconds by default.
+    ///
+    /// This is tokio's time, not that of the clock. How long Google waits is not known.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Switches a webhook off after so many attempts without success in a row, 10 otherwise.
-    /// Google's number is unknown.
+    /// Sets after how many failures in a row a webhook is switched off. 10 by default.
+    ///
+    /// Google's number is not known.
     pub fn disable_after(mut self, attempts: u32) -> Self {
         self.disable_after = attempts;
         self
     }
 
-    /// Starts it.
+    /// Starts the mock.
     ///
     /// # Errors
     ///

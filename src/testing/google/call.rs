@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-/// A call of the API.
+/// A call of the API, to name it in [`MockGoogle::fail`](super::MockGoogle::fail).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Call {

@@ -1,9 +1,11 @@
-//! What a test asked for that cannot be.
+//! The error of a mock.
 
 use std::error::Error;
 use std::fmt;
 
-/// The mock cannot do what a test asked for: there is no such job, or it has ended.
+/// The error when the mock cannot do what a test asks for.
+///
+/// There is no such job, or the job has ended. The text says which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MockError(String);
 

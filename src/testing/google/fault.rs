@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// What becomes of a call instead of its answer.
+/// What happens to a call instead of its usual answer. Set it with [`MockGoogle::fail`](super::MockGoogle::fail).
 ///
-/// A status is from 100 to 999, else 500 is answered; a `Retry-After` that cannot stand in a header
-/// is left out.
+/// A status that is not from 100 to 999 is answered as 500. A `Retry-After` that is not valid in a
+/// header is left out.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Fault {
@@ -24,24 +24,25 @@ pub enum Fault {
     NoAnswer,
     /// The call is carried out; the connection is closed in the middle of the answer.
     Truncated,
-    /// The call is carried out; so many bytes of white space are appended to the answer.
+    /// The call is carried out; this many bytes of white space are appended to the answer.
     Oversized(usize),
 }
 
-/// What happens to an attempt to deliver an event.
+/// What goes wrong with an attempt to deliver an event. Set it with
+/// [`MockGoogle::disturb`](super::MockGoogle::disturb).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryFault {
     /// It is sent twice, at the same time.
     Duplicate,
-    /// It is made only after so long, by the mock's clock.
+    /// It is made only after this time, by the mock's clock.
     Delay(Duration),
-    /// It is not made, nor is any other: the event never comes.
+    /// Neither it nor a retry is made: the event never arrives.
     Lose,
     /// The body is changed after it was signed.
     Tamper,
-    /// It is signed with a key that is nobody's.
+    /// It is signed with a key that belongs to nobody.
     WrongKey,
-    /// It is signed for a time ten minutes ago.
+    /// Its timestamp is ten minutes old, and signed like that.
     Stale,
 }

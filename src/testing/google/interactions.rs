@@ -8,7 +8,7 @@ use super::fields::{self, Object, WebhookConfig, only, required, set, text, unkn
 use super::refusal::{Answered, Refusal};
 use super::time::Now;
 
-/// What an interaction comes to.
+/// The status of an interaction, for [`MockGoogle::set_interaction`](super::MockGoogle::set_interaction).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InteractionStatus {

@@ -1,34 +1,34 @@
-//! [`MockGoogle`]: a Gemini API to develop and test against, with webhooks, jobs and deliveries.
+//! [`MockGoogle`]: a mock of the Gemini API for tests, with webhooks, jobs and deliveries.
 //!
-//! It plays what is known of the service, and no more of the Gemini API than webhooks need: no model
-//! answers anything. Where the service's behaviour is unknown it is the stricter of what may be, so
-//! that code which gets along with the mock should with Google; the items say where it guesses.
-//!
+//! It plays what is known of Google's service, and only as much of the API as webhooks need: no model
+//! answers. If the service's behaviour is not known, the mock is strict, so that code that works with the
+//! mock should work with Google. The items say where it guesses.
 //! - **WebhookService**, under `/v1` and `/v1beta`: create, get, list, update, delete, rotate, ping.
-//!   A member, a parameter, a path of `update_mask` or a type of event that the service does not
-//!   know is refused, camel case too, and so is a `page_size` above 1000. An update goes by its
-//!   body. Lists are in no order that means anything, and their page tokens hold control
-//!   characters and line breaks.
+//!   It refuses a member, a parameter, a path of `update_mask` or a type of event that the service
+//!   does not know, names in camel case, and a `page_size` above 1000. An update applies its body, and
+//!   ignores the mask. Lists have no meaningful order, and their page tokens contain control characters
+//!   and line breaks.
 //! - **Jobs** that can carry a `webhook_config`: batches, interactions, triggers, and videos
-//!   (`/v1beta` only). The config is refused in the other spelling. A job runs until the test ends
+//!   (`/v1beta` only). The config is refused in the wrong spelling. A job runs until your test ends
 //!   it: [`finish_batch`](MockGoogle::finish_batch), [`set_interaction`](MockGoogle::set_interaction),
 //!   [`finish_video`](MockGoogle::finish_video).
-//! - **Deliveries**: to the job's own URIs, signed `v1a` with one of three published keys in turn;
-//!   without any, to the webhooks that are subscribed, signed `v1` with every secret that is valid.
-//!   An attempt without a 2xx within 5 seconds is repeated after 5 s, 10 s, 20 s and so on up to an
-//!   hour, for 24 hours, with the same id and a new timestamp. After 10 failures in a row the
-//!   webhook is `disabled_due_to_failed_deliveries`, and what waits for it is given up.
+//! - **Deliveries**. If the job has URIs of its own, they go there, signed `v1a` with one of three
+//!   published keys in turn. Otherwise they go to the webhooks that are subscribed, signed `v1` with
+//!   every secret that is valid. A delivery that is not answered with a 2xx within 5 seconds is retried
+//!   after 5 s, 10 s, 20 s and so on up to an hour, for 24 hours, with the same id and a new timestamp.
+//!   After 10 failures in a row the webhook is `disabled_due_to_failed_deliveries`, and its pending
+//!   deliveries are given up.
 //!
-//! **Time is yours.** The first attempt is made at once. A retry is made when you call
+//! **You control the time.** The first attempt is made at once. A retry is made only when you call
 //! [`deliver_due`](MockGoogle::deliver_due), if it is due by the mock's
-//! [clock](MockGoogleBuilder::clock), or [`retry_now`](MockGoogle::retry_now); never by itself. A
-//! test gives the mock and the receiver the same [`ManualClock`](super::ManualClock); a program to
-//! develop against calls `deliver_due` every second, as `examples/google_mock.rs` does.
+//! [clock](MockGoogleBuilder::clock), or [`retry_now`](MockGoogle::retry_now). In a test, give the mock
+//! and the receiver the same [`ManualClock`](super::ManualClock). A program to develop against calls
+//! `deliver_due` every second, as `examples/google_mock.rs` does.
 //!
 //! **It stays on this machine.** Webhooks with an `https` URI are registered, and their deliveries
 //! fail unless [`forward`](MockGoogle::forward) sends them to a local port.
 //!
-//! **What goes wrong is yours, too**: [`fail`](MockGoogle::fail) for calls,
+//! **You control what goes wrong**: [`fail`](MockGoogle::fail) for calls,
 //! [`disturb`](MockGoogle::disturb) for deliveries.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -77,15 +77,14 @@ pub use videos::VideoOutcome;
 use outbox::Sending;
 use time::Now;
 
-/// The API key that a [`MockGoogle`] accepts if it is not told another.
+/// The API key that a [`MockGoogle`] accepts by default.
 pub const API_KEY: &str = "mock-api-key";
 
-/// Plays the Gemini API on a port of this machine: webhooks, jobs, and signed deliveries. Ends when
-/// it is dropped.
+/// A mock of the Gemini API on a port of this machine: webhooks, jobs, and signed deliveries.
 ///
-/// Your code talks to [`base_url`](Self::base_url) as it would to Google, with
-/// [`API_KEY`]; your test says what becomes of a job, and the mock sends the event to
-/// whoever is to get it, signed as Google signs. The [module](self) tells what is played.
+/// Your code calls [`base_url`](Self::base_url) as it would call Google, with [`API_KEY`]. Your test says
+/// how a job ends, and the mock sends the event, signed as Google signs. The [module](self) says what it
+/// plays. It ends when it is dropped.
 ///
 /// ```
 /// use axum::{Router, http::StatusCode, routing::post};
@@ -102,17 +101,17 @@ pub const API_KEY: &str = "mock-api-key";
 ///     .jwks_url(google.jwks_url())
 ///     .endpoint_token(token.clone())
 ///     .build()?;
-/// let app = Router::new().route(
-///     "/gemini-callback",
-///     post(async |_event: GeminiEvent| StatusCode::OK).layer(VerifyLayer::new(receiver)),
-/// );
+/// let on_event = post(async |_event: GeminiEvent| StatusCode::OK);
+/// let callback = on_event.layer(VerifyLayer::new(receiver));
+/// let app = Router::new().route("/gemini-callback", callback);
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 /// let callback = format!("http://{}/gemini-callback", listener.local_addr()?);
 /// tokio::spawn(async move { axum::serve(listener, app).await });
 ///
-/// // A job whose end the app is to hear of.
+/// // A job that calls back.
+/// let base = google.base_url();
 /// let created = reqwest::Client::new()
-///     .post(format!("{}/v1/models/gemini-3:batchGenerateContent", google.base_url()))
+///     .post(format!("{base}/v1/models/gemini-3:batchGenerateContent"))
 ///     .header("x-goog-api-key", API_KEY)
 ///     .body(serde_json::json!({"batch": {
 ///         "inputConfig": {"fileName": "files/7"},
@@ -122,7 +121,8 @@ pub const API_KEY: &str = "mock-api-key";
 ///     .await?;
 /// let batch: serde_json::Value = serde_json::from_slice(&created.bytes().await?)?;
 ///
-/// google.finish_batch(batch["name"].as_str().unwrap(), BatchOutcome::Succeeded).await?;
+/// let name = batch["name"].as_str().unwrap();
+/// google.finish_batch(name, BatchOutcome::Succeeded).await?;
 /// assert!(google.deliveries()[0].is_delivered);
 /// # Ok(())
 /// # }
@@ -163,7 +163,7 @@ struct State {
 }
 
 impl MockGoogle {
-    /// Starts on a free port of the loopback interface, by the system's clock.
+    /// Starts a mock on a free port of the loopback interface, with the system's clock.
     ///
     /// # Errors
     ///
@@ -172,65 +172,71 @@ impl MockGoogle {
         Self::builder().start().await
     }
 
-    /// A mock with another clock, other API keys or a fixed port.
+    /// Returns a builder, to set the clock, the API keys or the port.
     pub fn builder() -> MockGoogleBuilder {
         MockGoogleBuilder::new()
     }
 
-    /// What to use in place of `https://generativelanguage.googleapis.com`, without a slash at the
-    /// end.
+    /// Returns the base URL to use instead of `https://generativelanguage.googleapis.com`.
+    ///
+    /// It has no slash at the end.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where the public keys of dynamic webhooks are.
+    /// Returns the URL of the public keys, for `jwks_url`.
     #[must_use]
     pub fn jwks_url(&self) -> String {
         format!("{}/.well-known/jwks.json", self.base_url())
     }
 
-    /// Every request so far, the oldest first, those for keys among them.
+    /// Returns every request so far, the oldest first, including those for public keys.
     #[must_use]
     pub fn requests(&self) -> Vec<Received> {
         self.shared.with(|state, _| state.received.clone())
     }
 
-    /// Has the next `times` requests of this kind fail, after those that were told to fail before.
+    /// Makes the next `times` requests of this kind fail.
+    ///
+    /// Faults that were set before come first.
     pub fn fail(&self, call: Call, times: usize, fault: Fault) {
         let faults = std::iter::repeat_n((call, fault), times);
         self.shared.with(|state, _| state.faults.extend(faults));
     }
 
-    /// Answers errors in this shape from now on.
+    /// Sets the shape of errors from now on.
     pub fn set_error_shape(&self, shape: ErrorShape) {
         self.shared.with(|state, _| state.error_shape = shape);
     }
 
-    /// Puts a new public key in the place of the oldest; the next dynamic delivery is signed with
-    /// it.
+    /// Replaces the oldest public key with a new one, which signs the next dynamic delivery.
     pub fn rotate_keys(&self) {
         self.shared
             .with(|state, _| state.keys.rotate(&mut state.random));
     }
 
-    /// Sends this `Cache-Control` with the public keys from now on. There is none before, nor
-    /// with a value that cannot stand in a header.
+    /// Sends this `Cache-Control` with the public keys from now on.
+    ///
+    /// By default there is none, and a value that is not valid in a header is ignored.
     pub fn set_cache_control(&self, value: &str) {
         self.shared
             .with(|state, _| state.keys.cache_control = Some(value.to_owned()));
     }
 
-    /// Sends what is for `origin` to another, on this machine: `https://my-api.com` to
-    /// `http://127.0.0.1:8080`. Nothing is sent to other machines in any case.
+    /// Sends deliveries for one origin to another one on this machine.
+    ///
+    /// For instance those for `https://my-api.com` to `http://127.0.0.1:8080`. Nothing is sent to other
+    /// machines in any case.
     pub fn forward(&self, origin: &str, to: &str) {
         let [origin, to] = [origin, to].map(|url| url.trim_end_matches('/').to_owned());
         self.shared
             .with(|state, _| state.forwarded.insert(origin, to));
     }
 
-    /// Has a batch go from `BATCH_STATE_PENDING` to `BATCH_STATE_RUNNING`. `id` is with or without
-    /// `batches/`.
+    /// Moves a batch from `BATCH_STATE_PENDING` to `BATCH_STATE_RUNNING`.
+    ///
+    /// `id` may have `batches/` in front.
     ///
     /// # Errors
     ///
@@ -240,8 +246,9 @@ impl MockGoogle {
             .with(|state, now| batches::begin(state, id, now))
     }
 
-    /// Ends a batch. The events have been sent once when this returns. `id` is with or without
-    /// `batches/`.
+    /// Ends a batch, and sends its events.
+    ///
+    /// When this returns, each was sent once. `id` may have `batches/` in front.
     ///
     /// # Errors
     ///
@@ -253,8 +260,9 @@ impl MockGoogle {
         Ok(())
     }
 
-    /// Brings an interaction into a status. If that has an event, it has been sent once when this
-    /// returns.
+    /// Sets the status of an interaction, and sends the event of that status, if it has one.
+    ///
+    /// When this returns, the event was sent once.
     ///
     /// # Errors
     ///
@@ -270,7 +278,7 @@ impl MockGoogle {
         Ok(())
     }
 
-    /// Starts the interaction that a trigger has on schedule, and returns its id.
+    /// Starts the interaction that a trigger has on its schedule, and returns its id.
     ///
     /// # Errors
     ///
@@ -280,7 +288,9 @@ impl MockGoogle {
             .with(|state, now| interactions::fire(state, id, now))
     }
 
-    /// Ends a video. The events have been sent once when this returns. `name` is the operation's.
+    /// Ends a video, and sends its events.
+    ///
+    /// When this returns, each was sent once. `name` is the name of the operation.
     ///
     /// # Errors
     ///
@@ -292,8 +302,9 @@ impl MockGoogle {
         Ok(())
     }
 
-    /// Tries the deliveries again that are due by the clock, and waits for the answers to all that
-    /// are under way, such as those of a ping.
+    /// Makes the retries that are due by the clock, and waits for the answers.
+    ///
+    /// It also waits for deliveries that are under way, such as that of a ping.
     pub async fn deliver_due(&self) {
         self.shared.send_due();
         let mut under_way = self.shared.under_way.subscribe();
@@ -301,20 +312,21 @@ impl MockGoogle {
         let _ = under_way.wait_for(|count| *count == 0).await;
     }
 
-    /// Tries every pending delivery again, whether or not it is due, and waits for the answers.
+    /// Retries every pending delivery, due or not, and waits for the answers.
     pub async fn retry_now(&self) {
         self.shared.with(|state, now| state.outbox.hurry(now));
         self.deliver_due().await;
     }
 
-    /// Every event so far, the oldest first, with what was tried to deliver it.
+    /// Returns every event so far, the oldest first, with its attempts.
     #[must_use]
     pub fn deliveries(&self) -> Vec<SentEvent> {
         self.shared.with(|state, _| state.outbox.sent())
     }
 
-    /// Has this happen to the next `times` attempts to deliver something, after what was asked for
-    /// before.
+    /// Disturbs the next `times` attempts to deliver an event.
+    ///
+    /// Faults that were set before come first.
     pub fn disturb(&self, times: usize, fault: DeliveryFault) {
         let faults = std::iter::repeat_n(fault, times);
         self.shared

@@ -24,25 +24,25 @@ const TRIES_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// Twice the age that a receiver may accept.
 const STALE: Duration = Duration::from_secs(10 * 60);
 
-/// An event for one URI, with everything that was tried to deliver it.
+/// An event for one URI, with all attempts to deliver it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SentEvent {
-    /// `webhook-id`, the same for each attempt.
+    /// The `webhook-id`, the same in all attempts.
     pub id: String,
     /// The event's type, such as `batch.succeeded`.
     pub event_type: String,
-    /// The registered webhook that it is for; `None` for a job's own URI.
+    /// The registered webhook that it is for; `None` for a URI of the job itself.
     pub webhook_id: Option<String>,
-    /// Where it goes, as it was registered.
+    /// The URI that it goes to, as it was registered.
     pub uri: String,
     /// The event as it was signed.
     pub body: Bytes,
-    /// What was tried, the oldest first.
+    /// The attempts, the oldest first.
     pub attempts: Vec<Attempt>,
-    /// Whether an attempt was answered with success.
+    /// Whether an attempt was answered with a 2xx.
     pub is_delivered: bool,
-    /// Whether it will be tried again unless the present attempt succeeds.
+    /// Whether it is retried unless the present attempt succeeds.
     pub is_pending: bool,
 }
 
@@ -50,9 +50,9 @@ pub struct SentEvent {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// `webhook-timestamp`, in seconds since the Unix epoch.
+    /// The `webhook-timestamp`, in seconds since the Unix epoch.
     pub timestamp: u64,
-    /// `webhook-signature`.
+    /// The `webhook-signature`.
     pub signature: String,
     /// The status that the receiver answered, or why there was no answer.
     pub answer: Result<u16, String>,

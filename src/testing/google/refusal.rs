@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::fields::set;
 
-/// Which of the two shapes of Google's errors the mock answers with.
+/// The shape of the errors that the mock answers with. Google has both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorShape {

@@ -32,7 +32,7 @@ const MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Received {
-    /// What it asked for; `None` for what the service does not have.
+    /// Which call it is; `None` for one that the service does not have.
     pub call: Option<Call>,
     /// The method, such as `POST`.
     pub method: String,

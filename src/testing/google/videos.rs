@@ -8,13 +8,13 @@ use super::fields::{self, WebhookConfig, only, required, set};
 use super::refusal::{Answered, Refusal};
 use super::time::Now;
 
-/// How a video ends.
+/// How a video ends, for [`MockGoogle::finish_video`](super::MockGoogle::finish_video).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VideoOutcome {
-    /// There is a video, with `video.generated`.
+    /// It succeeds, with `video.generated`.
     Generated,
-    /// There is none. No type of event says so: only who asks for the operation knows.
+    /// It fails. There is no event for that: only the operation tells.
     Failed,
 }
 
