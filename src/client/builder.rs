@@ -35,6 +35,8 @@ pub struct WebhookServiceBuilder {
     policy: Policy,
     configure: Option<Configure>,
     clock: Arc<dyn Clock>,
+    /// From 0 to 1, for waiting by chance.
+    pub(super) random: fn() -> f64,
 }
 
 impl Default for WebhookServiceBuilder {
@@ -49,6 +51,7 @@ impl Default for WebhookServiceBuilder {
             },
             configure: None,
             clock: Arc::new(SystemClock),
+            random: http::random,
         }
     }
 }
@@ -177,6 +180,7 @@ impl WebhookServiceBuilder {
             header,
             policy: self.policy,
             clock: self.clock,
+            random: self.random,
         })))
     }
 }

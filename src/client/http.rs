@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response, Url};
@@ -31,6 +31,8 @@ pub(super) struct Inner {
     pub(super) header: HeaderValue,
     pub(super) policy: Policy,
     pub(super) clock: Arc<dyn Clock>,
+    /// From 0 to 1.
+    pub(super) random: fn() -> f64,
 }
 
 /// One call, before it is sent.
@@ -64,6 +66,24 @@ impl Http {
         &self.0.base
     }
 
+    /// How long one call may take.
+    pub(super) fn deadline(&self) -> Duration {
+        self.0.policy.deadline
+    }
+
+    pub(super) fn wall(&self) -> SystemTime {
+        self.0.clock.now()
+    }
+
+    pub(super) fn monotonic(&self) -> Instant {
+        self.0.clock.monotonic()
+    }
+
+    /// From 0 to 1.
+    pub(super) fn random(&self) -> f64 {
+        (self.0.random)()
+    }
+
     /// Sends the call until it succeeds, or until trying again is of no use or not safe.
     pub(super) async fn send(&self, call: Call) -> Result<Body, ClientError> {
         let Inner { policy, clock, .. } = &*self.0;
@@ -82,7 +102,7 @@ impl Http {
             };
             let error = error.after(retries.saturating_add(1), failure, doubtful);
             doubtful |= failure.may_be_carried_out();
-            let wait = policy.wait(failure, call.repeat, retries, elapsed(), random());
+            let wait = policy.wait(failure, call.repeat, retries, elapsed(), self.random());
             let Some(wait) = wait else {
                 return Err(error);
             };
@@ -241,7 +261,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// From 0 to 1. Without randomness nothing is taken off the waiting.
-fn random() -> f64 {
+pub(super) fn random() -> f64 {
     let random = getrandom::u32().unwrap_or_default();
     f64::from(random) / f64::from(u32::MAX)
 }

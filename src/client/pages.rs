@@ -1,7 +1,10 @@
 //! Lists, which the service returns page by page.
 
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::future::poll_fn;
+use std::hash::BuildHasher as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::vec;
@@ -11,7 +14,10 @@ use futures_core::Stream;
 use super::error::ClientError;
 
 /// More than any project has. A service that never ends is stopped here.
-const MAX_PAGES: u32 = 10_000;
+const MAX_PAGES: usize = 10_000;
+
+/// How much [`Listing::collect`] keeps.
+const MAX_COLLECTED: usize = 100_000;
 
 /// One page of a list, and the token of the next.
 #[derive(Clone, Debug)]
@@ -53,22 +59,29 @@ pub(super) type PageFuture<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Clie
 
 /// A list over all pages, which are fetched as they are needed.
 ///
-/// It is a [`Stream`] of `Result<T, ClientError>`. It also has its own [`next`](Self::next), which needs
-/// no other crate. It ends after the first error.
+/// It is a [`Stream`] of `Result<T, ClientError>`, and has a [`next`](Self::next) of its own, which
+/// needs no other crate. It ends after the first error, and with an error if the service leads it in a
+/// circle, or to more than 10 000 pages.
+///
+/// The [deadline](super::WebhookServiceBuilder::deadline) of a call is that of each page. The list as
+/// a whole has none: where that matters, put a time-out around what reads it.
 #[must_use = "a list fetches nothing until it is asked for its items"]
 pub struct Listing<T> {
     call: &'static str,
     fetch: Box<dyn FnMut(Option<String>) -> PageFuture<T> + Send>,
     items: vec::IntoIter<T>,
     step: Step<T>,
-    pages: u32,
+    /// Hashes of the tokens that were followed. A page is of any length, and so is its token.
+    seen: HashSet<u64>,
+    hasher: RandomState,
+    max_pages: usize,
 }
 
 enum Step<T> {
     /// The page of this token comes next.
     Due(Option<String>),
-    /// The page of this token is being fetched.
-    Fetching(Option<String>, PageFuture<T>),
+    /// A page is being fetched.
+    Fetching(PageFuture<T>),
     /// There are no more.
     Done,
 }
@@ -83,28 +96,57 @@ impl<T> Listing<T> {
             fetch: Box::new(fetch),
             items: Vec::new().into_iter(),
             step: Step::Due(None),
-            pages: 0,
+            seen: HashSet::new(),
+            hasher: RandomState::new(),
+            max_pages: MAX_PAGES,
         }
     }
 
-    /// Returns the next item, or `None` at the end of the list.
+    /// Fails instead of fetching more pages than this.
+    pub(super) fn at_most(mut self, pages: usize) -> Self {
+        self.max_pages = pages;
+        self
+    }
+
+    /// The next item, or `None` at the end of the list.
     ///
     /// It is cancel safe: if you drop the future, no item is lost.
     pub async fn next(&mut self) -> Option<Result<T, ClientError>> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Collects all remaining items.
+    /// All the items that are left, up to 100 000, which are in memory together. Read a longer list
+    /// item by item.
     ///
     /// # Errors
     ///
-    /// Returns the first error of fetching a page.
+    /// As of the call for one page; of the kind [`Decode`](super::ClientErrorKind::Decode) if there
+    /// are more.
     pub async fn collect(mut self) -> Result<Vec<T>, ClientError> {
         let mut items = Vec::new();
         while let Some(item) = self.next().await {
+            if items.len() == MAX_COLLECTED {
+                return Err(self.endless(format!("it has more than {MAX_COLLECTED} items")));
+            }
             items.push(item?);
         }
         Ok(items)
+    }
+
+    fn endless(&self, why: String) -> ClientError {
+        ClientError::unreadable(self.call, format!("the list is too long: {why}"))
+    }
+
+    /// Whether the page behind this token may be fetched.
+    fn follow(&mut self, token: &str) -> Result<(), ClientError> {
+        if !self.seen.insert(self.hasher.hash_one(token)) {
+            let circle = "a token of a page came a second time, so it does not end";
+            return Err(self.endless(circle.to_owned()));
+        }
+        if self.seen.len() >= self.max_pages {
+            return Err(self.endless(format!("it has more than {} pages", self.max_pages)));
+        }
+        Ok(())
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, ClientError>>> {
@@ -115,28 +157,24 @@ impl<T> Listing<T> {
             match &mut self.step {
                 Step::Done => return Poll::Ready(None),
                 Step::Due(token) => {
-                    let token = token.take();
-                    let page = (self.fetch)(token.clone());
-                    self.step = Step::Fetching(token, page);
+                    let page = (self.fetch)(token.take());
+                    self.step = Step::Fetching(page);
                 }
-                Step::Fetching(token, page) => {
+                Step::Fetching(page) => {
                     let page = ready!(page.as_mut().poll(cx));
-                    let token = token.take();
                     // Whatever comes of this page, it is not asked for again.
                     self.step = Step::Done;
                     let Page { items, next } = match page {
                         Ok(page) => page,
                         Err(error) => return Poll::Ready(Some(Err(error))),
                     };
-                    self.pages = self.pages.saturating_add(1);
-                    if next.is_some() && (next == token || self.pages == MAX_PAGES) {
-                        let endless = "the list does not end: its last page leads to itself, or it has more than 10,000 pages";
-                        return Poll::Ready(Some(Err(ClientError::unreadable(self.call, endless))));
+                    if let Some(token) = next {
+                        if let Err(error) = self.follow(&token) {
+                            return Poll::Ready(Some(Err(error)));
+                        }
+                        self.step = Step::Due(Some(token));
                     }
                     self.items = items.into_iter();
-                    if next.is_some() {
-                        self.step = Step::Due(next);
-                    }
                 }
             }
         }
@@ -158,7 +196,7 @@ impl<T> fmt::Debug for Listing<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listing")
             .field("call", &self.call)
-            .field("pages", &self.pages)
+            .field("pages", &self.seen.len())
             .finish_non_exhaustive()
     }
 }
@@ -221,28 +259,37 @@ mod tests {
         assert_eq!(items, [Ok(1), Err("list failed: no".to_owned())]);
         assert_eq!(asked.len(), 2);
 
-        let (items, asked) = run(vec![
-            (None, page(&[1], Some("b"))),
-            (Some("b"), page(&[2], Some("b"))),
-        ])
-        .await;
-        assert_eq!(items.len(), 2, "{items:?}");
-        assert!(
-            items[1].as_ref().unwrap_err().contains("does not end"),
-            "{items:?}"
-        );
-        assert_eq!(asked.len(), 2);
+        for last in ["b", "c"] {
+            let (items, asked) = run(vec![
+                (None, page(&[1], Some("b"))),
+                (Some("b"), page(&[], Some("c"))),
+                (Some("c"), page(&[], Some(last))),
+            ])
+            .await;
+            let error = items[1].as_ref().unwrap_err();
+            assert!(error.contains("came a second time"), "{items:?}");
+            assert_eq!(asked.len(), 3, "nothing is asked for twice");
+        }
+    }
 
-        let (items, asked) = run(vec![
-            (None, page(&[1], Some("b"))),
-            (Some("b"), page(&[], Some("c"))),
-            (Some("c"), page(&[], Some("b"))),
-        ])
-        .await;
-        assert!(
-            items[1].as_ref().unwrap_err().contains("does not end"),
-            "{items:?}"
-        );
-        assert_eq!(asked.len(), 10_000);
+    /// Always another page, of so many items.
+    fn endless(items: usize) -> Listing<usize> {
+        let mut page = 0;
+        Listing::new("list", move |_| {
+            page += 1;
+            let page = Page::new(vec![0; items], Some(format!("{page}")));
+            Box::pin(async move { Ok(page) })
+        })
+    }
+
+    #[tokio::test]
+    async fn what_never_ends_is_stopped() {
+        let mut pages = endless(0).at_most(3);
+        let error = pages.next().await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("more than 3 pages"), "{error}");
+        let error = endless(0).collect().await.unwrap_err().to_string();
+        assert!(error.contains("more than 10000 pages"), "{error}");
+        let error = endless(30_000).collect().await.unwrap_err().to_string();
+        assert!(error.contains("more than 100000 items"), "{error}");
     }
 }

@@ -68,6 +68,10 @@ impl WebhookService {
         Self::builder().build()
     }
 
+    pub(super) fn http(&self) -> &Http {
+        &self.http
+    }
+
     /// Where it sends to, with the version of the API.
     pub(super) fn base(&self) -> &str {
         self.http.base()
@@ -128,10 +132,20 @@ impl WebhookService {
     /// # }
     /// ```
     pub fn list(&self) -> Listing<Webhook> {
+        self.listing(None)
+    }
+
+    /// As [`list`](Self::list), in pages as large as they can be, and in no more of them than anybody
+    /// has webhooks.
+    pub(super) fn list_in_few_pages(&self) -> Listing<Webhook> {
+        self.listing(Some(1000)).at_most(100)
+    }
+
+    fn listing(&self, page_size: Option<u32>) -> Listing<Webhook> {
         let service = self.clone();
         Listing::new(LIST, move |token| {
             let service = service.clone();
-            Box::pin(async move { service.list_page(None, token.as_deref()).await })
+            Box::pin(async move { service.list_page(page_size, token.as_deref()).await })
         })
     }
 

@@ -569,38 +569,162 @@ async fn the_key_is_in_no_error() {
     }
 }
 
+/// A webhook as it is listed, created at this second.
+fn listed(id: &str, second: u8) -> String {
+    format!(
+        r#"{{"id":"{id}","uri":"https://a.example/x","subscribed_events":["batch.failed"],"create_time":"2026-01-22T12:00:0{second}Z"}}"#
+    )
+}
+
+fn list(webhooks: &[String]) -> Does {
+    ok(&format!(r#"{{"webhooks":[{}]}}"#, webhooks.join(",")))
+}
+
+/// The answer to `create`.
+fn created(id: &str, second: u8) -> Does {
+    let webhook = listed(id, second);
+    let members = webhook.trim_end_matches('}');
+    ok(&format!(
+        r#"{members},"new_signing_secret":"whsec_of_{id}"}}"#
+    ))
+}
+
+/// The methods of the requests.
+fn methods(server: &Server) -> Vec<String> {
+    let requests = server.requests();
+    let method = |request: &String| request.split(' ').next().unwrap().to_owned();
+    requests.iter().map(method).collect()
+}
+
 #[tokio::test(start_paused = true)]
-async fn what_was_created_is_deleted_where_it_cannot_be_looked_at() {
-    let created = r#"{"id":"abc","uri":"https://a.example/x","new_signing_secret":"whsec_x"}"#;
-    for (deleted, advice) in [
-        (
+async fn what_was_created_stays_where_it_cannot_be_looked_at() {
+    // The process that created later may have given way to it already.
+    for script in [
+        vec![ok("{}"), created("abc", 1), status(403)],
+        vec![
             ok("{}"),
-            "just created has been deleted: call `ensure` again",
-        ),
-        (status(400), "\"abc\" was created and could not be deleted"),
+            created("abc", 1),
+            list(&[listed("abc", 1), listed("def", 2)]),
+            status(403),
+        ],
     ] {
-        let server = Server::start([ok("{}"), ok(created), status(403), deleted]).await;
-        let error = server.service().ensure(&spec()).await.unwrap_err();
+        let server = Server::start(script).await;
+        let ensured = server.service().ensure(&spec()).await.unwrap();
+        assert_eq!(ensured.webhook().id(), "abc");
+        assert!(matches!(ensured.secret(), EnsuredSecret::New(_)));
+        let error = ensured.could_not_look().unwrap();
         assert_eq!(error.kind(), ClientErrorKind::Auth);
-        assert!(error.to_string().contains(advice), "{error}");
-        assert!(server.requests()[3].starts_with("DELETE /v1/webhooks/abc "));
+        let shown = ensured.to_string();
+        assert!(
+            shown.contains("created; store its new secret; it could not look")
+                && shown.contains("answered 403"),
+            "{shown}"
+        );
+        assert!(!methods(&server).contains(&"DELETE".to_owned()));
     }
+}
+
+/// The first process has created, seen only its own, and returned, before the second one, which had
+/// found nothing, creates in the same second. Whatever the ids are, the second one gives way.
+#[tokio::test(start_paused = true)]
+async fn of_two_in_one_second_the_one_that_sees_the_other_gives_way() {
+    for (second, id) in [(1, "aaa"), (1, "zzz"), (2, "aaa")] {
+        let first = listed("mmm", 1);
+        let both = list(&[listed(id, second), first.clone()]);
+        let server = Server::start([
+            ok("{}"),
+            created(id, second),
+            both,
+            ok("{}"),
+            list(&[first]),
+        ])
+        .await;
+        let ensured = server.service().ensure(&spec()).await.unwrap();
+        assert_eq!(ensured.webhook().id(), "mmm");
+        assert!(matches!(ensured.secret(), EnsuredSecret::OfAnother));
+        assert_eq!(methods(&server), ["GET", "POST", "GET", "DELETE", "GET"]);
+        assert!(server.requests()[3].starts_with(&format!("DELETE /v1/webhooks/{id} ")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_stays_and_names_only_what_stays_too() {
+    let both = list(&[listed("own", 1), listed("other", 2)]);
+    for (last, others) in [(list(&[listed("own", 1)]), 0), (both.clone(), 1)] {
+        let server = Server::start([ok("{}"), created("own", 1), both.clone(), last]).await;
+        let (ensured, took) = timed(server.service().ensure(&spec())).await;
+        let ensured = ensured.unwrap();
+        assert_eq!(ensured.webhook().id(), "own");
+        assert!(matches!(ensured.secret(), EnsuredSecret::New(_)));
+        assert_eq!(ensured.others().len(), others);
+        assert!(within(took, 0.25..=1.1), "{took:?}");
+    }
+    // One that is listed twice, as where a page begins anew, is one.
+    let twice = list(&[listed("own", 1), listed("own", 1)]);
+    let server = Server::start([twice]).await;
+    let ensured = server.service().ensure(&spec()).await.unwrap();
+    assert!(ensured.others().is_empty(), "{ensured}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_lost_does_not_rotate_in_a_later_round() {
+    let own_and_other = list(&[listed("own", 2), listed("other", 1)]);
+    let changed = listed("other", 1).replace("batch.failed", "x.y");
+    let server = Server::start([
+        ok("{}"),
+        created("own", 2),
+        own_and_other,
+        ok("{}"),
+        list(&[changed]),
+        status(404),
+        list(&[listed("third", 3)]),
+    ])
+    .await;
+    let spec = spec().rotate_if_not_at_hand(RevocationBehavior::Immediately);
+    let ensured = server.service().ensure(&spec).await.unwrap();
+    assert_eq!(ensured.webhook().id(), "third");
+    assert!(matches!(ensured.secret(), EnsuredSecret::OfAnother));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ensure_ends_in_time_and_keeps_what_it_made() {
+    // Each page comes in time; there is always another.
+    let pages = (0..1000).map(|page| ok(&format!(r#"{{"next_page_token":"{page}"}}"#)));
+    let server = Server::start(pages).await;
+    let error = server.service().ensure(&spec()).await.unwrap_err();
+    assert!(error.to_string().contains("more than 100 pages"), "{error}");
+    assert!(server.requests()[0].starts_with("GET /v1/webhooks?page_size=1000 "));
+
+    // 180 s in all. The list after the creation does not come in what is left of them.
+    let wait = answer(429, "retry-after: 50\r\n", "");
+    let script = [
+        wait.clone(),
+        ok(r#"{"next_page_token":"a"}"#),
+        wait.clone(),
+        ok(r#"{"next_page_token":"b"}"#),
+        wait.clone(),
+        ok("{}"),
+        created("own", 1),
+        wait,
+        ok("{}"),
+    ];
+    let server = Server::start(script).await;
+    let (ensured, took) = timed(server.service().ensure(&spec())).await;
+    let ensured = ensured.unwrap();
+    let error = ensured.could_not_look().unwrap();
+    assert_eq!(error.kind(), ClientErrorKind::Timeout);
+    assert!(error.to_string().contains("within 180s"), "{error}");
+    assert!(within(took, 180.0..=180.1), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_is_deleted_meanwhile_is_looked_for_again() {
     let there = r#"{"webhooks":[{"id":"a","uri":"https://a.example/x"}]}"#;
-    let gone = [
-        ok(there),
-        status(404),
-        ok(there),
-        status(404),
-        ok(there),
-        status(404),
-    ];
+    let gone = (0..8).flat_map(|_| [ok(there), status(404)]);
     let server = Server::start(gone).await;
     let error = server.service().ensure(&spec()).await.unwrap_err();
-    assert!(error.to_string().contains("deleted 3 times"), "{error}");
+    assert!(error.to_string().contains("8 times"), "{error}");
+    assert_eq!(server.requests().len(), 16);
 
     // A service that has no webhooks at all is another thing.
     let server = Server::start([status(404)]).await;

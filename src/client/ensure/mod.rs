@@ -1,6 +1,8 @@
 //! Making the project's webhook what the code says.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::error::{ClientError, ClientErrorKind};
 use super::names::WebhookState;
@@ -14,8 +16,14 @@ mod plan;
 
 const ENSURE: &str = "webhooks.ensure";
 
-/// How often it begins anew because somebody deletes the webhook meanwhile.
-const ROUNDS: usize = 3;
+/// How often it looks, while others create and delete the webhook.
+const ROUNDS: u32 = 8;
+
+/// It begins nothing more after so many times the deadline of one call.
+const DEADLINES: u32 = 3;
+
+/// More of one URI than anybody has.
+const MAX_FOUND: usize = 1000;
 
 impl WebhookService {
     /// Makes the project's webhook what `spec` says, and returns what it did.
@@ -28,12 +36,25 @@ impl WebhookService {
     /// - If its URI, its events or its name differ, it updates them.
     /// - If the service switched the webhook off because deliveries failed, it enables it again. If a
     ///   person switched it off, it stays off.
-    /// - If the app does not have the secret of an existing webhook, it says so, or it rotates the secret
-    ///   if the spec [asks for that](WebhookSpec::rotate_if_not_at_hand).
-    /// - If two processes create a webhook at the same time, the older one stays (by `create_time`, then
-    ///   by `id`). Each process deletes only what it created itself. The process that did returns
-    ///   [`EnsuredSecret::OfAnother`]. This relies on the service listing a webhook as soon as it is
-    ///   created.
+    /// - If it is there and its secret is not at hand, it says so, or rotates if the spec
+    ///   [asks for that](WebhookSpec::rotate_if_not_at_hand).
+    /// - If two processes create one at the same time, the oldest stays. Each process deletes only
+    ///   what it created itself, and the one that did says that the secret is
+    ///   [the other's](EnsuredSecret::OfAnother). If both have the same `create_time`, which may be in
+    ///   whole seconds, neither knows which one is older: each that sees the other deletes its own,
+    ///   waits a moment by chance, and looks again. This relies on a list that has what was just
+    ///   created in it.
+    ///
+    /// Further webhooks of the same URI are left alone, and [named](Ensured::others). If there is one
+    /// that was created in the last ten seconds, it waits up to a second and looks again, since
+    /// another process may be about to delete it.
+    ///
+    /// It begins nothing more after three times the [deadline](super::WebhookServiceBuilder::deadline)
+    /// of one call, which is 3 minutes by default, and so takes at most four times as long as a call.
+    ///
+    /// **It is not cancel safe.** If the future is dropped after it created or rotated, for example by
+    /// `tokio::time::timeout`, the new secret is lost. Set the deadline instead, or run it in a task of
+    /// its own.
     ///
     /// Further webhooks with the same URI are left alone, and [returned](Ensured::others).
     /// ```no_run
@@ -54,8 +75,9 @@ impl WebhookService {
     ///
     /// # Errors
     ///
-    /// [`ClientError`]. If it has created a webhook and then cannot list them, it deletes what it
-    /// created, so that no webhook stays whose secret nobody has.
+    /// [`ClientError`]. Once the webhook is created, a failure to look for others is no error: the
+    /// webhook and its secret are returned, and
+    /// [`could_not_look`](Ensured::could_not_look) has the failure.
     pub async fn ensure(&self, spec: &WebhookSpec) -> Result<Ensured, ClientError> {
         spec.check(ENSURE)?;
         let endpoint = plan::endpoint(spec).ok_or_else(|| {
@@ -64,56 +86,110 @@ impl WebhookService {
                 "the URI of the spec is not an `http` or `https` URL",
             )
         })?;
-        for _ in 0..ROUNDS {
-            if let Some(ensured) = self.ensure_once(spec, &endpoint).await? {
-                return Ok(ensured);
+        let ensuring = Ensuring {
+            service: self,
+            spec,
+            endpoint,
+            start: self.http().monotonic(),
+        };
+        ensuring.run().await
+    }
+}
+
+struct Ensuring<'s> {
+    service: &'s WebhookService,
+    spec: &'s WebhookSpec,
+    endpoint: String,
+    start: Instant,
+}
+
+/// What came of creating.
+enum Created {
+    Stays(Box<Ensured>),
+    /// Another may have been first. What was created is deleted again.
+    GaveWay,
+}
+
+impl Ensuring<'_> {
+    async fn run(&self) -> Result<Ensured, ClientError> {
+        let mut lost = false;
+        for round in 0..ROUNDS {
+            let found = self.look(None).await?;
+            if found.is_empty() {
+                match self.create(round).await? {
+                    Created::Stays(ensured) => return Ok(*ensured),
+                    Created::GaveWay => lost = true,
+                }
+            } else if round > 0 || !plan::is_unsettled(&found, self.wall()) {
+                if let Some(ensured) = self.take(found, lost).await? {
+                    return Ok(ensured);
+                }
             }
+            self.pause(round).await;
         }
         Err(ClientError::refused(
             ENSURE,
-            format!("the webhook was deleted {ROUNDS} times while this call worked on it"),
+            format!(
+                "the webhook was deleted, or others were created, {ROUNDS} times while it was being looked at"
+            ),
         )
-        .advise("find out who deletes it"))
+        .advise("find out who else creates or deletes it"))
     }
 
-    /// `None` if somebody deletes the webhook meanwhile.
-    async fn ensure_once(
-        &self,
-        spec: &WebhookSpec,
-        endpoint: &str,
-    ) -> Result<Option<Ensured>, ClientError> {
-        let all = self.list().collect().await?;
-        let mut found = plan::matching(all, spec, endpoint, None);
-        let mut lost = false;
-        if found.is_empty() {
-            let (own, secret) = self.create(spec).await?.into_parts();
-            found = match self.list().collect().await {
-                Ok(all) => plan::matching(all, spec, endpoint, Some(&own)),
-                Err(error) => return Err(self.undo(&own, error).await),
-            };
-            if found.first().map(Webhook::id) == Some(own.id()) {
-                // There is nothing to update, and nothing must fail now: the secret would be lost.
-                let others = found.split_off(1);
-                return Ok(Some(Ensured {
-                    webhook: own,
-                    did: vec![Action::Created],
-                    secret: EnsuredSecret::New(secret),
-                    others,
-                }));
-            }
-            self.give_way(&own).await?;
-            found.retain(|webhook| webhook.id() != own.id());
-            lost = true;
+    /// Creates the webhook, and looks for one that another process created meanwhile.
+    ///
+    /// At most one of several processes keeps its own: of two, the one that created later sees the
+    /// other's if that one stays, since it lists after it created, and keeps its own only if that one
+    /// is strictly younger. An id must not decide between two of the same time: the one that created
+    /// earlier may have looked and gone before the other one was there.
+    async fn create(&self, round: u32) -> Result<Created, ClientError> {
+        if self.left().is_zero() {
+            return Err(self.overdue());
         }
+        let (own, secret) = self.service.create(self.spec).await?.into_parts();
+        let mut looked = self.look(Some(&own)).await;
+        if looked
+            .as_ref()
+            .is_ok_and(|found| plan::stays_among_others(&own, found))
+        {
+            // Who created the others is about to delete them. They are named if they stay.
+            self.pause(round).await;
+            looked = self.look(Some(&own)).await;
+        }
+        let (others, could_not_look) = match looked {
+            Ok(found) if !plan::stays(&own, &found) => {
+                self.give_way(&own).await?;
+                return Ok(Created::GaveWay);
+            }
+            Ok(mut found) => {
+                found.retain(|webhook| webhook.id() != own.id());
+                (found, None)
+            }
+            // The other process may have given way already, so this one has to stay.
+            Err(error) => (Vec::new(), Some(Arc::new(error))),
+        };
+        // There is nothing to update, and nothing must fail now: the secret would be lost.
+        Ok(Created::Stays(Box::new(Ensured {
+            webhook: own,
+            did: vec![Action::Created],
+            secret: EnsuredSecret::New(secret),
+            others,
+            could_not_look,
+        })))
+    }
+
+    /// Makes the first of what was found what the spec says. `None` if somebody deletes it meanwhile.
+    async fn take(&self, found: Vec<Webhook>, lost: bool) -> Result<Option<Ensured>, ClientError> {
         let mut found = found.into_iter();
         let Some(mut webhook) = found.next() else {
             return Ok(None);
         };
+        let Self { service, spec, .. } = self;
         let mut did = Vec::new();
         let update = plan::changes(spec, &webhook);
         if !update.is_empty() {
             did.extend(update.fields().into_iter().map(Action::Updated));
-            webhook = match there(self.update(webhook.id(), &update).await)? {
+            webhook = match there(service.update(webhook.id(), &update).await)? {
                 Some(updated) => updated,
                 None => return Ok(None),
             };
@@ -123,7 +199,7 @@ impl WebhookService {
             _ if plan::is_at_hand(spec, &webhook) => EnsuredSecret::AtHand,
             None => EnsuredSecret::NotAtHand,
             Some(behavior) => {
-                let rotated = self.rotate_signing_secret(webhook.id(), behavior.clone());
+                let rotated = service.rotate_signing_secret(webhook.id(), behavior.clone());
                 let Some(secret) = there(rotated.await)? else {
                     return Ok(None);
                 };
@@ -136,28 +212,73 @@ impl WebhookService {
             did,
             secret,
             others: found.collect(),
+            could_not_look: None,
         }))
     }
 
-    /// Deletes what was created later than another's.
-    async fn give_way(&self, own: &Webhook) -> Result<(), ClientError> {
-        let id = own.id();
-        there(self.delete(id).await).map(drop).map_err(|error| {
-            error.advise(format!(
-                "webhook {id:?} was created while another process created one too, and could not be deleted: delete it"
-            ))
-        })
+    /// The webhooks of this endpoint, and `own` whatever the service made of its URI: each once, the
+    /// oldest first.
+    async fn look(&self, own: Option<&Webhook>) -> Result<Vec<Webhook>, ClientError> {
+        let matching = async {
+            let mut all = self.service.list_in_few_pages();
+            let mut found: Vec<Webhook> = Vec::new();
+            while let Some(webhook) = all.next().await {
+                let webhook = webhook?;
+                let is_own = own.is_some_and(|own| own.id() == webhook.id());
+                let is_of = is_own || plan::is_of(self.spec, &self.endpoint, &webhook);
+                if !is_of || found.iter().any(|other| other.id() == webhook.id()) {
+                    continue;
+                }
+                if found.len() == MAX_FOUND {
+                    return Err(ClientError::unreadable(
+                        ENSURE,
+                        format!("there are more than {MAX_FOUND} webhooks of this URI"),
+                    )
+                    .advise("delete what is not needed"));
+                }
+                found.push(webhook);
+            }
+            found.sort_by(|one, other| plan::age(one).cmp(&plan::age(other)));
+            Ok(found)
+        };
+        let looked = tokio::time::timeout(self.left(), matching).await;
+        looked.unwrap_or_else(|_| Err(self.overdue()))
     }
 
-    /// Deletes what was just created, since it cannot be known whether it is to stay.
-    async fn undo(&self, own: &Webhook, error: ClientError) -> ClientError {
+    /// Deletes what was created. The webhook of another, which may have been first, stays.
+    async fn give_way(&self, own: &Webhook) -> Result<(), ClientError> {
         let id = own.id();
-        error.advise(match self.delete(id).await {
-            Ok(()) => "the webhook that was just created has been deleted: call `ensure` again".to_owned(),
-            Err(_) => format!(
-                "webhook {id:?} was created and could not be deleted, and nobody knows its secret: delete it, or rotate its secret"
-            ),
-        })
+        there(self.service.delete(id).await)
+            .map(drop)
+            .map_err(|error| {
+                error.advise(format!(
+                    "webhook {id:?} was created while another process created one too: delete it"
+                ))
+            })
+    }
+
+    async fn pause(&self, round: u32) {
+        let pause = plan::pause(round, self.service.http().random());
+        tokio::time::sleep(pause.min(self.left())).await;
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.service.http().wall()
+    }
+
+    fn limit(&self) -> Duration {
+        self.service.http().deadline().saturating_mul(DEADLINES)
+    }
+
+    fn left(&self) -> Duration {
+        let now = self.service.http().monotonic();
+        let elapsed = now.saturating_duration_since(self.start);
+        self.limit().saturating_sub(elapsed)
+    }
+
+    fn overdue(&self) -> ClientError {
+        let limit = self.limit();
+        ClientError::timeout(ENSURE, format!("it was not done within {limit:?}"))
     }
 }
 
@@ -208,6 +329,7 @@ pub struct Ensured {
     did: Vec<Action>,
     secret: EnsuredSecret,
     others: Vec<Webhook>,
+    could_not_look: Option<Arc<ClientError>>,
 }
 
 impl Ensured {
@@ -229,12 +351,18 @@ impl Ensured {
         &self.secret
     }
 
-    /// Returns further webhooks with the same URI, which existed before and were left alone.
-    ///
-    /// They get deliveries too, signed with secrets of their own.
+    /// Further webhooks of the same URI, which also get deliveries, under secrets of their own.
+    /// They were left alone.
     #[must_use]
     pub fn others(&self) -> &[Webhook] {
         &self.others
+    }
+
+    /// Why it could not look for a webhook that another process created at the same time. There may
+    /// be a second one then: call `ensure` again, with this secret [at hand](WebhookSpec::secret_at_hand).
+    #[must_use]
+    pub fn could_not_look(&self) -> Option<&ClientError> {
+        self.could_not_look.as_deref()
     }
 }
 
@@ -271,10 +399,14 @@ impl fmt::Display for Ensured {
             Some(state) => write!(f, "; its state is `{state}`")?,
         }
         match self.others.len() {
-            0 => Ok(()),
-            n => write!(
+            0 => {}
+            n => write!(f, "; {n} more of the same URI: delete what is not needed")?,
+        }
+        match &self.could_not_look {
+            None => Ok(()),
+            Some(error) => write!(
                 f,
-                "; there are {n} more of the same URI: delete those that are not needed"
+                "; it could not look whether another process created one too, so call `ensure` again ({error})"
             ),
         }
     }

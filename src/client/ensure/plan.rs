@@ -1,6 +1,6 @@
 //! What is to be done, as plain functions.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::client::names::{SubscribedEvent, WebhookState};
 use crate::client::spec::WebhookSpec;
@@ -13,30 +13,54 @@ pub(super) fn endpoint(spec: &WebhookSpec) -> Option<String> {
     uri::endpoint(&spec.uri, spec.token_in_path)
 }
 
-/// The webhooks of this endpoint, and `own`, which was just created, even where the service does not
-/// list it yet or has written its URI in another way. The first is the one that stays.
-pub(super) fn matching(
-    mut all: Vec<Webhook>,
-    spec: &WebhookSpec,
-    endpoint: &str,
-    own: Option<&Webhook>,
-) -> Vec<Webhook> {
-    let is_own = |webhook: &Webhook| own.is_some_and(|own| own.id() == webhook.id());
-    if !all.iter().any(is_own) {
-        all.extend(own.cloned());
-    }
-    all.retain(|webhook| {
-        let of = uri::endpoint(webhook.uri(), spec.token_in_path);
-        is_own(webhook) || of.as_deref() == Some(endpoint)
-    });
-    all.sort_by(|one, other| age(one).cmp(&age(other)));
-    all
+/// Whether this is a webhook of the endpoint.
+pub(super) fn is_of(spec: &WebhookSpec, endpoint: &str, webhook: &Webhook) -> bool {
+    uri::endpoint(webhook.uri(), spec.token_in_path).as_deref() == Some(endpoint)
 }
 
-/// Every process must see the same order. One whose time is not told counts as the newest.
-fn age(webhook: &Webhook) -> (bool, Option<SystemTime>, &str) {
+/// The oldest first. One whose time is not told counts as the newest.
+pub(super) fn age(webhook: &Webhook) -> (bool, Option<SystemTime>, &str) {
     let created = webhook.create_time();
     (created.is_none(), created, webhook.id())
+}
+
+/// Whether `own`, which was just created, is known to be the oldest of what was found. At the same
+/// time, or without one, it is not.
+pub(super) fn stays(own: &Webhook, found: &[Webhook]) -> bool {
+    let (listed, others): (Vec<_>, Vec<_>) =
+        found.iter().partition(|webhook| webhook.id() == own.id());
+    let listed = listed.first().and_then(|listed| listed.create_time());
+    // Written as those of the others are.
+    let created = listed.or(own.create_time());
+    others.iter().all(|other| {
+        let both = created.zip(other.create_time());
+        both.is_some_and(|(own, other)| own < other)
+    })
+}
+
+/// Whether it stays, and is not the only one.
+pub(super) fn stays_among_others(own: &Webhook, found: &[Webhook]) -> bool {
+    stays(own, found) && found.iter().any(|webhook| webhook.id() != own.id())
+}
+
+/// Whether one of these is so young that the process that created it may be about to delete it.
+pub(super) fn is_unsettled(found: &[Webhook], now: SystemTime) -> bool {
+    const YOUNG: Duration = Duration::from_secs(10);
+    found.iter().any(|webhook| {
+        webhook.create_time().is_some_and(|created| {
+            let age = now.duration_since(created);
+            age.unwrap_or_else(|ahead| ahead.duration()) < YOUNG
+        })
+    })
+}
+
+/// How long to wait before it looks again. Up to a second, doubling, at most 8 s, of which chance
+/// leaves a quarter to all: those that met should not meet again. `random` is from 0 to 1.
+pub(super) fn pause(round: u32, random: f64) -> Duration {
+    let longest = Duration::from_secs(1)
+        .saturating_mul(2_u32.saturating_pow(round))
+        .min(Duration::from_secs(8));
+    longest.mul_f64(0.25 + 0.75 * random.clamp(0.0, 1.0))
 }
 
 /// What has to change for the webhook to be as the spec says.
@@ -204,10 +228,12 @@ mod tests {
     }
 
     #[test]
-    fn which_one_stays() {
+    fn which_are_of_it_and_which_is_the_oldest() {
         let ids = |all: &[Value], spec: &WebhookSpec| {
-            let all = all.iter().cloned().map(webhook).collect();
-            let found = matching(all, spec, &endpoint(spec).unwrap(), None);
+            let endpoint = endpoint(spec).unwrap();
+            let all = all.iter().cloned().map(webhook);
+            let mut found: Vec<_> = all.filter(|it| is_of(spec, &endpoint, it)).collect();
+            found.sort_by(|one, other| age(one).cmp(&age(other)));
             found
                 .iter()
                 .map(|webhook| webhook.id().to_owned())
@@ -276,19 +302,96 @@ mod tests {
     }
 
     #[test]
-    fn what_was_created_is_in_the_list() {
-        let own = webhook(json!({"id": "own"}));
-        let other = webhook(json!({"id": "other", "create_time": "2026-01-22T12:00:00Z"}));
-        let listed = webhook(json!({"id": "own", "create_time": "2026-01-22T11:00:00Z"}));
-        let rewritten = webhook(json!({"id": "own", "uri": "https://b.example/"}));
-        let found = |all: &[&Webhook]| {
-            let all = all.iter().copied().cloned().collect();
-            matching(all, &spec(URI), &endpoint(&spec(URI)).unwrap(), Some(&own))
-        };
-        assert_eq!(found(&[]), std::slice::from_ref(&own));
-        assert_eq!(found(&[&other]), [other.clone(), own.clone()]);
-        assert_eq!(found(&[&other, &listed]), [listed, other.clone()]);
-        assert_eq!(found(&[&rewritten, &other]), [other, rewritten]);
+    fn only_what_is_known_to_be_older_stays() {
+        let at = |id: &str, time: Option<&str>| webhook(json!({"id": id, "create_time": time}));
+        let (early, late) = ("2026-01-22T12:00:00Z", "2026-01-22T12:00:00.5Z");
+        let other = |time| at("a", time);
+        for (case, own, found, expected) in [
+            ("alone", at("own", None), vec![], true),
+            ("listed", at("own", None), vec![at("own", Some(late))], true),
+            (
+                "older",
+                at("own", Some(early)),
+                vec![other(Some(late))],
+                true,
+            ),
+            (
+                "younger",
+                at("own", Some(late)),
+                vec![other(Some(early))],
+                false,
+            ),
+            (
+                "as old",
+                at("own", Some(late)),
+                vec![other(Some(late))],
+                false,
+            ),
+            (
+                "as old, with the smaller id",
+                at("0wn", Some(late)),
+                vec![other(Some(late))],
+                false,
+            ),
+            ("not told", at("own", None), vec![other(Some(late))], false),
+            (
+                "not told of the other",
+                at("own", Some(early)),
+                vec![other(None)],
+                false,
+            ),
+            (
+                "older than one only",
+                at("own", Some(early)),
+                vec![other(Some(late)), at("b", Some(early))],
+                false,
+            ),
+            (
+                "by what is listed, since that is how the other's is written",
+                at("own", Some(late)),
+                vec![at("own", Some(early)), other(Some(late))],
+                true,
+            ),
+        ] {
+            assert_eq!(stays(&own, &found), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_is_young_may_be_deleted_again() {
+        let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let created = webhook(json!({"create_time": "1970-01-01T00:16:40Z"}));
+        let untold = webhook(json!({}));
+        for (now, expected) in [
+            (985, false),
+            (995, true),
+            (1000, true),
+            (1009, true),
+            (1010, false),
+        ] {
+            let found = [untold.clone(), created.clone()];
+            assert_eq!(is_unsettled(&found, at(now)), expected, "{now}");
+        }
+        assert!(!is_unsettled(&[untold], at(1000)));
+    }
+
+    #[test]
+    fn how_long_is_paused() {
+        for (round, random, expected) in [
+            (0, 0.0, 250),
+            (0, 1.0, 1000),
+            (1, 1.0, 2000),
+            (2, 0.0, 1000),
+            (3, 1.0, 8000),
+            (99, 1.0, 8000),
+            (99, 7.0, 8000),
+        ] {
+            assert_eq!(
+                pause(round, random),
+                Duration::from_millis(expected),
+                "{round}"
+            );
+        }
     }
 
     #[test]
