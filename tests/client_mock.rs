@@ -290,11 +290,25 @@ async fn ensure_finds_a_token_in_the_path() {
         WebhookSpec::new(format!("{URI}/{}", token_text(&token)), ["batch.failed"])
             .endpoint_token(&token)
     };
+    let others = ["nightly-batches-of-team-blue", "./"].map(|last| {
+        let spec = WebhookSpec::new(format!("{URI}/{last}"), ["batch.succeeded"]);
+        spec.name("theirs")
+    });
+    let mut theirs = Vec::new();
+    for other in &others {
+        theirs.push(service.create(other).await.unwrap().into_parts().0);
+    }
     let created = service.ensure(&spec(OLD)).await.unwrap();
-    let changed = service.ensure(&spec(NEW)).await.unwrap();
+    assert_eq!(created.actions(), [Action::Created]);
+    let old = EndpointToken::new(OLD).unwrap();
+    let rotating = spec(NEW).previous_endpoint_token(&old);
+    let changed = service.ensure(&rotating).await.unwrap();
     assert_eq!(changed.actions(), [Action::Updated(WebhookField::Uri)]);
     assert_eq!(changed.webhook().id(), created.webhook().id());
     assert_eq!(changed.webhook().uri(), format!("{URI}/{NEW}"));
+    for other in theirs {
+        assert_eq!(service.get(other.id()).await.unwrap(), other);
+    }
 }
 
 fn token_text(token: &EndpointToken) -> String {

@@ -33,6 +33,7 @@ pub struct WebhookSpec {
     pub(super) name: Option<String>,
     /// Whether the last segment of the path is an endpoint token.
     pub(super) token_in_path: bool,
+    pub(super) previous: Vec<EndpointToken>,
     pub(super) any_event: bool,
     pub(super) at_hand: Vec<Tail>,
     pub(super) rotate: Option<RevocationBehavior>,
@@ -75,6 +76,7 @@ impl WebhookSpec {
             events: events.into_iter().map(Into::into).collect(),
             name: None,
             token_in_path: false,
+            previous: Vec::new(),
             any_event: false,
             at_hand: Vec::new(),
             rotate: None,
@@ -87,21 +89,29 @@ impl WebhookSpec {
         self
     }
 
-    /// Puts an endpoint token into the query of the URI, and replaces the one that is there.
+    /// Puts an endpoint token into the query of the URI, in the place of any other.
     ///
-    /// If the token is already the last segment of the path, the URI stays as it is, and `ensure` ignores
-    /// that segment when it looks for the webhook.
+    /// If the token is the last segment of the path, the URI stays as it is. Nobody can tell an
+    /// endpoint token in a path from the name of another webhook's endpoint. So `ensure` takes a
+    /// webhook with another last segment for the one that is to get this token only if that segment
+    /// is a [previous token](Self::previous_endpoint_token), or if it could be a token and the webhook
+    /// has the [name](Self::name) of this spec. Otherwise it creates a second webhook.
     pub fn endpoint_token(mut self, token: &EndpointToken) -> Self {
         self.token_in_path = uri::is_in_path(&self.uri, token);
         self.uri = uri::with_token(&self.uri, token);
         self
     }
 
-    /// Allows types of events that the service is known to refuse.
-    ///
-    /// These are `batch.completed`, `batch.cancelled` and `interaction.cancelled` (one user's report,
-    /// 2026-08-31, googleapis/python-genai #2927). By default they are an error before anything is
-    /// sent. Use this if the service accepts them by now.
+    /// A token that the webhook may have now, in the last segment of its path, because
+    /// [`endpoint_token`](Self::endpoint_token) was called with it before. `ensure` puts the new one in
+    /// its place. Call it again for another. A token in a query needs none of this.
+    pub fn previous_endpoint_token(mut self, token: &EndpointToken) -> Self {
+        self.previous.push(token.clone());
+        self
+    }
+
+    /// Sends types of events too that the service is known to refuse (`batch.completed`,
+    /// `batch.cancelled`, `interaction.cancelled`), in case that it has learned them since.
     pub fn allow_refused_events(mut self) -> Self {
         self.any_event = true;
         self

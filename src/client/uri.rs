@@ -24,27 +24,68 @@ pub(super) fn is_in_path(uri: &str, token: &EndpointToken) -> bool {
     last_segment(uri) == token.text()
 }
 
-/// What the URLs of one endpoint have in common: all but an endpoint token. One in the query is known
-/// by its name; in the path anything that could be one is taken for one if `in_path` is set. `None`
-/// if it is no URL of HTTP.
-pub(super) fn endpoint(uri: &str, in_path: bool) -> Option<String> {
-    let mut url = Url::parse(uri).ok()?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return None;
-    }
-    url.set_fragment(None);
+/// What the URLs of one endpoint have in common: all but an endpoint token in the query. `None` if it
+/// is no URL of HTTP.
+pub(super) fn endpoint(uri: &str) -> Option<String> {
+    let mut url = parse(uri)?;
     let query: Vec<&str> = without_token(url.query().unwrap_or_default()).collect();
     let query = (!query.is_empty()).then(|| query.join("&"));
     url.set_query(query.as_deref());
-    if in_path {
-        let mut path = url.path().trim_end_matches('/');
-        if EndpointToken::new(last_segment(path)).is_ok() {
-            path = path.rsplit_once('/').map_or(path, |(before, _)| before);
-        }
-        let path = path.to_owned();
-        url.set_path(&path);
-    }
     Some(url.into())
+}
+
+/// Whether two URLs are one, whichever way they are written.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    one == other || parse(one).is_some_and(|one| Some(one) == parse(other))
+}
+
+/// The endpoint without its last path segment, and that segment, if it could be an endpoint token.
+pub(super) fn around_token(uri: &str) -> Option<(String, String)> {
+    let endpoint = endpoint(uri)?;
+    let mut url = Url::parse(&endpoint).ok()?;
+    let path = url.path().strip_suffix('/').unwrap_or(url.path());
+    let (before, segment) = path.rsplit_once('/')?;
+    let token = EndpointToken::new(segment)
+        .is_ok()
+        .then(|| segment.to_owned())?;
+    let before = before.to_owned();
+    url.set_path(&before);
+    Some((url.into(), token))
+}
+
+/// A URL of HTTP without its fragment, which is not sent, and with only those characters
+/// percent-encoded that have to be.
+fn parse(uri: &str) -> Option<Url> {
+    let url = Url::parse(uri).ok()?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return None;
+    }
+    let mut url = Url::parse(&least_encoded(url.as_str())).ok()?;
+    url.set_fragment(None);
+    Some(url)
+}
+
+/// With the unreserved characters of RFC 3986 as they are, and the hexadecimal digits of others in
+/// capitals: its sections 6.2.2.1 and 6.2.2.2.
+fn least_encoded(url: &str) -> String {
+    let mut parts = url.split('%');
+    let mut least = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let hex = part.get(..2);
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                least.push(char::from(byte));
+            }
+            Some(byte) => least.push_str(&format!("%{byte:02X}")),
+            None => {
+                least.push('%');
+                least.push_str(part);
+                continue;
+            }
+        }
+        least.push_str(part.get(2..).unwrap_or_default());
+    }
+    least
 }
 
 fn without_token(query: &str) -> impl Iterator<Item = &str> {
@@ -149,81 +190,78 @@ mod tests {
 
     #[test]
     fn which_urls_are_of_one_endpoint() {
-        let same =
-            |one: &str, other: &str, in_path| endpoint(one, in_path) == endpoint(other, in_path);
-        for (one, other, in_query, in_path) in [
-            ("https://a.example/x", "https://a.example/x", true, true),
+        for (one, other, expected) in [
+            ("https://a.example/x", "https://a.example/x", true),
+            ("https://a.example/x", "HTTPS://A.example:443/x#f", true),
+            ("https://a.example/~x-", "https://a.example/%7Ex%2d", true),
             (
-                "https://a.example/x",
-                "HTTPS://A.example:443/x#f",
-                true,
+                "https://a.example/%c3%A9?%71=1",
+                "https://a.example/é?q=1",
                 true,
             ),
+            ("https://a.example/%2F", "https://a.example/%2f", true),
+            ("https://a.example/%2F", "https://a.example//", false),
+            ("https://a.example/100%", "https://a.example/100%", true),
             (
                 "https://a.example/x?token=OLD",
                 "https://a.example/x?token=NEW",
                 true,
-                true,
             ),
             (
+                "https://a.example/x?%74oken=OLD",
                 "https://a.example/x",
-                "https://a.example/x?token=NEW",
-                true,
                 true,
             ),
+            ("https://a.example/x", "https://a.example/x?token=NEW", true),
             (
                 "https://a.example/x?a=1",
                 "https://a.example/x?token=NEW&a=1",
                 true,
-                true,
             ),
-            (
-                "https://a.example/x/OLD",
-                "https://a.example/x/NEW",
-                false,
-                true,
-            ),
-            (
-                "https://a.example/x",
-                "https://a.example/x/NEW/",
-                false,
-                true,
-            ),
-            (
-                "https://a.example/x?a=1",
-                "https://a.example/x?a=2",
-                false,
-                false,
-            ),
-            ("https://a.example/x", "https://a.example/y", false, false),
-            (
-                "https://a.example/x/short",
-                "https://a.example/x/words",
-                false,
-                false,
-            ),
-            ("https://a.example/x", "http://a.example/x", false, false),
-            ("https://a.example/x", "https://b.example/x", false, false),
-            (
-                "https://a.example/x",
-                "https://a.example:8443/x",
-                false,
-                false,
-            ),
+            ("https://a.example/x/OLD", "https://a.example/x/NEW", false),
+            ("https://a.example/x", "https://a.example/x/NEW", false),
+            ("https://a.example/x?a=1", "https://a.example/x?a=2", false),
+            ("https://a.example/x", "https://a.example/y", false),
+            ("https://a.example/x", "http://a.example/x", false),
+            ("https://a.example/x", "https://b.example/x", false),
+            ("https://a.example/x", "https://a.example:8443/x", false),
             (
                 "https://a.example/x",
                 "https://a.example/x?mytoken=NEW",
                 false,
-                false,
             ),
         ] {
-            let fill = |uri: &str| uri.replace("OLD", OLD).replace("NEW", NEW);
-            let (one, other) = (fill(one), fill(other));
-            assert_eq!(same(&one, &other, false), in_query, "{one} {other}");
-            assert_eq!(same(&one, &other, true), in_path, "{one} {other}");
+            let of = |uri: &str| endpoint(&uri.replace("OLD", OLD).replace("NEW", NEW)).unwrap();
+            assert_eq!(of(one) == of(other), expected, "{one} {other}");
         }
         for uri in ["", "a.example/x", "/x", "ftp://a.example/", "mailto:a@b"] {
-            assert_eq!(endpoint(uri, false), None, "{uri}");
+            assert_eq!(endpoint(uri), None, "{uri}");
+        }
+        assert!(is_same("https://a.example/%7Ex", "https://A.example/~x"));
+        assert!(!is_same(
+            "https://a.example/x?token=a",
+            "https://a.example/x"
+        ));
+        assert!(is_same("?", "?") && !is_same("?", "!"));
+    }
+
+    #[test]
+    fn what_is_around_a_token() {
+        for (uri, around) in [
+            ("https://a.example/x/OLD", Some("https://a.example/x")),
+            (
+                "https://a.example/x/OLD/?a=1",
+                Some("https://a.example/x?a=1"),
+            ),
+            ("https://a.example/OLD", Some("https://a.example/")),
+            ("https://a.example/x", None),
+            ("https://a.example/OLD/x", None),
+            ("https://a.example", None),
+            ("OLD", None),
+        ] {
+            let found = around_token(&uri.replace("OLD", OLD));
+            let expected = around.map(|around| (around.to_owned(), OLD.to_owned()));
+            assert_eq!(found, expected, "{uri}");
         }
     }
 

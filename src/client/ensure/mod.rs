@@ -28,13 +28,12 @@ const MAX_FOUND: usize = 1000;
 impl WebhookService {
     /// Makes the project's webhook what `spec` says, and returns what it did.
     ///
-    /// Call it when your app starts. If nothing differs, it changes nothing.
-    ///
-    /// - It finds the webhook by its URI. The endpoint token in the URI is ignored, so a webhook with
-    ///   another token is the same webhook, and gets the new URI.
-    /// - If there is none, it creates one. Store its [secret](Ensured::secret) then.
-    /// - If its URI, its events or its name differ, it updates them.
-    /// - If the service switched the webhook off because deliveries failed, it enables it again. If a
+    /// - The webhook is found by its URI, in which an endpoint token in the query does not count: with
+    ///   another token it is the same webhook, which gets the new URI. One in the path counts, unless
+    ///   the webhook's [name or previous token](WebhookSpec::endpoint_token) is the spec's.
+    /// - If it is not there, it is created. Store its [secret](Ensured::secret) then.
+    /// - If its URI, its events or its name differ, it is updated.
+    /// - If the service switched it off because deliveries had failed, it is enabled again. If a
     ///   person switched it off, it stays off.
     /// - If it is there and its secret is not at hand, it says so, or rotates if the spec
     ///   [asks for that](WebhookSpec::rotate_if_not_at_hand).
@@ -80,11 +79,8 @@ impl WebhookService {
     /// [`could_not_look`](Ensured::could_not_look) has the failure.
     pub async fn ensure(&self, spec: &WebhookSpec) -> Result<Ensured, ClientError> {
         spec.check(ENSURE)?;
-        let endpoint = plan::endpoint(spec).ok_or_else(|| {
-            ClientError::refused(
-                ENSURE,
-                "the URI of the spec is not an `http` or `https` URL",
-            )
+        let endpoint = plan::Endpoint::of(spec).ok_or_else(|| {
+            ClientError::refused(ENSURE, "the URI of the spec is no URL of HTTP or HTTPS")
         })?;
         let ensuring = Ensuring {
             service: self,
@@ -99,7 +95,7 @@ impl WebhookService {
 struct Ensuring<'s> {
     service: &'s WebhookService,
     spec: &'s WebhookSpec,
-    endpoint: String,
+    endpoint: plan::Endpoint<'s>,
     start: Instant,
 }
 
@@ -225,7 +221,7 @@ impl Ensuring<'_> {
             while let Some(webhook) = all.next().await {
                 let webhook = webhook?;
                 let is_own = own.is_some_and(|own| own.id() == webhook.id());
-                let is_of = is_own || plan::is_of(self.spec, &self.endpoint, &webhook);
+                let is_of = is_own || self.endpoint.is_of(&webhook);
                 if !is_of || found.iter().any(|other| other.id() == webhook.id()) {
                     continue;
                 }

@@ -8,14 +8,46 @@ use crate::client::update::WebhookUpdate;
 use crate::client::uri;
 use crate::client::webhook::Webhook;
 
-/// What the URIs of the same webhook have in common. `None` if the spec's is no URL.
-pub(super) fn endpoint(spec: &WebhookSpec) -> Option<String> {
-    uri::endpoint(&spec.uri, spec.token_in_path)
+/// By what a webhook is known for the one that a spec is about.
+pub(super) struct Endpoint<'s> {
+    spec: &'s WebhookSpec,
+    /// All but an endpoint token in the query.
+    uri: String,
+    /// All but an endpoint token in the path, if there is one.
+    around: Option<String>,
 }
 
-/// Whether this is a webhook of the endpoint.
-pub(super) fn is_of(spec: &WebhookSpec, endpoint: &str, webhook: &Webhook) -> bool {
-    uri::endpoint(webhook.uri(), spec.token_in_path).as_deref() == Some(endpoint)
+impl<'s> Endpoint<'s> {
+    /// `None` if the spec's URI is no URL of HTTP.
+    pub(super) fn of(spec: &'s WebhookSpec) -> Option<Self> {
+        let around = spec.token_in_path.then(|| uri::around_token(&spec.uri));
+        Some(Self {
+            spec,
+            uri: uri::endpoint(&spec.uri)?,
+            around: around.flatten().map(|(around, _)| around),
+        })
+    }
+
+    /// Whether this is a webhook of the endpoint.
+    ///
+    /// Any long segment could be a token, so one in the path is known by its text, or by the name of
+    /// the webhook that has it.
+    pub(super) fn is_of(&self, webhook: &Webhook) -> bool {
+        if uri::endpoint(webhook.uri()).as_ref() == Some(&self.uri) {
+            return true;
+        }
+        let Some((around, token)) = uri::around_token(webhook.uri()) else {
+            return false;
+        };
+        let Self { spec, .. } = self;
+        let is_previous = || {
+            spec.previous
+                .iter()
+                .any(|previous| previous.text() == token)
+        };
+        let has_name = || spec.name.is_some() && webhook.name() == spec.name.as_deref();
+        self.around.as_ref() == Some(&around) && (is_previous() || has_name())
+    }
 }
 
 /// The oldest first. One whose time is not told counts as the newest.
@@ -69,7 +101,7 @@ pub(super) fn changes(spec: &WebhookSpec, webhook: &Webhook) -> WebhookUpdate {
     if spec.any_event {
         update = update.allow_refused_events();
     }
-    if webhook.uri() != spec.uri {
+    if !uri::is_same(webhook.uri(), &spec.uri) {
         update = update.uri(&spec.uri);
     }
     if sorted(webhook.subscribed_events()) != sorted(&spec.events) {
@@ -172,8 +204,8 @@ mod tests {
             (
                 "another spelling",
                 spec(URI),
-                json!({"uri": "https://A.example/hook"}),
-                none().uri(URI),
+                json!({"uri": "https://A.example:443/%68ook"}),
+                none(),
             ),
             (
                 "more events",
@@ -230,9 +262,9 @@ mod tests {
     #[test]
     fn which_are_of_it_and_which_is_the_oldest() {
         let ids = |all: &[Value], spec: &WebhookSpec| {
-            let endpoint = endpoint(spec).unwrap();
+            let endpoint = Endpoint::of(spec).unwrap();
             let all = all.iter().cloned().map(webhook);
-            let mut found: Vec<_> = all.filter(|it| is_of(spec, &endpoint, it)).collect();
+            let mut found: Vec<_> = all.filter(|it| endpoint.is_of(it)).collect();
             found.sort_by(|one, other| age(one).cmp(&age(other)));
             found
                 .iter()
@@ -289,16 +321,54 @@ mod tests {
             assert_eq!(ids(&all, &spec(URI)), expected, "{case}");
         }
 
-        let in_path = spec("https://a.example/hook/ABCDEFGHIJKLMNOPQRSTUV");
-        let all = [
-            json!({"id": "a", "uri": format!("{URI}/{TOKEN}")}),
-            json!({"id": "b"}),
-            json!({"id": "c", "uri": format!("{URI}/x")}),
-        ];
-        assert!(ids(&all, &in_path).is_empty(), "the spec says of no token");
-        let token = EndpointToken::new("ABCDEFGHIJKLMNOPQRSTUV").unwrap();
-        assert_eq!(ids(&all, &in_path.endpoint_token(&token)), ["a", "b"]);
-        assert_eq!(endpoint(&spec("a.example/hook")), None);
+        assert!(Endpoint::of(&spec("a.example/hook")).is_none());
+    }
+
+    #[test]
+    fn a_token_in_the_path_takes_nothing_of_others() {
+        let new = EndpointToken::new("ABCDEFGHIJKLMNOPQRSTUV").unwrap();
+        let old = EndpointToken::new(TOKEN).unwrap();
+        let spec = || WebhookSpec::new(format!("{URI}/{}", new.text()), ["batch.failed"]);
+        let ours = || spec().endpoint_token(&new);
+        let sibling = json!({"name": "blue", "uri": format!("{URI}/nightly-batches-of-team-blue")});
+        let tokened = json!({"name": "ours", "uri": format!("{URI}/{TOKEN}/")});
+        let parent = json!({"name": "ours", "uri": URI});
+        let elsewhere = json!({"name": "ours", "uri": format!("https://a.example/{TOKEN}")});
+        let in_query = json!({"uri": format!("{URI}/{}?token={TOKEN}", new.text())});
+        for (case, spec, members, expected) in [
+            ("another's name", ours().name("ours"), &sibling, false),
+            ("no name", ours(), &sibling, false),
+            ("no name, a token", ours(), &tokened, false),
+            ("the name", ours().name("ours"), &tokened, true),
+            (
+                "the token",
+                ours().previous_endpoint_token(&old),
+                &tokened,
+                true,
+            ),
+            (
+                "another token",
+                ours().previous_endpoint_token(&new),
+                &tokened,
+                false,
+            ),
+            (
+                "not said to be a token",
+                spec().name("ours"),
+                &tokened,
+                false,
+            ),
+            ("the bare parent", ours().name("ours"), &parent, false),
+            ("another parent", ours().name("ours"), &elsewhere, false),
+            ("itself", ours(), &in_query, true),
+        ] {
+            let endpoint = Endpoint::of(&spec).unwrap();
+            assert_eq!(
+                endpoint.is_of(&webhook(members.clone())),
+                expected,
+                "{case}"
+            );
+        }
     }
 
     #[test]
