@@ -485,8 +485,19 @@ async fn what_goes_wrong_is_told() {
     let stranger = WebhookService::builder()
         .api_key("another-key")
         .base_url(google.base_url());
-    let error = stranger.build().unwrap().get(&id).await.unwrap_err();
+    let stranger = stranger.build().unwrap();
+    let error = stranger.get(&id).await.unwrap_err();
     assert_eq!(error.kind(), ClientErrorKind::Auth, "{error}");
+    google.set_error_shape(ErrorShape::Code);
+    let error = stranger.get(&id).await.unwrap_err();
+    assert_eq!(error.kind(), ClientErrorKind::Auth, "{error}");
+
+    // The mock repeats what it refuses.
+    let token = EndpointToken::new(OLD).unwrap();
+    let insecure = WebhookSpec::new(format!("http://app.example/x/{OLD}"), ["batch.failed"]);
+    let error = service.ensure(&insecure.endpoint_token(&token)).await;
+    let shown = format!("{:?}", error.unwrap_err());
+    assert!(shown.contains("URI http://app.example/x/…"), "{shown}");
 
     let refused = WebhookSpec::new(URI, ["batch.completed"]).allow_refused_events();
     for shape in [ErrorShape::Status, ErrorShape::Code] {

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::error::ClientError;
+use super::shown::Shown;
 use super::uri;
 use crate::endpoint::EndpointToken;
 
@@ -188,7 +189,7 @@ impl Serialize for WebhookConfig {
 
 impl fmt::Debug for WebhookConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let uris: Vec<_> = self.uris.iter().map(|uri| uri::Shown(uri)).collect();
+        let uris: Vec<_> = self.uris.iter().map(|uri| Shown(uri)).collect();
         f.debug_struct("WebhookConfig")
             .field("uris", &uris)
             .field("user_metadata", &self.user_metadata)

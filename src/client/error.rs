@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::retry::Failure;
-use super::uri;
+use super::shown::Hidden;
 use crate::error::{BoxError, Plain};
 use crate::json::{members, string, string_or_number};
 
@@ -42,24 +42,9 @@ pub enum ClientErrorKind {
 
 /// The error when a call of the client fails.
 ///
-/// [`kind`](Self::kind) is for your code to match on. `Display` says which call failed, what happened
-/// and what to do. Text of the service is escaped and cut there. Nothing contains the API key, a secret,
-/// or the query of a URL, which may have an endpoint token.
-///
-/// ```no_run
-/// use gemini_webhooks::client::{ClientErrorKind, WebhookService};
-///
-/// # async fn f(service: WebhookService) -> Result<(), Box<dyn std::error::Error>> {
-/// match service.get("my-webhook-id").await {
-///     Ok(webhook) => println!("{webhook:?}"),
-///     Err(error) if error.kind() == ClientErrorKind::NotFound => {
-///         println!("there is no such webhook");
-///     }
-///     Err(error) => return Err(error.into()),
-/// }
-/// # Ok(())
-/// # }
-/// ```
+/// [`kind`](Self::kind) is for programs. `Display` says which call it was, what happened and what to
+/// do; text of the service is escaped and bounded in it. Neither contains the API key, a signing secret,
+/// or what of a URL could be an endpoint token.
 pub struct ClientError(Box<Inner>);
 
 struct Inner {
@@ -122,15 +107,15 @@ impl ClientError {
         Self::new(call, ClientErrorKind::Timeout, detail)
     }
 
-    /// An answer with another status than 2xx. `hide` is the API key, in case it is repeated there.
+    /// An answer with another status than 2xx. `hidden` is what it must not repeat.
     pub(super) fn answered(
         call: &'static str,
         status: u16,
         body: &[u8],
         retry_after: Option<Duration>,
-        hide: &str,
+        hidden: &Hidden<'_>,
     ) -> Self {
-        let said = Said::read(body, hide);
+        let said = Said::read(body, hidden);
         let mut error = Self::new(call, kind(status, &said), String::new());
         error.0.status = Some(status);
         error.0.said = said;
@@ -179,9 +164,8 @@ impl ClientError {
         self.0.said.code.as_deref()
     }
 
-    /// Returns the message of the service, without the API key and without queries of URLs.
-    ///
-    /// It is not escaped: escape it before you log it, or log the error itself.
+    /// The message of the service, as it came, but for the API key, signing secrets, and what of URLs
+    /// could be an endpoint token. Escape it before you log it.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.0.said.message.as_deref()
@@ -222,10 +206,16 @@ impl ClientError {
 /// An answer that is no success.
 fn kind(status: u16, said: &Said) -> ClientErrorKind {
     // Google answers 400 for a key that it does not know.
-    let of_key = said
+    let has_reason = said
         .reason
         .as_deref()
         .is_some_and(|reason| reason.starts_with("API_KEY_"));
+    // The shape with a `code` alone has no reason.
+    let of_key = has_reason
+        || said
+            .message
+            .as_deref()
+            .is_some_and(|message| message.starts_with("API key not valid"));
     match status {
         _ if of_key => ClientErrorKind::Auth,
         401 | 403 => ClientErrorKind::Auth,
@@ -241,7 +231,7 @@ fn kind(status: u16, said: &Said) -> ClientErrorKind {
 impl Said {
     /// From `{"error":{"code":400,"message":"…","status":"INVALID_ARGUMENT","details":[…]}}` or
     /// `{"error":{"message":"…","code":"invalid_request"}}`. A proxy may answer anything.
-    fn read(body: &[u8], hide: &str) -> Self {
+    fn read(body: &[u8], hidden: &Hidden<'_>) -> Self {
         let text = str::from_utf8(body).unwrap_or_default();
         let error = members(text, &["error"]).and_then(|[error]| error);
         let found =
@@ -253,11 +243,12 @@ impl Said {
         let code = status
             .and_then(string)
             .or_else(|| code.and_then(string_or_number));
-        let shown = |text: &str| uri::without_queries(text).replace(hide, "(API key)");
         Self {
-            code: code.map(|code| shown(&code)),
+            code: code.map(|code| hidden.out_of(&code)),
             reason: details.and_then(|details| reason(details.get())),
-            message: message.and_then(string).map(|message| shown(&message)),
+            message: message
+                .and_then(string)
+                .map(|message| hidden.out_of(&message)),
         }
     }
 }
@@ -333,7 +324,13 @@ mod tests {
     const KEY: &str = "fake-key-123";
 
     fn answered(status: u16, body: &str) -> ClientError {
-        ClientError::answered("webhooks.create", status, body.as_bytes(), None, KEY)
+        ClientError::answered(
+            "webhooks.create",
+            status,
+            body.as_bytes(),
+            None,
+            &Hidden::new(KEY, None),
+        )
     }
 
     #[test]
@@ -387,6 +384,16 @@ mod tests {
         for (status, body, kind) in [
             (400, "", InvalidArgument),
             (400, invalid_key, Auth),
+            (
+                400,
+                r#"{"error":{"message":"API key not valid. Please pass a valid API key.","code":"invalid_request"}}"#,
+                Auth,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Not an API key not valid.","code":"invalid_request"}}"#,
+                InvalidArgument,
+            ),
             (401, "", Auth),
             (403, "", Auth),
             (404, "", NotFound),

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::error::ClientError;
 use super::key::ApiKey;
 use super::retry::{self, Failure, Policy, Repeat};
+use super::shown::Hidden;
 use crate::clock::Clock;
 use crate::error::Chain;
 
@@ -157,13 +158,13 @@ impl Http {
         let status = status.as_u16();
         // What else the answer says of the error is lost, not the error.
         let body = body.unwrap_or_default();
-        let hide = self.0.key.text();
+        let hidden = Hidden::new(self.0.key.text(), call.body.as_ref());
         Err(Failed {
             failure: Failure::Status {
                 status,
                 retry_after,
             },
-            error: ClientError::answered(call.name, status, &body, retry_after, hide),
+            error: ClientError::answered(call.name, status, &body, retry_after, &hidden),
         })
     }
 

@@ -57,6 +57,7 @@ mod pages;
 mod retry;
 mod secret;
 mod service;
+mod shown;
 mod spec;
 mod time;
 mod update;

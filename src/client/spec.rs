@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::error::ClientError;
 use super::names::{RevocationBehavior, SubscribedEvent};
+use super::shown::Shown;
 use super::update::{check_events, event_names};
 use super::uri;
 use crate::endpoint::EndpointToken;
@@ -154,7 +155,7 @@ impl WebhookSpec {
 impl fmt::Debug for WebhookSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookSpec")
-            .field("uri", &uri::Shown(&self.uri))
+            .field("uri", &Shown(&self.uri))
             .field("subscribed_events", &self.events)
             .field("name", &self.name)
             .finish_non_exhaustive()

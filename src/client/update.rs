@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::error::ClientError;
 use super::names::{SubscribedEvent, WebhookState};
-use super::uri;
+use super::shown::Shown;
 
 /// Changes to a webhook, for [`WebhookService::update`](super::WebhookService::update).
 ///
@@ -143,7 +143,7 @@ impl fmt::Debug for WebhookUpdate {
             .field("name", &self.name)
             .field("state", &self.state)
             .field("subscribed_events", &self.subscribed_events)
-            .field("uri", &self.uri.as_deref().map(uri::Shown))
+            .field("uri", &self.uri.as_deref().map(Shown))
             .finish()
     }
 }

@@ -1,7 +1,5 @@
 //! URLs that may have an endpoint token in them.
 
-use std::fmt;
-
 use reqwest::Url;
 
 use crate::endpoint::EndpointToken;
@@ -103,37 +101,6 @@ fn last_segment(uri: &str) -> &str {
 /// Before `at`, and from it on.
 fn cut(text: &str, at: char) -> (&str, &str) {
     text.split_at(text.find(at).unwrap_or(text.len()))
-}
-
-/// A URL for a line of the log: without its query, and without a last path segment that could be an
-/// endpoint token.
-pub(super) struct Shown<'a>(pub(super) &'a str);
-
-impl fmt::Debug for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, query) = cut(cut(self.0, '#').0, '?');
-        let segment = last_segment(path);
-        let path = match path.rsplit_once(segment) {
-            Some((before, _)) if EndpointToken::new(segment).is_ok() => format!("{before}…"),
-            _ => path.to_owned(),
-        };
-        write!(f, "{:?}", path + if query.is_empty() { "" } else { "?…" })
-    }
-}
-
-/// A text in which every URL has lost its query.
-pub(super) fn without_queries(text: &str) -> String {
-    let ends = |char: char| {
-        char.is_whitespace() || matches!(char, '"' | '\'' | '`' | '<' | '>' | ')' | ',')
-    };
-    let mut parts = text.split("://");
-    let mut shown = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (url, rest) = part.split_at(part.find(ends).unwrap_or(part.len()));
-        let (path, query) = cut(url, '?');
-        shown.extend(["://", path, if query.is_empty() { "" } else { "?…" }, rest]);
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -262,43 +229,6 @@ mod tests {
             let found = around_token(&uri.replace("OLD", OLD));
             let expected = around.map(|around| (around.to_owned(), OLD.to_owned()));
             assert_eq!(found, expected, "{uri}");
-        }
-    }
-
-    #[test]
-    fn no_token_is_shown() {
-        for (uri, shown) in [
-            ("https://a.example/x", "\"https://a.example/x\""),
-            (
-                "https://a.example/x?token=OLD&a=1#f",
-                "\"https://a.example/x?…\"",
-            ),
-            ("https://a.example/x/OLD", "\"https://a.example/x/…\""),
-            (
-                "https://a.example/x/OLD/?a=1",
-                "\"https://a.example/x/…?…\"",
-            ),
-            ("https://a.example", "\"https://a.example\""),
-            ("", "\"\""),
-            ("a\nb", "\"a\\nb\""),
-        ] {
-            assert_eq!(
-                format!("{:?}", Shown(&uri.replace("OLD", OLD))),
-                shown,
-                "{uri}"
-            );
-        }
-        for (text, shown) in [
-            ("", ""),
-            ("is it? no", "is it? no"),
-            ("bad https://a/x?t=1 here?", "bad https://a/x?… here?"),
-            (
-                "'https://a/?t=1', \"http://b?t=2\"",
-                "'https://a/?…', \"http://b?…\"",
-            ),
-            ("https://a/x?u=https://b/y?t=3 z", "https://a/x?…://b/y?… z"),
-        ] {
-            assert_eq!(without_queries(text), shown);
         }
     }
 }

@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 
 use super::names::{SubscribedEvent, WebhookState};
 use super::secret::NewSecret;
-use super::{time, uri};
+use super::shown::Shown;
+use super::time;
 use crate::json::{members, string};
 
 /// A registered webhook, as the service describes it.
@@ -117,7 +118,7 @@ impl fmt::Debug for Webhook {
         f.debug_struct("Webhook")
             .field("id", &self.id)
             .field("name", &self.name)
-            .field("uri", &uri::Shown(&self.uri))
+            .field("uri", &Shown(&self.uri))
             .field("subscribed_events", &self.subscribed_events)
             .field("state", &self.state)
             .field("create_time", &self.create_time)
