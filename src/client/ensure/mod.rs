@@ -116,10 +116,10 @@ impl Ensuring<'_> {
                     Created::Stays(ensured) => return Ok(*ensured),
                     Created::GaveWay => lost = true,
                 }
-            } else if round > 0 || !plan::is_unsettled(&found, self.wall()) {
-                if let Some(ensured) = self.take(found, lost).await? {
-                    return Ok(ensured);
-                }
+            } else if (round > 0 || !plan::is_unsettled(&found, self.wall()))
+                && let Some(ensured) = self.take(found, lost).await?
+            {
+                return Ok(ensured);
             }
             self.pause(round).await;
         }

@@ -60,7 +60,7 @@ async fn main() -> Result<(), Error> {
     };
     let app = Router::new().route(
         "/hook",
-        post(handler).route_layer(VerifyLayer::new(receiver)),
+        post(handler).layer(VerifyLayer::new(receiver)),
     );
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("http://{}/hook", listener.local_addr()?);
