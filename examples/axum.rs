@@ -1,21 +1,21 @@
-//! A complete small receiver of static and dynamic webhooks.
+//! A complete small receiver of static and dynamic webhooks, with axum.
 //!
 //! ```text
 //! WEBHOOK_SIGNING_SECRET=whsec_… cargo run --example axum --features axum,jwt,tracing
 //! ```
 //!
-//! | | |
+//! | Variable | Meaning |
 //! |---|---|
-//! | `LISTEN_ADDR` | `127.0.0.1:8000` if unset |
-//! | `WEBHOOK_SIGNING_SECRET` | one or several, separated by white space, for `POST /gemini-callback`; if unset, that answers 404 |
-//! | `WEBHOOK_ENDPOINT_TOKEN` | what `POST /gemini-webhook-dynamic?token=…` must carry; if unset, that answers 404 |
-//! | `ALLOW_ANY_GOOGLE_PROJECT` | `1`: without a token, deliveries of all Google projects are taken there |
-//! | `GEMINI_WEBHOOK_AUDIENCE` | takes tokens (JWT) for this audience on that route, too |
-//! | `GEMINI_JWKS_URL` | where public keys are; Google's if unset |
+//! | `LISTEN_ADDR` | The address to listen on. `127.0.0.1:8000` by default. |
+//! | `WEBHOOK_SIGNING_SECRET` | The signing secrets of static webhooks, separated by white space, for `POST /gemini-callback`. If it is not set, that route answers 404. |
+//! | `WEBHOOK_ENDPOINT_TOKEN` | The endpoint token of dynamic webhooks, for `POST /gemini-webhook-dynamic?token=…`. If it is not set, that route answers 404. |
+//! | `ALLOW_ANY_GOOGLE_PROJECT` | `1` accepts dynamic webhooks of every Google project, without an endpoint token. |
+//! | `GEMINI_WEBHOOK_AUDIENCE` | Also accepts JWTs for this audience, on the route for dynamic webhooks. |
+//! | `GEMINI_JWKS_URL` | The URL of the public keys. Google's by default. |
 //!
-//! White space around a value is dropped, and an empty variable is an unset one.
+//! White space around a value is ignored, and an empty variable counts as not set.
 //!
-//! Each event that is handled is one JSON line on stdout; the log goes to stderr (`RUST_LOG`).
+//! Each handled event is printed to stdout as one line of JSON. The log goes to stderr, and `RUST_LOG` filters it.
 
 use std::env;
 use std::error::Error;
@@ -69,7 +69,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(&address)
         .await
         .map_err(|error| format!("LISTEN_ADDR: cannot listen on {address}: {error}"))?;
-    // Listened for before the first request, so that no signal falls in between.
+    // Listens for the signal before the first request, so that none is missed.
     let stop = stop_signal()?;
     info!("listening on http://{}", listener.local_addr()?);
     serve(listener, app, stop).await;
@@ -90,11 +90,11 @@ fn app() -> Result<Router, Box<dyn Error>> {
     Ok(app)
 }
 
-/// For webhooks that are registered once, with a shared secret. Without one nothing could be
-/// verified, so there is no route then.
+/// The receiver of static webhooks, which are registered once and signed with a shared secret.
+/// Without a secret no delivery could be verified, so there is no receiver and no route.
 fn static_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
     let Some(secrets) = variable("WEBHOOK_SIGNING_SECRET")? else {
-        warn!("WEBHOOK_SIGNING_SECRET is not set: /gemini-callback answers 404");
+        warn!("WEBHOOK_SIGNING_SECRET is not set, so /gemini-callback answers 404");
         return Ok(None);
     };
     let mut builder = WebhookReceiver::builder();
@@ -107,8 +107,9 @@ fn static_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
     Ok(Some(receiver))
 }
 
-/// For webhooks that are named in a job's request, under Google's keys. Those are the same for all
-/// of Google's customers, so there is no route without something that tells yours apart.
+/// The receiver of dynamic webhooks, which are named in a job's request and signed with Google's
+/// keys. All of Google's customers share these keys, so without an endpoint token there is no
+/// receiver and no route.
 fn dynamic_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
     let mut builder = WebhookReceiver::builder();
     if let Some(token) = variable("WEBHOOK_ENDPOINT_TOKEN")? {
@@ -116,11 +117,13 @@ fn dynamic_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
             .map_err(|error| format!("WEBHOOK_ENDPOINT_TOKEN: {error}"))?;
         builder = builder.endpoint_token(token);
     } else if variable("ALLOW_ANY_GOOGLE_PROJECT")?.as_deref() == Some("1") {
-        warn!("ALLOW_ANY_GOOGLE_PROJECT: any Google project may send to /gemini-webhook-dynamic");
+        warn!(
+            "ALLOW_ANY_GOOGLE_PROJECT is 1, so any Google project can send events to /gemini-webhook-dynamic"
+        );
         builder = builder.allow_any_google_project();
     } else {
         warn!(
-            "WEBHOOK_ENDPOINT_TOKEN is not set, nor is ALLOW_ANY_GOOGLE_PROJECT 1: /gemini-webhook-dynamic answers 404"
+            "WEBHOOK_ENDPOINT_TOKEN is not set, and ALLOW_ANY_GOOGLE_PROJECT is not 1, so /gemini-webhook-dynamic answers 404"
         );
         return Ok(None);
     }
@@ -137,12 +140,12 @@ fn dynamic_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
     Ok(Some(builder.build()?))
 }
 
-/// An environment variable without the white space around it, if there is anything else in it.
+/// Returns an environment variable without the white space around it, unless nothing else is in it.
 fn variable(name: &str) -> Result<Option<String>, String> {
     let Some(value) = env::var_os(name) else {
         return Ok(None);
     };
-    // Not shown: it may be a secret.
+    // The value is not shown, because it may be a secret.
     let value = value
         .into_string()
         .map_err(|_| format!("{name}: its value is not UTF-8"))?;
@@ -150,8 +153,8 @@ fn variable(name: &str) -> Result<Option<String>, String> {
     Ok((!value.is_empty()).then(|| value.to_owned()))
 }
 
-/// Stands for what your app does: put the event where it will not get lost, then answer. An
-/// error is answered 500, and Google sends the delivery again.
+/// Stands for what your app does: store the event where it is not lost, and then answer. An error is
+/// answered 500, and Google retries.
 async fn on_event(delivery: Delivery, event: GeminiEvent) -> Result<Json<Value>, Failed> {
     let line = serde_json::to_string(&Line {
         webhook_id: delivery.id(),
@@ -162,16 +165,16 @@ async fn on_event(delivery: Delivery, event: GeminiEvent) -> Result<Json<Value>,
         data: event.data_as()?,
         user_metadata: event.user_metadata_as()?,
     })?;
-    // Inside JSON a line break is white space only: in a string it would be escaped.
+    // In JSON, a raw line break is white space: in a string it would be escaped.
     let line = line.replace(['\n', '\r'], " ");
-    // `println!` panics where stdout is closed; and only a line that is out has been handled.
+    // `println!` panics if stdout is closed. An event is handled only when its line is written.
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")?;
     stdout.flush()?;
     Ok(Json(json!({"status": "received"})))
 }
 
-/// `RawValue` passes JSON on as it came, whatever its shape.
+/// `RawValue` writes the JSON as it arrived, whatever its shape.
 #[derive(Serialize)]
 struct Line<'a> {
     webhook_id: &'a str,
@@ -183,7 +186,7 @@ struct Line<'a> {
     user_metadata: Option<&'a RawValue>,
 }
 
-/// Says in the log what went wrong, and nothing to the sender.
+/// Logs what went wrong, and tells the sender nothing.
 struct Failed(Box<dyn Error>);
 
 impl<E: Into<Box<dyn Error>>> From<E> for Failed {
@@ -199,18 +202,18 @@ impl IntoResponse for Failed {
     }
 }
 
-/// How long a connection may be without a request, or take to send the head of one. Longer than the
-/// proxy in front keeps it, or one is closed just as the proxy sends a delivery over it: nginx keeps
-/// connections for 60 s, as AWS does, and Google Cloud for 600.
+/// How long a connection may be idle, or take to send the head of a request. It must be longer than
+/// the proxy in front keeps idle connections, or a connection is closed just as the proxy sends a
+/// delivery over it. nginx and AWS load balancers keep connections for 60 s, Google Cloud's for 600.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How large a head may be, and how much of a body is read at once; hyper itself goes up to 400 KiB for
-/// each connection. Tokens come in the head, and take one or two of these KiB.
+/// How large a head may be, and how much of a body is read at once. hyper's own limit is 400 KiB for
+/// each connection. JWTs are in the head, and have one or two KiB.
 const READ_BUFFER: usize = 16 * 1024;
-/// How long what is in flight may take after the signal to stop. A body may take 10 s by default.
+/// How long requests in flight may take after the signal to stop. A body may take 10 s by default.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// Serves until `stop`. What `axum::serve` does; but that waits for heads, and at its end for requests,
-/// as long as their senders like.
+/// Serves until `stop`. It replaces `axum::serve`, which waits for heads, and for requests in flight
+/// when it stops, as long as the senders like.
 async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
     let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -222,7 +225,7 @@ async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()
                     connections.spawn(connection(stream, app.clone(), stopped.clone()));
                 }
                 Err(error) => {
-                    // Most likely there are too many files open, and others have to be closed first.
+                    // Most likely too many files are open, and some have to be closed first.
                     warn!("cannot accept a connection: {error}");
                     sleep(Duration::from_millis(100)).await;
                 }
@@ -234,11 +237,11 @@ async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()
     drop((listener, stopping));
     let all = async { while connections.join_next().await.is_some() {} };
     if timeout(GRACE, all).await.is_err() {
-        warn!("cut off what was in flight for {GRACE:?} after the signal to stop");
+        warn!("cut off the requests that were still in flight {GRACE:?} after the signal to stop");
     }
 }
 
-/// Serves one connection: until its end, or after `stopping` until its request is answered.
+/// Serves one connection until it ends, or, after `stopping`, until its request is answered.
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     app: Router,
@@ -262,11 +265,11 @@ async fn connection(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        // Its sender is gone: the signal came.
+        // Its sender was dropped, so the signal has come.
         _ = stopping.changed() => {
             connection.as_mut().graceful_shutdown();
             loop {
-                // A head that has begun gets this long.
+                // A head that has begun may take this long.
                 match timeout(Duration::from_millis(500), connection.as_mut()).await {
                     Ok(ended) => break ended,
                     Err(_) if Arc::strong_count(&requests) > 1 => {}
@@ -280,7 +283,7 @@ async fn connection(
     }
 }
 
-/// Resolves at Ctrl-C, and at SIGTERM where there is one.
+/// Returns a future that ends at Ctrl-C, and at SIGTERM on systems that have it.
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut terminate = {

@@ -1,24 +1,24 @@
-//! A Gemini API to develop against, on a port of this machine.
+//! A mock of the Gemini API on a port of this machine, to develop against.
 //!
 //! ```text
 //! cargo run --example google_mock --features testing-google -- 127.0.0.1:8090
 //! ```
 //!
-//! Point your app, or Google's own SDK, at `http://127.0.0.1:8090` with the API key `mock-api-key`, and
-//! its receiver at `http://127.0.0.1:8090/.well-known/jwks.json`. Then say here what happens, one
-//! command a line:
+//! Let your app, or Google's own SDK, use the base URL `http://127.0.0.1:8090` with the API key
+//! `mock-api-key`. Let its receiver fetch keys from `http://127.0.0.1:8090/.well-known/jwks.json`. Then
+//! type what happens, one command in a line:
 //!
-//! | | |
+//! | Command | What it does |
 //! |---|---|
-//! | `batch ID succeeded` | ends a batch; or `failed`, `expired`, `cancelled` |
-//! | `interaction ID completed` | ends an interaction; or `requires_action`, `failed`, `cancelled` |
-//! | `video NAME generated` | ends a video; or `failed` |
+//! | `batch ID succeeded` | ends a batch; the outcome can also be `failed`, `expired` or `cancelled` |
+//! | `interaction ID completed` | ends an interaction; the status can also be `requires_action`, `failed` or `cancelled` |
+//! | `video NAME generated` | ends a video; the outcome can also be `failed` |
 //! | `trigger ID` | starts the interaction of a trigger, and prints its id |
 //! | `forward ORIGIN URL` | sends deliveries for `https://my-api.com` to `http://127.0.0.1:8080` |
 //! | `rotate-keys` | publishes a new key |
 //! | `deliveries` | prints all events with their attempts, as JSON in one line |
 //!
-//! A command is answered with `ok` or `error: …`. It ends with its input.
+//! It answers each command with `ok` or `error: …`, and ends when its input ends.
 
 use std::error::Error;
 use std::io::{BufRead as _, Write as _};

@@ -1,10 +1,10 @@
-//! A receiver on bare hyper, without a framework: the layer around a function.
+//! A receiver of static webhooks with hyper alone: the layer around a function.
 //!
 //! ```text
 //! WEBHOOK_SIGNING_SECRET=whsec_… cargo run --example hyper --features tower
 //! ```
 //!
-//! It listens on `LISTEN_ADDR`, `127.0.0.1:8000` if that is unset.
+//! It listens on `LISTEN_ADDR`, or on `127.0.0.1:8000` if that is not set.
 
 use std::convert::Infallible;
 use std::env;
@@ -37,19 +37,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(&address)
         .await
         .map_err(|error| format!("LISTEN_ADDR: cannot listen on {address}: {error}"))?;
-    // Listened for before the first request, so that no signal falls in between.
+    // Listens for the signal before the first request, so that none is missed.
     let stop = stop_signal()?;
     log(&format!("listening on http://{}", listener.local_addr()?));
     serve(listener, layer, stop).await;
     Ok(())
 }
 
-/// An environment variable without the white space around it, if there is anything else in it.
+/// Returns an environment variable without the white space around it, unless nothing else is in it.
 fn variable(name: &str) -> Result<Option<String>, String> {
     let Some(value) = env::var_os(name) else {
         return Ok(None);
     };
-    // Not shown: it may be a secret.
+    // The value is not shown, because it may be a secret.
     let value = value
         .into_string()
         .map_err(|_| format!("{name}: its value is not UTF-8"))?;
@@ -57,7 +57,7 @@ fn variable(name: &str) -> Result<Option<String>, String> {
     Ok((!value.is_empty()).then(|| value.to_owned()))
 }
 
-/// Made once, so that all connections share one memory of events.
+/// Made once, so that all connections share one guard, which remembers events.
 fn layer(secret: &str) -> Result<VerifyLayer, String> {
     let receiver = WebhookReceiver::builder()
         .signing_secret(secret)
@@ -69,7 +69,7 @@ fn layer(secret: &str) -> Result<VerifyLayer, String> {
 async fn on_event(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut response = Response::new(Full::default());
     let handled = match request.extensions().get::<GeminiEvent>() {
-        // `println!` panics where stdout is closed.
+        // `println!` panics if stdout is closed.
         Some(event) => writeln!(io::stdout(), "{:?}", event.kind()),
         None => Err(io::Error::other("the layer is missing")),
     };
@@ -80,19 +80,19 @@ async fn on_event(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>
     Ok(response)
 }
 
-/// `eprintln!` panics where stderr is closed, and a server need not end for that.
+/// `eprintln!` panics if stderr is closed, and that is no reason to stop a server.
 fn log(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// How long a connection may be without a request, or take to send the head of one. Longer than the
-/// proxy in front keeps it, or one is closed just as the proxy sends a delivery over it: nginx keeps
-/// connections for 60 s, as AWS does, and Google Cloud for 600.
+/// How long a connection may be idle, or take to send the head of a request. It must be longer than
+/// the proxy in front keeps idle connections, or a connection is closed just as the proxy sends a
+/// delivery over it. nginx and AWS load balancers keep connections for 60 s, Google Cloud's for 600.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How large a head may be, and how much of a body is read at once; hyper itself goes up to 400 KiB for
+/// How large a head may be, and how much of a body is read at once. hyper's own limit is 400 KiB for
 /// each connection.
 const READ_BUFFER: usize = 16 * 1024;
-/// How long what is in flight may take after the signal to stop. A body may take 10 s by default.
+/// How long requests in flight may take after the signal to stop. A body may take 10 s by default.
 const GRACE: Duration = Duration::from_secs(15);
 
 /// Serves until `stop`.
@@ -107,7 +107,7 @@ async fn serve(listener: TcpListener, layer: VerifyLayer, stop: impl Future<Outp
                     connections.spawn(connection(stream, layer.clone(), stopped.clone()));
                 }
                 Err(error) => {
-                    // Most likely there are too many files open, and others have to be closed first.
+                    // Most likely too many files are open, and some have to be closed first.
                     log(&format!("cannot accept a connection: {error}"));
                     sleep(Duration::from_millis(100)).await;
                 }
@@ -120,12 +120,12 @@ async fn serve(listener: TcpListener, layer: VerifyLayer, stop: impl Future<Outp
     let all = async { while connections.join_next().await.is_some() {} };
     if timeout(GRACE, all).await.is_err() {
         log(&format!(
-            "cut off what was in flight for {GRACE:?} after the signal to stop"
+            "cut off the requests that were still in flight {GRACE:?} after the signal to stop"
         ));
     }
 }
 
-/// Serves one connection: until its end, or after `stopping` until its request is answered.
+/// Serves one connection until it ends, or, after `stopping`, until its request is answered.
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     layer: VerifyLayer,
@@ -150,11 +150,11 @@ async fn connection(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        // Its sender is gone: the signal came.
+        // Its sender was dropped, so the signal has come.
         _ = stopping.changed() => {
             connection.as_mut().graceful_shutdown();
             loop {
-                // A head that has begun gets this long.
+                // A head that has begun may take this long.
                 match timeout(Duration::from_millis(500), connection.as_mut()).await {
                     Ok(ended) => break ended,
                     Err(_) if Arc::strong_count(&requests) > 1 => {}
@@ -163,7 +163,7 @@ async fn connection(
             }
         }
     };
-    // One that was idle too long has not gone wrong.
+    // A connection that was idle for too long is not an error.
     if let Err(error) = ended
         && !error.is_timeout()
     {
@@ -171,7 +171,7 @@ async fn connection(
     }
 }
 
-/// Resolves at Ctrl-C, and at SIGTERM where there is one.
+/// Returns a future that ends at Ctrl-C, and at SIGTERM on systems that have it.
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut terminate = {

@@ -1,8 +1,10 @@
-//! A receiver as an AWS Lambda function behind a function URL or an API gateway: `lambda_http` takes
-//! any tower service.
+//! A receiver as an AWS Lambda function, behind a function URL or an API gateway.
 //!
-//! A function lives as long as its traffic keeps it, in as many copies as that needs. So the guard in
-//! memory forgets and is not shared: give the receiver a guard over a store.
+//! `lambda_http` runs any tower service, so the layer goes around a function.
+//!
+//! AWS runs several instances of a function, and removes them when there is no traffic. The default
+//! guard, which remembers events in memory, is lost with an instance and not shared. So an event can
+//! be handled twice. If that matters, use a guard in a store, or a unique key in your database.
 
 use std::convert::Infallible;
 use std::env;

@@ -1,9 +1,10 @@
-//! Starts a receiver on a free port of this machine and sends it what Google, and others, might:
-//! static webhooks to one route, dynamic ones to another, under keys that a small server in Google's
-//! place publishes.
+//! Starts a receiver on a free port of this machine, and sends it genuine and forged deliveries.
+//!
+//! Static webhooks go to one route, dynamic ones to another. A small server publishes the public keys
+//! in Google's place.
 //!
 //! ```text
-//! cargo run --example quickstart --all-features
+//! scripts/quickstart    # installs what building needs, and runs this
 //! ```
 
 use std::error::Error;

@@ -1,18 +1,18 @@
-//! A webhook from its registration to its end: ensures, lists, updates, rotates, pings and deletes it.
+//! Registers a webhook, and shows every call: ensure, list, update, rotate, ping and delete.
 //!
 //! ```text
 //! cargo run --example register --features client,testing-google
 //! ```
 //!
-//! Without an API key it talks to a mock of Google on this machine. With one it talks to Google, and
-//! rotates and deletes only what it has created itself.
+//! Without an API key it calls a mock of Google on this machine. With one it calls Google, and rotates
+//! and deletes only what it has created itself.
 //!
-//! | variable | |
+//! | Variable | Meaning |
 //! |---|---|
-//! | `GOOGLE_API_KEY`, else `GEMINI_API_KEY` | the API key; unset: the mock |
-//! | `GEMINI_BASE_URL` | where the API is, if not at Google |
-//! | `WEBHOOK_URI` | where deliveries go; `https://example.com/gemini-callback` if unset |
-//! | `WEBHOOK_SIGNING_SECRET` | a signing secret that you have, to see whether it is the webhook's |
+//! | `GOOGLE_API_KEY`, or else `GEMINI_API_KEY` | The API key. If neither is set, the mock is used. |
+//! | `GEMINI_BASE_URL` | The base URL of the API. Google's by default. |
+//! | `WEBHOOK_URI` | The URI that deliveries go to. `https://example.com/gemini-callback` by default. |
+//! | `WEBHOOK_SIGNING_SECRET` | A signing secret that you have, to see whether it is the webhook's. |
 
 use std::env;
 use std::error::Error;
