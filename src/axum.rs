@@ -4,8 +4,8 @@
 //! `Bytes`, `String`, `Json` or another extractor, one of them: it gets the bytes that were signed.
 //!
 //! On a route without the layer, the answer is a 500 that names it ([`MissingVerifyLayer`]).
-//! `Option<GeminiEvent>` and `Option<Delivery>` are `None` there, for a handler that is also reachable
-//! without the layer.
+//! `Option<GeminiEvent>` and `Option<Delivery>` are `None` there, for a handler that is also
+//! reachable without the layer.
 //! ```
 //! use axum::{Router, http::StatusCode, routing::post};
 //! use gemini_webhooks::{Delivery, GeminiEvent, VerifyLayer, WebhookReceiver, testing};

@@ -28,13 +28,14 @@ const INVISIBLE: &str = "it has bytes that are not visible ASCII";
 
 /// The three headers of a delivery, borrowed from the header type of your framework.
 ///
-/// Making one never fails: [`Verifier::check`](crate::Verifier::check) checks the values. A header that is
-/// repeated with the same value counts once. With another value the delivery is refused, because a
-/// proxy and this receiver could otherwise read different ones. If a proxy has joined several lines of
-/// `webhook-signature` into one, each signature counts. A joined id or timestamp is malformed.
+/// Making one never fails: [`Verifier::check`](crate::Verifier::check) checks the values. A header
+/// that is repeated with the same value counts once. With another value the delivery is refused,
+/// because a proxy and this receiver could otherwise read different ones. If a proxy has joined
+/// several lines of `webhook-signature` into one, each signature counts. A joined id or timestamp
+/// is malformed.
 ///
-/// The names and formats are those of
-/// [Standard Webhooks](https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
+/// The names and formats are those of [Standard
+/// Webhooks](https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
 ///
 /// ```
 /// use gemini_webhooks::DeliveryHeaders;

@@ -20,7 +20,8 @@ const SLOW: Duration = Duration::from_secs(3);
 /// this could not be stopped, because it never awaited.
 const LATE: Duration = Duration::from_secs(1);
 
-/// Logs a message with fields, which may be `debug(…)` or `display(…)`. Without the feature they are computed all the same, and dropped.
+/// Logs a message with fields, which may be `debug(…)` or `display(…)`. Without the feature they
+/// are computed all the same, and dropped.
 macro_rules! say {
     ($level:ident, $message:expr $(, $field:ident = $value:expr)* $(,)?) => {{
         #[cfg(feature = "tracing")]

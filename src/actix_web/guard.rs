@@ -11,18 +11,18 @@ use crate::trace;
 
 /// A guard for routes that passes events of one type.
 ///
-/// Write `EventType(BatchSucceeded::TYPE_NAME)`, so that the compiler checks the name: a misspelled one
-/// never passes. Older names of a type count as its present one, in the guard and in the event. The
-/// [module](super#routes-by-type) has an example.
+/// Write `EventType(BatchSucceeded::TYPE_NAME)`, so that the compiler checks the name: a misspelled
+/// one never passes. Older names of a type count as its present one, in the guard and in the event.
+/// The [module](super#routes-by-type) has an example.
 ///
-/// Wrap [`VerifyWebhook`](super::VerifyWebhook) around the resource, the scope or the app that contains
-/// the guarded routes. Around a route it is too late: actix-web asks the guards of a route before it calls
-/// what wraps the route.
+/// Wrap [`VerifyWebhook`](super::VerifyWebhook) around the resource, the scope or the app that
+/// contains the guarded routes. Around a route it is too late: actix-web asks the guards of a route
+/// before it calls what wraps the route.
 ///
-/// If the guard is asked before an event was verified, it passes nothing and logs an error. From then on
-/// `VerifyWebhook`, [`acknowledge`], [`refuse`] and the extractors answer this request 500, so that a
-/// later route does not take an event that was meant for another one. If none of them gets the request,
-/// actix-web answers 404 or 405.
+/// If the guard is asked before an event was verified, it passes nothing and logs an error. From
+/// then on `VerifyWebhook`, [`acknowledge`], [`refuse`] and the extractors answer this request 500,
+/// so that a later route does not take an event that was meant for another one. If none of them
+/// gets the request, actix-web answers 404 or 405.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a name to write with its value")]
 pub struct EventType(pub &'static str);
@@ -91,9 +91,9 @@ pub async fn acknowledge(event: GeminiEvent) -> impl Responder {
 
 /// A handler for events that no other route takes: answers 501.
 ///
-/// Google then sends them again for 24 hours (Google's guide, copies up to 2026-10-05), so there is a day
-/// to deploy a route for them. Repeated failures switch a webhook off: subscribe to the events that you
-/// handle only.
+/// Google then sends them again for 24 hours (Google's guide, copies up to 2026-10-05), so there is
+/// a day to deploy a route for them. Repeated failures switch a webhook off: subscribe to the
+/// events that you handle only.
 ///
 /// Without [`VerifyWebhook`](super::VerifyWebhook) around it, it answers 500.
 pub async fn refuse(event: GeminiEvent) -> impl Responder {

@@ -69,12 +69,12 @@ pub(super) type ErrorHandler = Rc<dyn Fn(VerifyError, &HttpRequest) -> Error>;
 /// Around a single route it must come last:
 /// `web::post().to(on_event).wrap(VerifyWebhook::new(receiver))`. The route must have no
 /// [`EventType`](super::EventType) guard. With the other order, `web::post().wrap(…).to(on_event)`,
-/// actix-web panics when the app starts, because `to` would drop the middleware. Releases of actix-web
-/// before 4.14 dropped it silently, so this crate does not allow them.
+/// actix-web panics when the app starts, because `to` would drop the middleware. Releases of
+/// actix-web before 4.14 dropped it silently, so this crate does not allow them.
 ///
-/// If the middleware is missing, or at a place where it cannot work, the answer is a 500 that says so,
-/// and an error is logged: [`MissingVerifyWebhook`](super::MissingVerifyWebhook) if a handler asks for an event,
-/// [`MisplacedVerifyWebhook`] inside of `EventType` guards.
+/// If the middleware is missing, or at a place where it cannot work, the answer is a 500 that says
+/// so, and an error is logged: [`MissingVerifyWebhook`](super::MissingVerifyWebhook) if a handler
+/// asks for an event, [`MisplacedVerifyWebhook`] inside of `EventType` guards.
 #[derive(Clone)]
 pub struct VerifyWebhook {
     receiver: WebhookReceiver,
@@ -96,10 +96,10 @@ impl VerifyWebhook {
     /// Runs the handler to its end even if the connection is reset.
     ///
     /// actix-web runs a handler to its end if the sender closes the connection, but drops it if the
-    /// connection is *reset*, as some proxies do when they lose patience. A handler that is slower than
-    /// the proxy's patience would be started again and again and never finish. With this setting, the
-    /// handler runs in a task of its own, on the same worker. The event is settled (marked as handled)
-    /// or released (freed for the retry) even if nobody waits for the answer.
+    /// connection is *reset*, as some proxies do when they lose patience. A handler that is slower
+    /// than the proxy's patience would be started again and again and never finish. With this
+    /// setting, the handler runs in a task of its own, on the same worker. The event is settled
+    /// (marked as handled) or released (freed for the retry) even if nobody waits for the answer.
     ///
     /// It is better to make the handler quick: store the event durably and answer.
     ///
@@ -114,8 +114,8 @@ impl VerifyWebhook {
 
     /// Replaces the answer to refused deliveries, as `error_handler` of actix-web's extractors does.
     ///
-    /// The sender may be anyone, so tell nothing of keys or digests. If your handler takes too long, the
-    /// default answer is sent, because its request no longer exists.
+    /// The sender may be anyone, so tell nothing of keys or digests. If your handler takes too
+    /// long, the default answer is sent, because its request no longer exists.
     ///
     /// ```
     /// # use actix_web::{HttpRequest, HttpResponse, error::InternalError};

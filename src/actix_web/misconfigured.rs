@@ -29,9 +29,9 @@ impl ResponseError for MissingVerifyWebhook {}
 
 /// The error when [`VerifyWebhook`](super::VerifyWebhook) is at a place where it cannot work.
 ///
-/// That is inside of an [`EventType`](super::EventType) guard, or, for a JWT, inside of a middleware that
-/// keeps a clone of the request. The text says which, and what to change. The answer is a 500. No handler has run, and
-/// the event does not count as handled.
+/// That is inside of an [`EventType`](super::EventType) guard, or, for a JWT, inside of a
+/// middleware that keeps a clone of the request. The text says which, and what to change. The
+/// answer is a 500. No handler has run, and the event does not count as handled.
 #[derive(Clone, Copy, Debug)]
 pub struct MisplacedVerifyWebhook {
     text: &'static str,

@@ -1,20 +1,20 @@
 //! Middleware and extractors for actix-web 4: [`VerifyWebhook`], and events in a handler.
 //!
-//! Wrap the middleware [around a resource, a scope or the app](VerifyWebhook#where-it-goes), and name
-//! [`GeminiEvent`](crate::GeminiEvent) and [`Delivery`](crate::Delivery) in the handler. The middleware
-//! checks each request before the handler sees it. It reads the payload within
-//! [its limits](crate::WebhookReceiverBuilder), verifies it, and puts it back byte for byte, so a handler
-//! may also take `web::Bytes`, `web::Json` or `String`, one of them.
+//! Wrap the middleware [around a resource, a scope or the app](VerifyWebhook#where-it-goes), and
+//! name [`GeminiEvent`](crate::GeminiEvent) and [`Delivery`](crate::Delivery) in the handler. The
+//! middleware checks each request before the handler sees it. It reads the payload within [its
+//! limits](crate::WebhookReceiverBuilder), verifies it, and puts it back byte for byte, so a
+//! handler may also take `web::Bytes`, `web::Json` or `String`, one of them.
 //!
-//! A refused delivery never reaches the handler. The answer is `{"error":"<code>"}` with the status of
-//! the error, unless you [replace it](VerifyWebhook::error_handler), or a middleware outside does
-//! (`ErrorHandlers`). There, `response.error()` is the [`VerifyError`].
+//! A refused delivery never reaches the handler. The answer is `{"error":"<code>"}` with the status
+//! of the error, unless you [replace it](VerifyWebhook::error_handler), or a middleware outside
+//! does (`ErrorHandlers`). There, `response.error()` is the [`VerifyError`].
 //!
 //! On a route without the middleware, the answer is a 500 that names it ([`MissingVerifyWebhook`]).
 //! `Option<GeminiEvent>` is `None` there.
 //!
-//! Build the receiver **outside** of `HttpServer::new` and clone it inside. All workers then share one
-//! guard, which remembers events, and one set of public keys.
+//! Build the receiver **outside** of `HttpServer::new` and clone it inside. All workers then share
+//! one guard, which remembers events, and one set of public keys.
 //! ```
 //! use actix_web::dev::HttpServiceFactory;
 //! use actix_web::{App, HttpResponse, HttpServer, Responder, web};
@@ -55,24 +55,25 @@
 //! # When the sender leaves
 //!
 //! If the sender closes the connection, actix-web still runs the handler to its end, and the event
-//! counts as handled if it succeeds. actix-web drops a handler if it panics, if the server is stopped by force, or if
-//! the connection is reset, as some proxies do when they lose patience. Then the event is handled again
-//! when Google retries. For handlers that cannot be quick, there is
+//! counts as handled if it succeeds. actix-web drops a handler if it panics, if the server is
+//! stopped by force, or if the connection is reset, as some proxies do when they lose patience.
+//! Then the event is handled again when Google retries. For handlers that cannot be quick, there is
 //! [`finish_once_started`](VerifyWebhook::finish_once_started).
 //!
 //! # Middleware outside
 //!
-//! A middleware outside of this one must not keep a clone of the `HttpRequest` while it calls the next service.
-//! actix-web panics if it has to route such a request. For a [JWT](crate::Scheme::Jwt), this
-//! middleware must change the headers, which actix-web does not allow then. The answer is a 500
-//! ([`MisplacedVerifyWebhook`]), the log says why, and Google retries. (actix-web offers no way to ask
-//! beforehand, so its panic is caught. A panic hook still reports it.)
+//! A middleware outside of this one must not keep a clone of the `HttpRequest` while it calls the
+//! next service. actix-web panics if it has to route such a request. For a
+//! [JWT](crate::Scheme::Jwt), this middleware must change the headers, which actix-web does not
+//! allow then. The answer is a 500 ([`MisplacedVerifyWebhook`]), the log says why, and Google
+//! retries. (actix-web offers no way to ask beforehand, so its panic is caught. A panic hook still
+//! reports it.)
 //!
 //! # Routes by type
 //!
 //! [`EventType`] is a guard for routes. If no route takes an event, actix-web answers 404 or 405, and
-//! Google sends the event again for a day. So add a last route to [`acknowledge`] or [`refuse`]. If you
-//! forget it, an error in the log says so.
+//! Google sends the event again for a day. So add a last route to [`acknowledge`] or [`refuse`]. If
+//! you forget it, an error in the log says so.
 //! ```
 //! use actix_web::dev::HttpServiceFactory;
 //! use actix_web::web;

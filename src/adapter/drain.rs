@@ -14,8 +14,8 @@ use crate::error::{VerifyError, VerifyErrorKind};
 /// Beyond, it is cheaper for both sides to begin a new connection.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Without a byte. A proxy that is sending does not pause for so long; and meanwhile the request keeps
-/// busy what stands around it, such as a limit on requests.
+/// Without a byte. A proxy that is sending does not pause for so long; and meanwhile the request
+/// keeps busy what stands around it, such as a limit on requests.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// Says what an adapter does with the body of a refused request before it answers.
@@ -31,8 +31,8 @@ pub enum Rest {
     Leave,
     /// Read it with [`Drain`], keep none of it, and then answer.
     Drain,
-    /// Answer at once, with `Connection: close`: the body was too slow, broke off or is too long, or the
-    /// sender waits for a `100 Continue`, which reading would send.
+    /// Answer at once, with `Connection: close`: the body was too slow, broke off or is too long,
+    /// or the sender waits for a `100 Continue`, which reading would send.
     Close,
 }
 

@@ -81,9 +81,9 @@ type Outcome = Result<Finished, VerifyError>;
 
 /// The future of [`Intake::finish`](super::Intake::finish).
 ///
-/// Nearly always it is ready when it is first polled. It waits only for public keys that are not known
-/// yet or are old, for `accept_if`, and for a guard that asks a store. If the request is dropped, drop it:
-/// a claim that was made is then released.
+/// Nearly always it is ready when it is first polled. It waits only for public keys that are not
+/// known yet or are old, for `accept_if`, and for a guard that asks a store. If the request is
+/// dropped, drop it: a claim that was made is then released.
 #[must_use = "futures do nothing unless polled"]
 pub struct Finish(Eventual<Outcome>);
 

@@ -91,9 +91,9 @@ impl Intake {
 
     /// Verifies the delivery when its body is complete, and claims its event.
     ///
-    /// These are the steps 6 (signature), 7 (event), 8 (`accept_if`) and 9 (claim). The future waits
-    /// at most 2 seconds to confirm old public keys, 5 seconds for a public key that is not known yet, 2 seconds for
-    /// [`accept_if`](crate::WebhookReceiverBuilder::accept_if), and
+    /// These are the steps 6 (signature), 7 (event), 8 (`accept_if`) and 9 (claim). The future
+    /// waits at most 2 seconds to confirm old public keys, 5 seconds for a public key that is not
+    /// known yet, 2 seconds for [`accept_if`](crate::WebhookReceiverBuilder::accept_if), and
     /// [`guard_timeout`](crate::WebhookReceiverBuilder::guard_timeout) for the guard.
     ///
     /// # Errors

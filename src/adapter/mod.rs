@@ -5,9 +5,9 @@
 //! [says how that ended](Flight). All rules, limits and log lines are in here and in the receiver. A
 //! framework that is built on tower or hyper needs no adapter: use `VerifyLayer`.
 //!
-//! The steps have numbers, which the comments of this crate use: 1 endpoint token, 2 headers, 3 window
-//! (of the timestamp), 4 scheme, 5 body, 6 signature, 7 event, 8 `accept_if`, 9 claim, 10 handler,
-//! 11 settle or release.
+//! The steps have numbers, which the comments of this crate use: 1 endpoint token, 2 headers, 3
+//! window (of the timestamp), 4 scheme, 5 body, 6 signature, 7 event, 8 `accept_if`, 9 claim, 10
+//! handler, 11 settle or release.
 //!
 //! This adapter is for a server without asynchronous bodies:
 //! ```
@@ -52,9 +52,9 @@
 //! # }
 //! ```
 //!
-//! An adapter for asynchronous bodies also limits the time: [`Arrival`] reads a body that is polled, and
-//! [`Run`] runs a handler that is a future, both within their limits. The guide's page *Writing an
-//! adapter* has the whole contract.
+//! An adapter for asynchronous bodies also limits the time: [`Arrival`] reads a body that is
+//! polled, and [`Run`] runs a handler that is a future, both within their limits. The guide's page
+//! *Writing an adapter* has the whole contract.
 
 use std::time::Duration;
 
@@ -107,7 +107,8 @@ impl WebhookReceiver {
     /// Returns whether this receiver has already verified the delivery.
     ///
     /// That is so if its middleware is there twice, for instance on a router and on a route inside.
-    /// The inner one must then pass the request on as it is, because it would find the event in flight.
+    /// The inner one must then pass the request on as it is, because it would find the event in
+    /// flight.
     #[must_use]
     pub fn has_verified(&self, delivery: &Delivery) -> bool {
         delivery.is_of(self)
@@ -115,13 +116,14 @@ impl WebhookReceiver {
 
     /// Checks everything that can be checked before the body is read: the first step of an adapter.
     ///
-    /// These are the steps 1 to 4 (endpoint token, headers, window, scheme), and the announced length
-    /// of the body. `target` is the path and the query of the URL as they arrived, `content_length` the
-    /// value of that header, if there is one. Call it for a POST only.
+    /// These are the steps 1 to 4 (endpoint token, headers, window, scheme), and the announced
+    /// length of the body. `target` is the path and the query of the URL as they arrived,
+    /// `content_length` the value of that header, if there is one. Call it for a POST only.
     ///
     /// # Errors
     ///
-    /// The delivery is refused, and the error is the answer. [`Rest::of`] says what to do with its body.
+    /// The delivery is refused, and the error is the answer. [`Rest::of`] says what to do with its
+    /// body.
     pub fn admit(
         &self,
         target: &str,

@@ -17,8 +17,8 @@ use crate::eventual::once;
 pin_project! {
     /// Runs a handler within its time limit, and then settles or releases the claim.
     ///
-    /// Its output is that of the handler, or the error to answer with if the handler took too long. If
-    /// it is dropped earlier, it drops the handler and releases the claim.
+    /// Its output is that of the handler, or the error to answer with if the handler took too long.
+    /// If it is dropped earlier, it drops the handler and releases the claim.
     #[must_use = "futures do nothing unless polled"]
     pub struct Run<F: Future> {
         // Before the flight, so that it is dropped before: a retry may run once the claim is free.
@@ -113,8 +113,8 @@ impl<F: Future> fmt::Debug for Run<F> {
 
 /// A [`Run`] in a task of its own, which goes on if the sender leaves.
 ///
-/// Spawn the [`Run`] and convert the `JoinHandle`. To drop this does not stop the task. If the runtime
-/// drops the task, the claim is released.
+/// Spawn the [`Run`] and convert the `JoinHandle`. To drop this does not stop the task. If the
+/// runtime drops the task, the claim is released.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct DetachedRun<A> {

@@ -83,12 +83,12 @@ impl WebhookServiceBuilder {
 
     /// Sets how often a failed call is retried. 4 times by default, as in Google's SDKs.
     ///
-    /// A call is retried after a 408, 409, 429 or 5xx, and if there was no connection or no answer. The
-    /// pause is 500 ms and doubles up to 8 s, less a random part of up to a quarter; or it is what
-    /// `Retry-After` asks for.
+    /// A call is retried after a 408, 409, 429 or 5xx, and if there was no connection or no answer.
+    /// The pause is 500 ms and doubles up to 8 s, less a random part of up to a quarter; or it is
+    /// what `Retry-After` asks for.
     ///
-    /// A call that would create a second webhook, secret or job is retried only if it cannot have been
-    /// carried out: if there was no connection, and after a 429.
+    /// A call that would create a second webhook, secret or job is retried only if it cannot have
+    /// been carried out: if there was no connection, and after a 429.
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.policy.max_retries = retries;
         self
@@ -105,8 +105,8 @@ impl WebhookServiceBuilder {
     /// Changes the HTTP client, for instance its proxy, certificates or time-outs.
     ///
     /// `configure` gets a client whose connections may take 10 seconds and whose tries may take 30
-    /// seconds, and which uses no proxy for a loopback address. Whatever it changes, redirects stay off,
-    /// and `https` stays required.
+    /// seconds, and which uses no proxy for a loopback address. Whatever it changes, redirects stay
+    /// off, and `https` stays required.
     ///
     /// ```
     /// use std::time::Duration;

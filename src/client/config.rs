@@ -13,16 +13,16 @@ use crate::endpoint::EndpointToken;
 
 /// The `webhook_config` of a job: the URIs for its events, and metadata that comes back.
 ///
-/// The URIs replace the project's webhooks for this job (Google's SDKs). Without URIs, the project's webhooks get its
-/// events, with the metadata.
+/// The URIs replace the project's webhooks for this job (Google's SDKs). Without URIs, the
+/// project's webhooks get its events, with the metadata.
 ///
 /// Deliveries to these URIs are signed with Google's public keys (a *dynamic webhook*), which are the
 /// same for all of Google's customers. So put an [`EndpointToken`] into the URIs, and give the same
 /// token to the receiver.
 ///
 /// [`put_into`](Self::put_into) writes the config into the body of a request, in the spelling that this
-/// request needs. It serializes as `{"uris":[…],"user_metadata":{…}}`, so you can also convert it to the
-/// type of another SDK.
+/// request needs. It serializes as `{"uris":[…],"user_metadata":{…}}`, so you can also convert it
+/// to the type of another SDK.
 ///
 /// ```
 /// use gemini_webhooks::client::{Job, WebhookConfig};
@@ -68,14 +68,14 @@ pub struct WebhookConfig {
 pub enum Job {
     /// A batch, `models/{model}:batchGenerateContent`: the config is `webhookConfig` under `batch`.
     Batch,
-    /// An interaction, `interactions`: the config is `webhook_config`. `background` is set to `true` if it
-    /// is missing, because only interactions in the background send events.
+    /// An interaction, `interactions`: the config is `webhook_config`. `background` is set to
+    /// `true` if it is missing, because only interactions in the background send events.
     Interaction,
     /// A trigger, `triggers`, which runs an interaction on a schedule: the config is `webhook_config`
     /// under `interaction` (Google's SDK; not confirmed by a report of the live service).
     Trigger,
-    /// A video, `models/{model}:predictLongRunning` of `v1beta`: the config is `webhookConfig`. Google's
-    /// Python SDK no longer has it since 3.0.0.
+    /// A video, `models/{model}:predictLongRunning` of `v1beta`: the config is `webhookConfig`.
+    /// Google's Python SDK no longer has it since 3.0.0.
     Video,
 }
 
@@ -93,8 +93,8 @@ impl WebhookConfig {
 
     /// Puts an endpoint token into the query of every URI, and replaces the one that is there.
     ///
-    /// Call it after [`uri`](Self::uri). A receiver with the same token accepts the deliveries. If the token is
-    /// already the last segment of a URI's path, that URI stays as it is.
+    /// Call it after [`uri`](Self::uri). A receiver with the same token accepts the deliveries. If
+    /// the token is already the last segment of a URI's path, that URI stays as it is.
     pub fn with_endpoint_token(mut self, token: &EndpointToken) -> Self {
         for uri in &mut self.uris {
             *uri = uri::with_token(uri, token);
@@ -121,7 +121,8 @@ impl WebhookConfig {
     /// # Errors
     ///
     /// [`ClientError`] of the kind `InvalidArgument` if the body is not a request of this kind (it or a
-    /// member of it is not an object), or if an interaction has `background` set to something else than `true`.
+    /// member of it is not an object), or if an interaction has `background` set to something else
+    /// than `true`.
     pub fn put_into(&self, job: Job, body: &mut Value) -> Result<(), ClientError> {
         let refused = |why: String| ClientError::refused("webhook_config", why);
         let within = match job {

@@ -123,7 +123,8 @@ impl ClientError {
         error
     }
 
-    /// How the last try failed, how many there were, and whether one before may have been carried out.
+    /// How the last try failed, how many there were, and whether one before may have been carried
+    /// out.
     pub(super) fn after(mut self, tries: u32, failure: Failure, doubtful: bool) -> Self {
         self.0.tries = tries;
         self.0.carried_out = doubtful || failure.may_be_carried_out();

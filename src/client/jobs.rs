@@ -57,8 +57,8 @@ impl Batches {
 
     /// Starts a batch.
     ///
-    /// `request` is the body of `batchGenerateContent`, an object with the member `batch`. `webhook` is
-    /// put into it.
+    /// `request` is the body of `batchGenerateContent`, an object with the member `batch`.
+    /// `webhook` is put into it.
     ///
     /// # Errors
     ///
@@ -89,8 +89,8 @@ impl Batches {
 
     /// Returns the batch with this id, with or without `batches/` in front.
     ///
-    /// As far as is known, only the project that started a batch can read it. So this also tells whether
-    /// an event of a dynamic webhook is about a batch of yours.
+    /// As far as is known, only the project that started a batch can read it. So this also tells
+    /// whether an event of a dynamic webhook is about a batch of yours.
     ///
     /// # Errors
     ///
@@ -120,8 +120,8 @@ impl Batches {
 
     /// Returns one page of the project's batches.
     ///
-    /// Without `page_size` the service chooses. Without `page_token` it is the first page, with one that
-    /// of the [token](Page::next_page_token).
+    /// Without `page_size` the service chooses. Without `page_token` it is the first page, with one
+    /// that of the [token](Page::next_page_token).
     ///
     /// # Errors
     ///

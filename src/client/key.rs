@@ -16,8 +16,8 @@ const VARIABLES: [&str; 2] = ["GOOGLE_API_KEY", "GEMINI_API_KEY"];
 /// A key of the Gemini API, as Google AI Studio shows it.
 ///
 /// What people paste instead or along (quotes, the name of a variable, a placeholder, a signing
-/// secret) is refused, and the error says what it is. It shows nothing of itself in `Debug`, cannot be
-/// compared, and is wiped on drop.
+/// secret) is refused, and the error says what it is. It shows nothing of itself in `Debug`, cannot
+/// be compared, and is wiped on drop.
 #[derive(Clone)]
 pub(super) struct ApiKey(Zeroizing<String>);
 

@@ -43,7 +43,8 @@
 //! - An id is one segment of the URL's path, whatever characters it has.
 //!
 //! Tests compare the requests with those of Google's own SDK (recorded in
-//! `tests/vectors/sdk-requests.json` in the repository). Nothing was tested against Google's live service.
+//! `tests/vectors/sdk-requests.json` in the repository). Nothing was tested against Google's live
+//! service.
 
 mod builder;
 mod config;

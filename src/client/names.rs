@@ -133,7 +133,8 @@ names! {
 names! {
     /// When the previous signing secrets end after a rotation.
     RevocationBehavior {
-        /// After 24 hours. Until then, deliveries are signed with each of them. The service's default.
+        /// After 24 hours. Until then, deliveries are signed with each of them. The service's
+        /// default.
         AfterH24 = "revoke_previous_secrets_after_h24",
         /// At once. Your receiver refuses deliveries until it has the new secret.
         Immediately = "revoke_previous_secrets_immediately",

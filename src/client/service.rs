@@ -29,8 +29,8 @@ const PING: &str = "webhooks.ping";
 
 /// A client of Google's WebhookService: the webhooks of a project, and jobs that call back.
 ///
-/// It is cheap to clone, and clones share their connections. The [module](super) says how it sends, and
-/// what it does when a call fails.
+/// It is cheap to clone, and clones share their connections. The [module](super) says how it sends,
+/// and what it does when a call fails.
 ///
 /// ```no_run
 /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
@@ -79,8 +79,8 @@ impl WebhookService {
 
     /// Creates a webhook, and returns it with its signing secret.
     ///
-    /// The secret is returned this once: store it. Another call creates another webhook; to have exactly
-    /// one, use [`ensure`](Self::ensure).
+    /// The secret is returned this once: store it. Another call creates another webhook; to have
+    /// exactly one, use [`ensure`](Self::ensure).
     ///
     /// # Errors
     ///
@@ -151,8 +151,8 @@ impl WebhookService {
 
     /// Returns one page of the project's webhooks.
     ///
-    /// `page_size` is 50 by default and 1000 at most (Google's reference). Without `page_token` it is the first page, with
-    /// one that of the [token](Page::next_page_token).
+    /// `page_size` is 50 by default and 1000 at most (Google's reference). Without `page_token` it
+    /// is the first page, with one that of the [token](Page::next_page_token).
     ///
     /// # Errors
     ///
@@ -176,7 +176,8 @@ impl WebhookService {
 
     /// Changes what `update` sets, and returns the webhook.
     ///
-    /// `update_mask` lists exactly these fields. One user's report (2026-08-31, googleapis/python-genai
+    /// `update_mask` lists exactly these fields. One user's report (2026-08-31,
+    /// googleapis/python-genai
     /// #2927) says that the service ignores the mask.
     ///
     /// # Errors
@@ -214,10 +215,10 @@ impl WebhookService {
 
     /// Makes a new signing secret for a webhook, and returns it.
     ///
-    /// `behavior` says when the previous secrets end: after 24 hours, or at once. `None` leaves it to the
-    /// service, which ends them after 24 hours (Google's reference). With
-    /// [`Immediately`](RevocationBehavior::Immediately), deliveries are refused until your receiver has the
-    /// new secret.
+    /// `behavior` says when the previous secrets end: after 24 hours, or at once. `None` leaves it
+    /// to the service, which ends them after 24 hours (Google's reference). With
+    /// [`Immediately`](RevocationBehavior::Immediately), deliveries are refused until your receiver
+    /// has the new secret.
     ///
     /// # Errors
     ///
@@ -266,7 +267,8 @@ impl WebhookService {
         self.http.send(call).await.map(drop)
     }
 
-    /// Returns a client for batches, whose events go to the URIs of a [`WebhookConfig`](super::WebhookConfig).
+    /// Returns a client for batches, whose events go to the URIs of a
+    /// [`WebhookConfig`](super::WebhookConfig).
     #[must_use]
     pub fn batches(&self) -> Batches {
         Batches::new(self.http.clone())

@@ -120,8 +120,8 @@ impl WebhookSpec {
 
     /// Names a signing secret that your app has, so that `ensure` can compare it.
     ///
-    /// Only its last four characters are kept, because the service tells no more of a secret. Call this
-    /// again for each further secret. An empty text is ignored.
+    /// Only its last four characters are kept, because the service tells no more of a secret. Call
+    /// this again for each further secret. An empty text is ignored.
     pub fn secret_at_hand(mut self, secret: impl AsRef<str>) -> Self {
         self.at_hand.extend(Tail::of(secret.as_ref()));
         self

@@ -65,7 +65,8 @@ impl WebhookUpdate {
 
     /// Allows types of events that the service is known to refuse.
     ///
-    /// By default they are an error before anything is sent. Use this if the service accepts them by now.
+    /// By default they are an error before anything is sent. Use this if the service accepts them
+    /// by now.
     pub fn allow_refused_events(mut self) -> Self {
         self.any_event = true;
         self

@@ -65,7 +65,8 @@ impl Webhook {
 
     /// Returns when the webhook was last changed.
     ///
-    /// The service did not return it in one user's report (2026-08-31, googleapis/python-genai #2927).
+    /// The service did not return it in one user's report (2026-08-31, googleapis/python-genai
+    /// #2927).
     #[must_use]
     pub fn update_time(&self) -> Option<SystemTime> {
         self.update_time

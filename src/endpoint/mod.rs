@@ -32,9 +32,9 @@ const MIN_CHARS: usize = 22;
 ///
 /// - In the query, once, as `token=…`. This works behind every router.
 /// - Or as the last segment of the path. Then the layer must see the whole path. axum's
-///   `.nest("/hook/{token}", …)` hides the part that it matched, and the delivery is refused. Put the layer around
-///   the nested router, nest at `/hook` with a route `/{token}` inside, or use the query. One
-///   slash after the token is ignored, because `NormalizePath` may append it.
+///   `.nest("/hook/{token}", …)` hides the part that it matched, and the delivery is refused. Put
+///   the layer around the nested router, nest at `/hook` with a route `/{token}` inside, or use the
+///   query. One slash after the token is ignored, because `NormalizePath` may append it.
 ///
 /// **Access logs and tracing middleware print URLs**, and the token with them. Use the query form
 /// and log the route or the path only.

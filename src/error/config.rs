@@ -8,8 +8,8 @@ use super::Plain;
 ///
 /// [`WebhookReceiverBuilder::build`](crate::WebhookReceiverBuilder::build) returns it, and so do the
 /// types that read a setting, such as [`SigningSecret`](crate::SigningSecret) and
-/// [`EndpointToken`](crate::EndpointToken). Its text says what is wrong and what to do, and contains no part of
-/// a secret. An app usually returns it from `main`.
+/// [`EndpointToken`](crate::EndpointToken). Its text says what is wrong and what to do, and
+/// contains no part of a secret. An app usually returns it from `main`.
 ///
 /// ```
 /// use gemini_webhooks::{ConfigError, WebhookReceiver};
@@ -24,16 +24,16 @@ pub enum ConfigError {
     NoKeys,
     /// Google's public keys are trusted, and nothing ties a delivery to your project.
     ///
-    /// All of Google's customers share these keys. Set an [`EndpointToken`](crate::EndpointToken) or a
-    /// check of your own (`accept_if`), or call `allow_any_google_project`.
+    /// All of Google's customers share these keys. Set an [`EndpointToken`](crate::EndpointToken)
+    /// or a check of your own (`accept_if`), or call `allow_any_google_project`.
     AnyGoogleProject,
     /// The endpoint token has fewer than 22 characters, which hold 128 bits.
     EndpointTokenTooShort {
         /// How many characters it has.
         chars: usize,
     },
-    /// The text is not an endpoint token: it is a placeholder or a signing secret, has something around
-    /// it, such as quotes, or has other characters than letters, digits, `-` and `_`.
+    /// The text is not an endpoint token: it is a placeholder or a signing secret, has something
+    /// around it, such as quotes, or has other characters than letters, digits, `-` and `_`.
     EndpointTokenMalformed {
         /// The end of a sentence that begins with "the endpoint token".
         reason: &'static str,
@@ -55,8 +55,8 @@ pub enum ConfigError {
     KeysUrlInsecure,
     /// `max_stale` is less than a minute, which leaves no time to fetch public keys again.
     MaxStaleTooShort,
-    /// The text is not an API key: it is a placeholder or a signing secret, or has something around it,
-    /// such as quotes.
+    /// The text is not an API key: it is a placeholder or a signing secret, or has something around
+    /// it, such as quotes.
     ApiKeyMalformed {
         /// The end of a sentence that begins with "the API key".
         reason: &'static str,
@@ -82,8 +82,8 @@ pub enum ConfigError {
         /// How many bytes it decodes to.
         bytes: usize,
     },
-    /// The text is not a signing secret: it is a placeholder, a signature or an API key, has something
-    /// around it, such as quotes or a name, or is not standard base64.
+    /// The text is not a signing secret: it is a placeholder, a signature or an API key, has
+    /// something around it, such as quotes or a name, or is not standard base64.
     SecretMalformed {
         /// The end of a sentence that begins with "the signing secret".
         reason: &'static str,
@@ -96,16 +96,16 @@ pub enum ConfigError {
     /// The namespace of a guard is empty. Apps that share a guard would take each other's events for
     /// duplicates.
     NamespaceEmpty,
-    /// The lease is not longer than a handler and two answers of the guard may take, so a retry could run
-    /// beside the handler.
+    /// The lease is not longer than a handler and two answers of the guard may take, so a retry
+    /// could run beside the handler.
     LeaseTooShort {
         /// The lease.
         lease: Duration,
         /// What it must be longer than: `handler_timeout` plus twice `guard_timeout`.
         longer_than: Duration,
     },
-    /// Handled events are remembered for less than twice the tolerance, so a recorded delivery could be
-    /// replayed afterwards.
+    /// Handled events are remembered for less than twice the tolerance, so a recorded delivery
+    /// could be replayed afterwards.
     RetentionTooShort {
         /// The retention.
         retention: Duration,

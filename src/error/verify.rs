@@ -10,7 +10,8 @@ use super::Plain;
 ///
 /// Each kind has a default [status](VerifyError::status) and a stable [code](Self::code), which is
 /// the body of the default answer. Below, each kind has its status, its cause and its remedy. A
-/// status can be changed with [`WebhookReceiverBuilder::status`](crate::WebhookReceiverBuilder::status).
+/// status can be changed with
+/// [`WebhookReceiverBuilder::status`](crate::WebhookReceiverBuilder::status).
 ///
 /// Google retries whatever is not answered with a 2xx for 24 hours, with growing pauses (Google's
 /// guide, copies up to 2026-10-05). So if you remedy the cause within the day, the event is not lost.
@@ -85,8 +86,8 @@ pub enum VerifyErrorKind {
     /// The timestamp lies further in the past than the tolerance allows.
     ///
     /// - Status: 400.
-    /// - Cause: this machine's clock is fast, a queue or proxy holds deliveries back, somebody sends a
-    ///   recording, or a JWT has expired.
+    /// - Cause: this machine's clock is fast, a queue or proxy holds deliveries back, somebody
+    ///   sends a recording, or a JWT has expired.
     /// - Remedy: synchronise the clock, and let deliveries pass at once.
     TimestampTooOld,
     /// The timestamp lies further in the future than the tolerance allows.

@@ -12,8 +12,8 @@ use super::payload::{
 ///
 /// The types are those of [Google's guide](https://ai.google.dev/gemini-api/docs/webhooks) (copies
 /// up to 2026-10-05). Google may add types, and a new one arrives as [`Unknown`](Self::Unknown);
-/// [`GeminiEvent::type_name`](super::GeminiEvent::type_name) has its name. So answer 200 for what you do
-/// not handle: another status would have it sent again for a day.
+/// [`GeminiEvent::type_name`](super::GeminiEvent::type_name) has its name. So answer 200 for what
+/// you do not handle: another status would have it sent again for a day.
 ///
 /// ```
 /// use gemini_webhooks::{EventKind, GeminiEvent};

@@ -68,14 +68,14 @@ use text::Span;
 ///
 /// - In JSON text (`serde_json::to_string`), the event is the JSON that was signed, without the
 ///   white space around it. [`raw`](Self::raw) has every byte.
-/// - A body that is not JSON becomes an object with one member,
-///   `$gemini_webhooks::base64`, and comes back byte for byte. The same goes for JSON that some readers
-///   refuse or change: `null`, strings with a lone surrogate, numbers beyond an `f64`, and more
-///   than 64 levels.
+/// - A body that is not JSON becomes an object with one member, `$gemini_webhooks::base64`, and
+///   comes back byte for byte. The same goes for JSON that some readers refuse or change: `null`,
+///   strings with a lone surrogate, numbers beyond an `f64`, and more than 64 levels.
 /// - In a binary format (not `is_human_readable`), the event is the bytes of its body.
-/// - If serde buffers the event, its exact text is lost. That happens in a `serde_json::Value`, and in an
-///   outer type with `untagged`, `flatten` or `tag`. The event means the same, but white space, the order
-///   of members, repeated names, and the digits of numbers beyond 64 bits may differ.
+/// - If serde buffers the event, its exact text is lost. That happens in a `serde_json::Value`, and
+///   in an outer type with `untagged`, `flatten` or `tag`. The event means the same, but white
+///   space, the order of members, repeated names, and the digits of numbers beyond 64 bits may
+///   differ.
 /// - Give the event a field of its own. With `#[serde(flatten)]` on the event, the output
 ///   has a member with an internal name of `serde_json`. As the newtype
 ///   variant of an enum with `tag` and without `content`, serializing fails.
@@ -234,8 +234,8 @@ impl GeminiEvent {
     /// version does not know.
     ///
     /// Members that `T` does not name are ignored, even if they cannot be represented in Rust.
-    /// `serde_json::Value` and types with `flatten`, `untagged` or `tag` read all of them. If a name is
-    /// repeated, the last member wins.
+    /// `serde_json::Value` and types with `flatten`, `untagged` or `tag` read all of them. If a
+    /// name is repeated, the last member wins.
     ///
     /// ```
     /// # use gemini_webhooks::GeminiEvent;

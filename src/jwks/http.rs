@@ -19,8 +19,8 @@ pub const GOOGLE_KEYS_URL: &str = "https://generativelanguage.googleapis.com/.we
 ///
 /// [`google_keys`](crate::WebhookReceiverBuilder::google_keys) and
 /// [`jwks_url`](crate::WebhookReceiverBuilder::jwks_url) use it. It accepts `https` only, except for
-/// loopback addresses, follows no redirects, and reads at most 64 KiB. It uses the root certificates of the
-/// operating system, and respects `HTTPS_PROXY` and `NO_PROXY`.
+/// loopback addresses, follows no redirects, and reads at most 64 KiB. It uses the root
+/// certificates of the operating system, and respects `HTTPS_PROXY` and `NO_PROXY`.
 pub struct HttpKeySource {
     client: Client,
     url: Url,
@@ -32,8 +32,8 @@ impl HttpKeySource {
     /// # Errors
     ///
     /// [`ConfigError::KeysUrlInvalid`] if it is not a URL, [`ConfigError::KeysUrlInsecure`] if it is
-    /// neither `https` nor a loopback address, and [`ConfigError::HttpClient`] if the HTTP client cannot
-    /// be built.
+    /// neither `https` nor a loopback address, and [`ConfigError::HttpClient`] if the HTTP client
+    /// cannot be built.
     pub fn new(url: &str) -> Result<Self, ConfigError> {
         let url = Url::parse(url).map_err(|_| ConfigError::KeysUrlInvalid)?;
         let loopback = is_loopback(&url);

@@ -64,8 +64,9 @@ impl FetchedKeys {
     ///
     /// The rules are those of a private cache (RFC 9111): `max-age` of `Cache-Control`, or else
     /// `Expires`, less the time for which caches on the way held the response (`Age`, `Date`). With
-    /// `no-store` or `no-cache` it is not fresh. Less than a minute counts as a minute, and more than an
-    /// hour as an hour. If no header says anything, it is an hour. Other headers are ignored.
+    /// `no-store` or `no-cache` it is not fresh. Less than a minute counts as a minute, and more
+    /// than an hour as an hour. If no header says anything, it is an hour. Other headers are
+    /// ignored.
     ///
     /// ```
     /// use gemini_webhooks::jwks::FetchedKeys;

@@ -104,12 +104,13 @@ impl Delivery {
         &self.inner.id
     }
 
-    /// Returns the `webhook-timestamp`: when Google sent this delivery, in seconds since the Unix epoch.
+    /// Returns the `webhook-timestamp`: when Google sent this delivery, in seconds since the Unix
+    /// epoch.
     ///
-    /// A retry has a later one than the first delivery (Standard Webhooks). For when the event happened, see
-    /// [`GeminiEvent::timestamp`](crate::GeminiEvent::timestamp). If
-    /// [`id_is_signed`](Self::id_is_signed) is false, the sender may have chosen any time within the
-    /// tolerance.
+    /// A retry has a later one than the first delivery (Standard Webhooks). For when the event
+    /// happened, see [`GeminiEvent::timestamp`](crate::GeminiEvent::timestamp). If
+    /// [`id_is_signed`](Self::id_is_signed) is false, the sender may have chosen any time within
+    /// the tolerance.
     #[must_use]
     pub fn timestamp(&self) -> u64 {
         self.inner.timestamp
@@ -131,8 +132,8 @@ impl Delivery {
 
     /// Returns the text by which a duplicate of the event is recognised.
     ///
-    /// It is the [id](Self::id), except for a JWT: there it is the `jti` claim, or a digest of the JWT
-    /// if it has none. A retry whose JWT is signed anew and has no `jti` cannot be recognised.
+    /// It is the [id](Self::id), except for a JWT: there it is the `jti` claim, or a digest of the
+    /// JWT if it has none. A retry whose JWT is signed anew and has no `jti` cannot be recognised.
     ///
     /// It is unique within one [scheme](Self::scheme). So if you keep handled events in a database,
     /// use scheme and claim id together as the key.
@@ -144,8 +145,8 @@ impl Delivery {
     /// Returns the claim on the event, for an app that settles it in a transaction of its own.
     ///
     /// A *claim* marks the event as being handled; *settling* it marks the event as handled. The
-    /// receiver settles it after a 2xx. If your guard keeps its rows in the database that your handler
-    /// writes to, the handler can settle the claim in the same transaction as its work.
+    /// receiver settles it after a 2xx. If your guard keeps its rows in the database that your
+    /// handler writes to, the handler can settle the claim in the same transaction as its work.
     ///
     /// `None` if the receiver was built
     /// [`without_replay_protection`](crate::WebhookReceiverBuilder::without_replay_protection).

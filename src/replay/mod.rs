@@ -1,10 +1,10 @@
 //! What remembers events, so that each is handled once: [`ReplayGuard`] and [`MemoryGuard`].
 //!
-//! Google delivers an event at least once, and retries for 24 hours under the same id (Google's guide,
-//! copies up to 2026-10-05). So a delivery *claims* its event before the handler runs: it marks the
-//! event as being handled. What keeps the claims is called a *guard*. After the handler, the delivery
-//! *settles* the claim, which marks the event as handled, or *releases* it, which frees the event for
-//! the retry:
+//! Google delivers an event at least once, and retries for 24 hours under the same id (Google's
+//! guide, copies up to 2026-10-05). So a delivery *claims* its event before the handler runs: it
+//! marks the event as being handled. What keeps the claims is called a *guard*. After the handler,
+//! the delivery *settles* the claim, which marks the event as handled, or *releases* it, which
+//! frees the event for the retry:
 //!
 //! ```text
 //!            claim                    settle (2xx)
@@ -17,9 +17,9 @@
 //!
 //! - While an event is in flight, another delivery of it is answered 409, so that it is sent again.
 //! - When an event is settled, a duplicate is answered 200 and does not reach the handler.
-//! - If the process dies, nobody settles or releases the claim. So a claim has a *lease*: when it ends,
-//!   the next delivery may claim the event. A claim carries a *token*, and only the present holder's
-//!   token can settle or release it.
+//! - If the process dies, nobody settles or releases the claim. So a claim has a *lease*: when it
+//!   ends, the next delivery may claim the event. A claim carries a *token*, and only the present
+//!   holder's token can settle or release it.
 //! - A settled event is remembered for the *retention*.
 //!
 //! # Which guard
@@ -29,8 +29,9 @@
 //!
 //! # Writing a guard
 //!
-//! Implement [`ReplayGuard`]: four operations over a table with one row for each key. This is what they
-//! return, for a row of `(state, token, until)`, where a row whose `until` has passed counts as missing:
+//! Implement [`ReplayGuard`]: four operations over a table with one row for each key. This is what
+//! they return, for a row of `(state, token, until)`, where a row whose `until` has passed counts
+//! as missing:
 //!
 //! | | no row | in flight, same token | in flight, other token | settled, same token | settled, other token |
 //! |---|---|---|---|---|---|
@@ -38,21 +39,24 @@
 //! | `settle` | insert settled, until now + retention: `Settled` | make it settled, until now + retention: `Settled` | `Lost` | `Settled` | `Lost` |
 //! | `release` | nothing | remove | nothing | nothing | nothing |
 //!
-//! - **Each operation is atomic.** Two at the same time must have the same effect as one after the other.
-//! - **A settle without a row** comes after the lease has ended, and nobody has claimed the event since.
-//!   The work is done, so the guard remembers it.
-//! - **A second claim with the same token** is `Claimed`, because the first answer may have been lost.
+//! - **Each operation is atomic.** Two at the same time must have the same effect as one after the
+//!   other.
+//! - **A settle without a row** comes after the lease has ended, and nobody has claimed the event
+//!   since. The work is done, so the guard remembers it.
+//! - **A second claim with the same token** is `Claimed`, because the first answer may have been
+//!   lost.
 //! - **The time is that of the store**, or monotonic, because the clocks of replicas differ.
-//! - **A guard that cannot tell returns an error**, [`GuardError::unavailable`], and never guesses. The
-//!   delivery is then answered 503, and Google retries.
-//! - **The receiver limits the wait** ([`guard_timeout`](crate::WebhookReceiverBuilder::guard_timeout)),
-//!   and drops the future when the time is over.
-//! - **[`abandon`](ReplayGuard::abandon) is called from `drop`** and must not block. If the guard has to ask
-//!   a server, it spawns a task. If there is no runtime (`Handle::try_current` fails), the lease ends
-//!   the claim.
+//! - **A guard that cannot tell returns an error**, [`GuardError::unavailable`], and never guesses.
+//!   The delivery is then answered 503, and Google retries.
+//! - **The receiver limits the wait**
+//!   ([`guard_timeout`](crate::WebhookReceiverBuilder::guard_timeout)), and drops the future when
+//!   the time is over.
+//! - **[`abandon`](ReplayGuard::abandon) is called from `drop`** and must not block. If the guard
+//!   has to ask a server, it spawns a task. If there is no runtime (`Handle::try_current` fails),
+//!   the lease ends the claim.
 //!
-//! Run `testing::replay_suite` over your guard: it checks all of this. The guide's page *Writing a guard*
-//! has the same example with a test.
+//! Run `testing::replay_suite` over your guard: it checks all of this. The guide's page *Writing a
+//! guard* has the same example with a test.
 //! ```
 //! use std::collections::HashMap;
 //! use std::sync::{Mutex, PoisonError};
@@ -198,7 +202,7 @@ pub enum Claimed {
 pub enum Settled {
     /// This holder has settled the event, now or before.
     Settled,
-    /// The lease had ended, and another delivery has claimed the event: it may be handled twice, which
-    /// is logged as an error.
+    /// The lease had ended, and another delivery has claimed the event: it may be handled twice,
+    /// which is logged as an error.
     Lost,
 }

@@ -111,7 +111,8 @@ impl SigningSecret {
         &self.id
     }
 
-    /// How many bytes it has, where that is not what Standard Webhooks asks for: it may have been cut.
+    /// How many bytes it has, where that is not what Standard Webhooks asks for: it may have been
+    /// cut.
     #[cfg(feature = "receiver")]
     pub(crate) fn unusual_length(&self) -> Option<usize> {
         (!USUAL_BYTES.contains(&self.length)).then_some(self.length)

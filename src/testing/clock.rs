@@ -5,8 +5,8 @@ use crate::clock::{Clock, SystemClock};
 
 /// A clock that stands still until you move it.
 ///
-/// Give it to [`WebhookReceiverBuilder::clock`](crate::WebhookReceiverBuilder::clock). Clones share one
-/// time. The default starts at 2026-01-22 12:00:00 UTC.
+/// Give it to [`WebhookReceiverBuilder::clock`](crate::WebhookReceiverBuilder::clock). Clones share
+/// one time. The default starts at 2026-01-22 12:00:00 UTC.
 ///
 /// ```
 /// use std::time::Duration;

@@ -19,8 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! With the feature `testing-google`, the module `testing::google` has a mock of Google's service, from creating a
-//! webhook to its deliveries. The guide's page *Testing your app* tests whole apps.
+//! With the feature `testing-google`, the module `testing::google` has a mock of Google's service,
+//! from creating a webhook to its deliveries. The guide's page *Testing your app* tests whole apps.
 
 use std::fmt::Display;
 

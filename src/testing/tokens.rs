@@ -68,8 +68,8 @@ impl Rs256Signer {
 
     /// Signs a delivery, and returns its three headers.
     ///
-    /// Each item is a name and a value. `timestamp` is in seconds since the Unix epoch. `claims` is a JSON
-    /// object, which [`claims`] makes.
+    /// Each item is a name and a value. `timestamp` is in seconds since the Unix epoch. `claims` is
+    /// a JSON object, which [`claims`] makes.
     #[must_use]
     pub fn sign(&self, id: &str, timestamp: u64, claims: &str) -> [(&'static str, String); 3] {
         let header = serde_json::json!({"alg": "RS256", "typ": "JWT", "kid": self.kid});
@@ -108,8 +108,8 @@ impl fmt::Debug for Rs256Signer {
 
 /// Returns the claims of a JWT that carries `event`, for [`Rs256Signer::sign`].
 ///
-/// They are the members of `event` and `aud`, `iat` and `exp`. `issued_at` is in seconds since the Unix
-/// epoch, and the JWT is valid for an hour from then.
+/// They are the members of `event` and `aud`, `iat` and `exp`. `issued_at` is in seconds since the
+/// Unix epoch, and the JWT is valid for an hour from then.
 ///
 /// # Errors
 ///

@@ -84,8 +84,8 @@ impl VerifyLayer {
     /// It is better to make the handler quick: store the event durably and answer.
     ///
     /// [`handler_timeout`](crate::WebhookReceiverBuilder::handler_timeout) still applies. An orderly
-    /// shutdown does not wait for the task once the sender has left: the runtime drops it, and the event
-    /// is handled when Google retries.
+    /// shutdown does not wait for the task once the sender has left: the runtime drops it, and the
+    /// event is handled when Google retries.
     #[must_use]
     pub fn finish_once_started(self) -> VerifyLayer<Detached> {
         VerifyLayer {

@@ -5,8 +5,8 @@ use http::StatusCode;
 
 /// The error when a handler asks for an event on a route without [`VerifyLayer`](super::VerifyLayer).
 ///
-/// It is a mistake in the app, so the answer is a 500, and Google retries. The answer and the log name the
-/// missing layer.
+/// It is a mistake in the app, so the answer is a 500, and Google retries. The answer and the log
+/// name the missing layer.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct MissingVerifyLayer;

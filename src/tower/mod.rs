@@ -17,11 +17,11 @@
 //!
 //! # Limits on concurrency
 //!
-//! Limits such as `tower::limit::ConcurrencyLimit` work inside of the layer: it waits until the inner
-//! service is ready, and calls that very service. But it holds the permit while the body arrives, which
-//! may take [10 seconds](crate::WebhookReceiverBuilder::body_timeout). Outside of the layer, slow
-//! senders hold permits for just as long, and for up to 5 seconds more while a refused body is read.
-//! So limit connections in your server or proxy as well.
+//! Limits such as `tower::limit::ConcurrencyLimit` work inside of the layer: it waits until the
+//! inner service is ready, and calls that very service. But it holds the permit while the body
+//! arrives, which may take [10 seconds](crate::WebhookReceiverBuilder::body_timeout). Outside of
+//! the layer, slow senders hold permits for just as long, and for up to 5 seconds more while a
+//! refused body is read. So limit connections in your server or proxy as well.
 //!
 //! # Example
 //!
@@ -58,9 +58,9 @@
 //!
 //! [`EventRoutes`] calls a service for each type of event. You say what happens to events that no
 //! service takes: they are [acknowledged](EventRoutes::otherwise_acknowledge),
-//! [refused](EventRoutes::otherwise_refuse), or passed to [another service](EventRoutes::otherwise).
-//! A service gets the request as [`VerifyLayer`] passes it on. Here the services are functions; in axum
-//! they are [handlers](crate::axum#routes-by-type).
+//! [refused](EventRoutes::otherwise_refuse), or passed to [another
+//! service](EventRoutes::otherwise). A service gets the request as [`VerifyLayer`] passes it on.
+//! Here the services are functions; in axum they are [handlers](crate::axum#routes-by-type).
 //! ```
 //! use std::convert::Infallible;
 //!

@@ -7,8 +7,8 @@ use crate::error::{VerifyError, VerifyErrorKind};
 /// Makes the response to a refused delivery; closures implement it.
 ///
 /// Pass one to [`VerifyLayer::with_response`](super::VerifyLayer::with_response). The sender may be
-/// anyone, so tell nothing of keys or digests. Afterwards the layer puts the error into the extensions
-/// of the response.
+/// anyone, so tell nothing of keys or digests. Afterwards the layer puts the error into the
+/// extensions of the response.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -46,8 +46,8 @@ where
 
 /// The default response to a refused delivery: `{"error":"<code>"}`.
 ///
-/// It has the [code](VerifyErrorKind::code) and the status of the error, `Retry-After` if the sender should wait
-/// (409 and 503), and `Allow: POST` with a 405.
+/// It has the [code](VerifyErrorKind::code) and the status of the error, `Retry-After` if the
+/// sender should wait (409 and 503), and `Allow: POST` with a 405.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::exhaustive_structs,

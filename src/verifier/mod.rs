@@ -32,9 +32,9 @@ pub(crate) const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// Checks whether a delivery is authentic and recent.
 ///
-/// It is a plain function of the headers, the body and the time: no I/O, no clock, no allocation. Use it
-/// if you have no web framework. With one, use a [`WebhookReceiver`](crate::WebhookReceiver), which
-/// does the same checks and more.
+/// It is a plain function of the headers, the body and the time: no I/O, no clock, no allocation.
+/// Use it if you have no web framework. With one, use a
+/// [`WebhookReceiver`](crate::WebhookReceiver), which does the same checks and more.
 ///
 /// It remembers nothing. A copy of a delivery is accepted again within the tolerance, and so is every
 /// retry, so recognise duplicates by [`Verified::claim_id`].
@@ -78,9 +78,9 @@ impl Verifier {
 
     /// Accepts deliveries that are signed with one of `keys` (`v1a`).
     ///
-    /// The tolerance is 5 minutes; [`with_tolerance`](Self::with_tolerance) changes it. Google's keys
-    /// prove who sent a delivery, not whom it is for: [`EndpointToken`](crate::EndpointToken) explains
-    /// what to add.
+    /// The tolerance is 5 minutes; [`with_tolerance`](Self::with_tolerance) changes it. Google's
+    /// keys prove who sent a delivery, not whom it is for: [`EndpointToken`](crate::EndpointToken)
+    /// explains what to add.
     #[cfg(feature = "jwks")]
     #[must_use]
     pub fn for_keys(keys: KeySet) -> Self {
@@ -108,8 +108,8 @@ impl Verifier {
     /// [`WebhookReceiverBuilder::accept_jwt`](crate::WebhookReceiverBuilder::accept_jwt) lists the
     /// rules for a JWT.
     ///
-    /// **In this form the event is [`Verified::payload`]**, not the body, and a duplicate is recognised
-    /// by [`Verified::claim_id`], not by the id.
+    /// **In this form the event is [`Verified::payload`]**, not the body, and a duplicate is
+    /// recognised by [`Verified::claim_id`], not by the id.
     #[cfg(feature = "jwt")]
     #[must_use]
     pub fn accept_jwt(self, audience: impl Into<String>) -> Self {
@@ -178,8 +178,8 @@ impl Verifier {
 
     /// Checks everything that can be checked before the body is read.
     ///
-    /// So most of what is not a delivery is refused without reading its body. Afterwards pass the body
-    /// to [`Checked::verify`].
+    /// So most of what is not a delivery is refused without reading its body. Afterwards pass the
+    /// body to [`Checked::verify`].
     ///
     /// # Errors
     ///

@@ -57,8 +57,8 @@ impl<'a> Verified<'a> {
 
     /// Returns the name of the key that signed the delivery.
     ///
-    /// For a signing secret it is [`SigningSecret::key_id`](crate::SigningSecret::key_id), for a public
-    /// key its `kid`.
+    /// For a signing secret it is [`SigningSecret::key_id`](crate::SigningSecret::key_id), for a
+    /// public key its `kid`.
     #[must_use]
     pub fn key_id(&self) -> &str {
         self.shared_key_id()
@@ -74,8 +74,8 @@ impl<'a> Verified<'a> {
 
     /// Returns the text by which a duplicate of the event is recognised, within one scheme.
     ///
-    /// It is the [id](Self::id), except for a JWT: there it is the `jti` claim, or a digest of the JWT
-    /// if it has none.
+    /// It is the [id](Self::id), except for a JWT: there it is the `jti` claim, or a digest of the
+    /// JWT if it has none.
     #[must_use]
     pub fn claim_id(&self) -> &str {
         match &self.signed {

@@ -305,14 +305,15 @@ pub enum Action {
 pub enum EnsuredSecret {
     /// Here: it was just created or rotated. Store it.
     New(NewSecret),
-    /// In your app: a secret that the spec names ends with the same characters as one of the webhook's.
+    /// In your app: a secret that the spec names ends with the same characters as one of the
+    /// webhook's.
     AtHand,
     /// Not known: the webhook existed, and the service shows a secret only once. If your app does not
     /// have it, rotate the secret, or let the spec
     /// [ask for that](WebhookSpec::rotate_if_not_at_hand).
     NotAtHand,
-    /// In another process, which created the webhook at the same time. Read it from where that process
-    /// stores it. A rotation would end the secret of that process.
+    /// In another process, which created the webhook at the same time. Read it from where that
+    /// process stores it. A rotation would end the secret of that process.
     OfAnother,
 }
 

@@ -22,8 +22,8 @@ const BASE64: &str = "$gemini_webhooks::base64";
 /// values would be read without it, like those that come from elsewhere.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-/// With its feature `arbitrary_precision`, which another crate of the app may turn on, serde_json hands a number
-/// over as an object with a member of this name.
+/// With its feature `arbitrary_precision`, which another crate of the app may turn on, serde_json
+/// hands a number over as an object with a member of this name.
 const NUMBER: &str = "$serde_json::private::Number";
 
 /// How deep a body that goes as JSON may be nested. `serde_json::Value` and what serde buffers are

@@ -34,16 +34,16 @@ const MAX_CHECKS: usize = 16;
 ///
 /// - Ed25519 keys (`kty` is `OKP`, `crv` is `Ed25519`, RFC 8037), for `v1a` signatures. If a key has
 ///   `alg`, it must be `EdDSA` or `Ed25519`.
-/// - With the feature `jwt`, RSA keys of 2048 to 8192 bits with a `kid`, for JWTs. If a key has `alg`, it
-///   must be `RS256`.
+/// - With the feature `jwt`, RSA keys of 2048 to 8192 bits with a `kid`, for JWTs. If a key has
+///   `alg`, it must be `RS256`.
 ///
 /// Every other key is [skipped](Self::skipped), because Google may add sorts of keys at any time.
-/// Skipped are also keys whose `use` or `key_ops` is not for verifying, weak keys with which one signature would
-/// fit many messages, and keys that are published with their private half.
+/// Skipped are also keys whose `use` or `key_ops` is not for verifying, weak keys with which one
+/// signature would fit many messages, and keys that are published with their private half.
 ///
-/// Deviations from RFC 7517 that carry no risk are accepted: `null` or an empty string for a member without
-/// a value, zeros in front of RSA's numbers, base64 with padding or in the standard alphabet, and a byte
-/// order mark in front of the JSON.
+/// Deviations from RFC 7517 that carry no risk are accepted: `null` or an empty string for a member
+/// without a value, zeros in front of RSA's numbers, base64 with padding or in the standard
+/// alphabet, and a byte order mark in front of the JSON.
 ///
 /// ```
 /// use gemini_webhooks::jwks::KeySet;
@@ -73,9 +73,9 @@ impl KeySet {
     ///
     /// # Errors
     ///
-    /// The text is longer than 64 KiB, is not a JSON object with a list `keys`, or has more than 32 keys,
-    /// more than 16 Ed25519 keys, or none that can be used. The error says what the text looks like, and
-    /// why its keys cannot be used.
+    /// The text is longer than 64 KiB, is not a JSON object with a list `keys`, or has more than 32
+    /// keys, more than 16 Ed25519 keys, or none that can be used. The error says what the text
+    /// looks like, and why its keys cannot be used.
     pub fn from_json(json: &[u8]) -> Result<Self, KeySetError> {
         if json.len() > MAX_BYTES {
             return Err(KeySetError::new("it is longer than 64 KiB"));

@@ -179,8 +179,9 @@ impl WebhookReceiverBuilder {
     /// the event; until then it is answered 409.
     ///
     /// The lease must be longer than [`handler_timeout`](Self::handler_timeout) plus twice
-    /// [`guard_timeout`](Self::guard_timeout), one to claim and one to settle. Otherwise a retry could
-    /// run beside the handler, and [`build`](Self::build) returns [`ConfigError::LeaseTooShort`].
+    /// [`guard_timeout`](Self::guard_timeout), one to claim and one to settle. Otherwise a retry
+    /// could run beside the handler, and [`build`](Self::build) returns
+    /// [`ConfigError::LeaseTooShort`].
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
@@ -191,9 +192,9 @@ impl WebhookReceiverBuilder {
     /// Google retries for 24 hours (Google's guide, copies up to 2026-10-05). With less than that, a
     /// retry can be handled again, and `build` logs a warning.
     ///
-    /// The retention must be at least twice the [`tolerance`](Self::tolerance), or a recorded delivery
-    /// could be replayed; `build` then returns [`ConfigError::RetentionTooShort`]. The event of a JWT
-    /// is remembered at least as long as that JWT is accepted.
+    /// The retention must be at least twice the [`tolerance`](Self::tolerance), or a recorded
+    /// delivery could be replayed; `build` then returns [`ConfigError::RetentionTooShort`]. The
+    /// event of a JWT is remembered at least as long as that JWT is accepted.
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
         self
@@ -202,8 +203,8 @@ impl WebhookReceiverBuilder {
     /// Sets how long to wait for the guard each time. 2 seconds by default.
     ///
     /// If the guard does not answer the claim in time, the delivery is answered 503
-    /// ([`VerifyErrorKind::GuardUnavailable`]). If it does not answer afterwards, the handler's answer
-    /// is sent, and an error is logged.
+    /// ([`VerifyErrorKind::GuardUnavailable`]). If it does not answer afterwards, the handler's
+    /// answer is sent, and an error is logged.
     pub fn guard_timeout(mut self, timeout: Duration) -> Self {
         self.guard_timeout = timeout;
         self
@@ -262,8 +263,8 @@ impl WebhookReceiverBuilder {
     ///
     /// A handler that takes longer is dropped, the answer is 503
     /// ([`VerifyErrorKind::HandlerTimeout`]), and the event is handled again when Google retries.
-    /// Google waits a few seconds only (Google's guide, copies up to 2026-10-05). So do not raise this
-    /// for long work: store the event durably, answer, and do the work elsewhere.
+    /// Google waits a few seconds only (Google's guide, copies up to 2026-10-05). So do not raise
+    /// this for long work: store the event durably, answer, and do the work elsewhere.
     ///
     /// A handler can be dropped only where it awaits. One that blocks its thread goes on. If it takes
     /// longer than the [`lease`](Self::lease), a retry can run beside it, and an error is logged when

@@ -20,8 +20,8 @@ use crate::secret::{Keyring, SigningSecret};
 impl WebhookReceiverBuilder {
     /// Adds the signing secret of a static webhook: `whsec_` and base64, as Google shows it.
     ///
-    /// Call it again for each further secret; a delivery that was signed with any of them is accepted.
-    /// [`SigningSecret`] says which forms of the text are accepted.
+    /// Call it again for each further secret; a delivery that was signed with any of them is
+    /// accepted. [`SigningSecret`] says which forms of the text are accepted.
     pub fn signing_secret(self, secret: impl AsRef<str>) -> Self {
         match secret.as_ref().parse() {
             Ok(secret) => self.keyring(Keyring::new(secret)),
@@ -148,7 +148,8 @@ impl WebhookReceiverBuilder {
         self
     }
 
-    /// Sets how long fetched public keys are used while they cannot be fetched again. A day by default.
+    /// Sets how long fetched public keys are used while they cannot be fetched again. A day by
+    /// default.
     ///
     /// It counts from the last successful fetch. After that, deliveries of dynamic webhooks are
     /// answered 503. Less than a minute is
@@ -205,9 +206,9 @@ impl WebhookReceiverBuilder {
 
     /// Adds a check of your own, for instance whether the event is about a job of yours.
     ///
-    /// It is called for each authentic delivery, in every scheme, before the event is claimed. `Ok(false)`
-    /// refuses the delivery with 400. An error, or no answer within 2 seconds, is a 503, so that
-    /// Google sends it again.
+    /// It is called for each authentic delivery, in every scheme, before the event is claimed.
+    /// `Ok(false)` refuses the delivery with 400. An error, or no answer within 2 seconds, is a
+    /// 503, so that Google sends it again.
     ///
     /// ```
     /// # use gemini_webhooks::{Delivery, GeminiEvent, WebhookReceiver};

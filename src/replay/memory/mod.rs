@@ -37,13 +37,13 @@ const SHARDS: usize = 64;
 /// answered 503 until some expire: to forget a handled event could have it handled twice. Leases and
 /// retention are rounded up to whole seconds.
 ///
-/// **If the process is suspended**, as in AWS Lambda, on Cloud Run without CPU outside of requests, or
-/// in a virtual machine that sleeps, its monotonic clock stands still on Linux and macOS. Leases and retention then
-/// last longer than by the wall clock. A longer retention does no harm. But a lease lasts until the
-/// process has run for that long. Until then, other deliveries of the event that reach this process
-/// are answered 409. If the process runs for a few milliseconds for each request, that can outlast
-/// the day of retries. In such an environment, end handlers before you answer, and use a guard
-/// in a store, whose leases end by the store's clock.
+/// **If the process is suspended**, as in AWS Lambda, on Cloud Run without CPU outside of requests,
+/// or in a virtual machine that sleeps, its monotonic clock stands still on Linux and macOS. Leases
+/// and retention then last longer than by the wall clock. A longer retention does no harm. But a
+/// lease lasts until the process has run for that long. Until then, other deliveries of the event
+/// that reach this process are answered 409. If the process runs for a few milliseconds for each
+/// request, that can outlast the day of retries. In such an environment, end handlers before you
+/// answer, and use a guard in a store, whose leases end by the store's clock.
 ///
 /// It keeps a digest of each key, of 128 bits, under a random key of this process.
 /// ```

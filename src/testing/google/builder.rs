@@ -46,14 +46,15 @@ impl MockGoogleBuilder {
 
     /// Accepts this API key instead of [`API_KEY`].
     ///
-    /// Call it again for each further key. Each key is a project of its own, which sees its own webhooks
-    /// and jobs only.
+    /// Call it again for each further key. Each key is a project of its own, which sees its own
+    /// webhooks and jobs only.
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
         self.api_keys.push(key.into());
         self
     }
 
-    /// Sets the clock for timestamps, ends of secrets, and due retries. The system's clock by default.
+    /// Sets the clock for timestamps, ends of secrets, and due retries. The system's clock by
+    /// default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
         self

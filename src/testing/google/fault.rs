@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// What happens to a call instead of its usual answer. Set it with [`MockGoogle::fail`](super::MockGoogle::fail).
+/// What happens to a call instead of its usual answer. Set it with
+/// [`MockGoogle::fail`](super::MockGoogle::fail).
 ///
 /// A status that is not from 100 to 999 is answered as 500. A `Retry-After` that is not valid in a
 /// header is left out.

@@ -8,7 +8,8 @@ use super::fields::{self, Object, WebhookConfig, only, required, set, text, unkn
 use super::refusal::{Answered, Refusal};
 use super::time::Now;
 
-/// The status of an interaction, for [`MockGoogle::set_interaction`](super::MockGoogle::set_interaction).
+/// The status of an interaction, for
+/// [`MockGoogle::set_interaction`](super::MockGoogle::set_interaction).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InteractionStatus {
@@ -107,8 +108,8 @@ pub(super) fn create(state: &mut State, project: usize, body: &[u8], now: Now) -
     Ok(add(state, project, &body, config, status, now).1)
 }
 
-/// Everything that is of any interaction: strict about spelling and about what a webhook needs. The rest of
-/// the API is not played.
+/// Everything that is of any interaction: strict about spelling and about what a webhook needs. The
+/// rest of the API is not played.
 fn read(body: &Object) -> Result<Option<WebhookConfig>, Refusal> {
     if let Some(name) = body.keys().find(|name| name.contains(char::is_uppercase)) {
         return Err(unknown(name));

@@ -1,29 +1,29 @@
 //! [`MockGoogle`]: a mock of the Gemini API for tests, with webhooks, jobs and deliveries.
 //!
-//! It plays what is known of Google's service, and only as much of the API as webhooks need: no model
-//! answers. If the service's behaviour is not known, the mock is strict, so that code that works with the
-//! mock should work with Google. The items say where it guesses.
-//! - **WebhookService**, under `/v1` and `/v1beta`: create, get, list, update, delete, rotate, ping.
-//!   It refuses a member, a parameter, a path of `update_mask` or a type of event that the service
-//!   does not know, names in camel case, and a `page_size` above 1000. An update applies its body, and
-//!   ignores the mask. Lists have no meaningful order, and their page tokens contain control characters
-//!   and line breaks.
+//! It plays what is known of Google's service, and only as much of the API as webhooks need: no
+//! model answers. If the service's behaviour is not known, the mock is strict, so that code that
+//! works with the mock should work with Google. The items say where it guesses.
+//! - **WebhookService**, under `/v1` and `/v1beta`: create, get, list, update, delete, rotate,
+//!   ping. It refuses a member, a parameter, a path of `update_mask` or a type of event that the
+//!   service does not know, names in camel case, and a `page_size` above 1000. An update applies
+//!   its body, and ignores the mask. Lists have no meaningful order, and their page tokens contain
+//!   control characters and line breaks.
 //! - **Jobs** that can carry a `webhook_config`: batches, interactions, triggers, and videos
 //!   (`/v1beta` only). The config is refused in the wrong spelling. A job runs until your test ends
-//!   it: [`finish_batch`](MockGoogle::finish_batch), [`set_interaction`](MockGoogle::set_interaction),
-//!   [`finish_video`](MockGoogle::finish_video).
+//!   it: [`finish_batch`](MockGoogle::finish_batch),
+//!   [`set_interaction`](MockGoogle::set_interaction), [`finish_video`](MockGoogle::finish_video).
 //! - **Deliveries**. If the job has URIs of its own, they go there, signed `v1a` with one of three
-//!   published keys in turn. Otherwise they go to the webhooks that are subscribed, signed `v1` with
-//!   every secret that is valid. A delivery that is not answered with a 2xx within 5 seconds is retried
-//!   after 5 s, 10 s, 20 s and so on up to an hour, for 24 hours, with the same id and a new timestamp.
-//!   After 10 failures in a row the webhook is `disabled_due_to_failed_deliveries`, and its pending
-//!   deliveries are given up.
+//!   published keys in turn. Otherwise they go to the webhooks that are subscribed, signed `v1`
+//!   with every secret that is valid. A delivery that is not answered with a 2xx within 5 seconds
+//!   is retried after 5 s, 10 s, 20 s and so on up to an hour, for 24 hours, with the same id and a
+//!   new timestamp. After 10 failures in a row the webhook is `disabled_due_to_failed_deliveries`,
+//!   and its pending deliveries are given up.
 //!
 //! **You control the time.** The first attempt is made at once. A retry is made only when you call
 //! [`deliver_due`](MockGoogle::deliver_due), if it is due by the mock's
-//! [clock](MockGoogleBuilder::clock), or [`retry_now`](MockGoogle::retry_now). In a test, give the mock
-//! and the receiver the same [`ManualClock`](super::ManualClock). A program to develop against calls
-//! `deliver_due` every second, as `examples/google_mock.rs` does.
+//! [clock](MockGoogleBuilder::clock), or [`retry_now`](MockGoogle::retry_now). In a test, give the
+//! mock and the receiver the same [`ManualClock`](super::ManualClock). A program to develop against
+//! calls `deliver_due` every second, as `examples/google_mock.rs` does.
 //!
 //! **It stays on this machine.** Webhooks with an `https` URI are registered, and their deliveries
 //! fail unless [`forward`](MockGoogle::forward) sends them to a local port.
@@ -82,9 +82,9 @@ pub const API_KEY: &str = "mock-api-key";
 
 /// A mock of the Gemini API on a port of this machine: webhooks, jobs, and signed deliveries.
 ///
-/// Your code calls [`base_url`](Self::base_url) as it would call Google, with [`API_KEY`]. Your test says
-/// how a job ends, and the mock sends the event, signed as Google signs. The [module](self) says what it
-/// plays. It ends when it is dropped.
+/// Your code calls [`base_url`](Self::base_url) as it would call Google, with [`API_KEY`]. Your
+/// test says how a job ends, and the mock sends the event, signed as Google signs. The
+/// [module](self) says what it plays. It ends when it is dropped.
 ///
 /// ```
 /// use axum::{Router, http::StatusCode, routing::post};
@@ -226,8 +226,8 @@ impl MockGoogle {
 
     /// Sends deliveries for one origin to another one on this machine.
     ///
-    /// For instance those for `https://my-api.com` to `http://127.0.0.1:8080`. Nothing is sent to other
-    /// machines in any case.
+    /// For instance those for `https://my-api.com` to `http://127.0.0.1:8080`. Nothing is sent to
+    /// other machines in any case.
     pub fn forward(&self, origin: &str, to: &str) {
         let [origin, to] = [origin, to].map(|url| url.trim_end_matches('/').to_owned());
         self.shared

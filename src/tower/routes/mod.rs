@@ -110,9 +110,9 @@ impl<B: 'static, E: 'static> EventRoutes<B, E> {
 
     /// Answers 501 to events that no route takes.
     ///
-    /// Google then sends them again for 24 hours (Google's guide, copies up to 2026-10-05), so there is a
-    /// day to deploy a route for them. Repeated failures switch a webhook off: subscribe to
-    /// the events that you handle only.
+    /// Google then sends them again for 24 hours (Google's guide, copies up to 2026-10-05), so
+    /// there is a day to deploy a route for them. Repeated failures switch a webhook off: subscribe
+    /// to the events that you handle only.
     ///
     /// # Errors
     ///
