@@ -253,7 +253,7 @@ def drive_dynamic(program):
     code, lines = receiver.stop(signal.SIGINT)
     check("the handler's runs without keys", lines, [])
     log = "".join(receiver.log)
-    check("the reason in the log", "public keys not fetched" in log and "any Google project" in log, True)
+    check("the reason in the log", "public keys could not be fetched" in log and "any Google project" in log, True)
     return sent
 
 
