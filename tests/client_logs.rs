@@ -41,7 +41,11 @@ async fn no_secret_is_logged() {
     let service = WebhookService::builder()
         .api_key(KEY)
         .base_url(google.base_url());
-    let service = service.max_retries(0).build().unwrap();
+    let service = service
+        .max_retries(0)
+        .http(|client| client.connection_verbose(true))
+        .build()
+        .unwrap();
     let token = EndpointToken::generate().unwrap();
     let spec =
         WebhookSpec::new("https://app.example/x", SubscribedEvent::ALL).endpoint_token(&token);

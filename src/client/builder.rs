@@ -83,30 +83,30 @@ impl WebhookServiceBuilder {
 
     /// Sets how often a failed call is retried. 4 times by default, as in Google's SDKs.
     ///
-    /// A call is retried after a 408, 409, 429 or 5xx, and if there was no connection or no answer.
-    /// The pause is 500 ms and doubles up to 8 s, less a random part of up to a quarter; or it is
-    /// what `Retry-After` asks for.
-    ///
-    /// A call that would create a second webhook, secret or job is retried only if it cannot have
-    /// been carried out: if there was no connection, and after a 429.
+    /// That is done after a 408, 409, 429 and 5xx, and where there was no connection or no answer,
+    /// after 500 ms, doubling up to 8 s, less up to a quarter by chance, or after the time that
+    /// `Retry-After` asks for. A call that would make a second webhook, secret or job is sent again only
+    /// where it cannot have been carried out: where there was no connection, and after a 429. A wait
+    /// of more than a day is not begun; the error has its
+    /// [`retry_after`](super::ClientError::retry_after).
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.policy.max_retries = retries;
         self
     }
 
-    /// Sets how long a call may take, with all retries and pauses. 60 seconds by default.
-    ///
-    /// A pause that would go beyond the deadline is not begun: the last error is returned instead.
+    /// How long a call may take, with all its tries and the waiting between them: 60 seconds by
+    /// default. A wait that would go beyond it is not begun, nor, for a call that makes a webhook, a
+    /// secret or a job, one that would leave less than a third of it for the answer, or than 10 seconds
+    /// if that is less.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.policy.deadline = deadline;
         self
     }
 
-    /// Changes the HTTP client, for instance its proxy, certificates or time-outs.
-    ///
-    /// `configure` gets a client whose connections may take 10 seconds and whose tries may take 30
-    /// seconds, and which uses no proxy for a loopback address. Whatever it changes, redirects stay
-    /// off, and `https` stays required.
+    /// Changes the HTTP client: a proxy, certificates, time-outs. Before this is called, a connection
+    /// may take 10 seconds to make and a try 30 seconds, and a URL of this machine itself is called
+    /// without a proxy. Redirects stay off, HTTPS stays required, and what goes over the connection is
+    /// not logged, since secrets do.
     ///
     /// ```
     /// use std::time::Duration;
@@ -166,7 +166,10 @@ impl WebhookServiceBuilder {
             client = configure(client);
         }
         // The key goes along with each call, so it is not for the caller to lower these.
-        client = client.redirect(redirect::Policy::none()).referer(false);
+        client = client
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .connection_verbose(false);
         if !loopback {
             client = client.https_only(true);
         }

@@ -6,6 +6,10 @@ use std::time::{Duration, SystemTime};
 pub(super) const MAX_RETRIES: u32 = 4;
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(8);
+/// A longer `Retry-After` is told, and not waited for, whatever the deadline is.
+const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
+/// What a call that makes another needs at most to come to its answer.
+const TO_ANSWER: Duration = Duration::from_secs(10);
 /// As Google's SDK: up to a quarter is taken off, so that those who failed together do not come back
 /// together.
 const JITTER: f64 = 0.25;
@@ -93,8 +97,14 @@ impl Policy {
             } if !wait.is_zero() => wait,
             _ => backoff(retries).mul_f64(1.0 - JITTER * random.clamp(0.0, 1.0)),
         };
-        // What would come after the deadline need not be waited for.
-        (wait < self.deadline.saturating_sub(elapsed)).then_some(wait)
+        // What would come after the deadline need not be waited for. One that makes another must not
+        // be cut off before its answer: the secret in it would be lost.
+        let to_answer = match repeat {
+            Repeat::Harmless => Duration::ZERO,
+            Repeat::MakesAnother => TO_ANSWER.min(self.deadline / 3),
+        };
+        let left = self.deadline.saturating_sub(elapsed);
+        (wait < left.saturating_sub(to_answer) && wait <= LONGEST_ASKED).then_some(wait)
     }
 }
 
@@ -240,6 +250,33 @@ mod tests {
             never.wait(Failure::Unsent, Harmless, 0, Duration::ZERO, 0.0),
             None
         );
+    }
+
+    #[test]
+    fn what_makes_another_is_begun_only_with_time_for_its_answer() {
+        for (deadline, asked, again) in [
+            (60, 49, true),
+            (60, 50, false),
+            (60, 59, false),
+            (3, 1, true),
+            (3, 2, false),
+        ] {
+            let policy = Policy {
+                deadline: Duration::from_secs(deadline),
+                ..POLICY
+            };
+            let wait = |repeat| policy.wait(after(429, asked), repeat, 0, Duration::ZERO, 0.0);
+            assert_eq!(wait(MakesAnother).is_some(), again, "{deadline} {asked}");
+            assert!(wait(Harmless).is_some(), "{deadline} {asked}");
+        }
+        let patient = Policy {
+            deadline: Duration::MAX,
+            ..POLICY
+        };
+        for (asked, again) in [(86_400, true), (86_401, false), (u64::MAX, false)] {
+            let wait = patient.wait(after(429, asked), Harmless, 0, Duration::ZERO, 0.0);
+            assert_eq!(wait.is_some(), again, "{asked}");
+        }
     }
 
     #[test]

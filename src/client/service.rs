@@ -82,6 +82,10 @@ impl WebhookService {
     /// The secret is returned this once: store it. Another call creates another webhook; to have
     /// exactly one, use [`ensure`](Self::ensure).
     ///
+    /// **It is not cancel safe.** If the future is dropped, for example by `tokio::time::timeout`, the
+    /// webhook may be there, with a secret that nobody knows. Set the
+    /// [deadline](WebhookServiceBuilder::deadline) instead.
+    ///
     /// # Errors
     ///
     /// [`ClientError`]. If the answer is lost, the webhook may have been created, with a secret that
@@ -171,7 +175,12 @@ impl WebhookService {
             repeat: Repeat::Harmless,
         };
         let body = self.http.send(call).await?;
-        page(LIST, &body, ["webhooks", "next_page_token"], Webhook::read)
+        page(
+            LIST,
+            &body,
+            ["webhooks", "next_page_token"],
+            Webhook::read_listed,
+        )
     }
 
     /// Changes what `update` sets, and returns the webhook.
@@ -209,7 +218,7 @@ impl WebhookService {
             {
                 Ok(())
             }
-            sent => sent.map(drop),
+            sent => sent.and_then(|body| done(DELETE, &body)),
         }
     }
 
@@ -219,6 +228,9 @@ impl WebhookService {
     /// to the service, which ends them after 24 hours (Google's reference). With
     /// [`Immediately`](RevocationBehavior::Immediately), deliveries are refused until your receiver
     /// has the new secret.
+    ///
+    /// **It is not cancel safe.** If the future is dropped, for example by `tokio::time::timeout`, there
+    /// may be a secret that nobody knows. Set the [deadline](WebhookServiceBuilder::deadline) instead.
     ///
     /// # Errors
     ///
@@ -264,7 +276,7 @@ impl WebhookService {
     /// [`ClientError`].
     pub async fn ping(&self, id: &str) -> Result<(), ClientError> {
         let call = self.of_one(PING, Method::POST, id, ":ping")?;
-        self.http.send(call).await.map(drop)
+        done(PING, &self.http.send(call).await?)
     }
 
     /// Returns a client for batches, whose events go to the URIs of a
@@ -318,7 +330,8 @@ pub(super) fn page_query(
     size.into_iter().chain(token).collect()
 }
 
-/// A page of a list. Either member may be absent: an empty project answers `{}`.
+/// A page of a list. Either member may be absent: an empty project answers `{}`. What cannot be
+/// understood is no empty project, in which a second webhook would be made.
 pub(super) fn page<T, E: fmt::Display>(
     call: &'static str,
     body: &Body,
@@ -326,26 +339,56 @@ pub(super) fn page<T, E: fmt::Display>(
     read: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Page<T>, ClientError> {
     let unreadable = |why: String| ClientError::unreadable(call, why);
-    let found = members(utf8(call, body)?, &names);
-    let [items, token] =
-        found.ok_or_else(|| unreadable("the answer is not a JSON object".to_owned()))?;
+    let body = utf8(call, body)?;
+    let [items_name, token_name] = names;
+    let found = members(body, &[items_name, token_name, "error"]);
+    let [items, token, error] =
+        found.ok_or_else(|| unreadable("the answer is no JSON object".to_owned()))?;
+    if error.is_some() {
+        return Err(unreadable("the answer is an error".to_owned()));
+    }
+    let is_empty = body
+        .chars()
+        .all(|char| char.is_whitespace() || "{}".contains(char));
+    if items.is_none() && token.is_none() && !is_empty {
+        return Err(unreadable(format!(
+            "the answer has neither `{items_name}` nor `{token_name}`"
+        )));
+    }
+    let next = text(token);
+    if next.is_none() && token.is_some_and(|token| token.get() != "null") {
+        return Err(unreadable(format!(
+            "`{token_name}` of the answer is no text"
+        )));
+    }
     if items.is_some_and(|items| !items.get().starts_with(['[', 'n'])) {
         return Err(unreadable(format!(
-            "`{}` of the answer is not an array",
-            names[0]
+            "`{items_name}` of the answer is no array"
         )));
     }
     let items = elements(items).into_iter().map(|item| read(item.get()));
     let items: Result<Vec<T>, E> = items.collect();
     let items =
         items.map_err(|why| unreadable(format!("an element of the list cannot be read: {why}")))?;
-    Ok(Page::new(items, text(token)))
+    Ok(Page::new(items, next))
 }
 
 fn webhook(call: &'static str, body: &Body) -> Result<Webhook, ClientError> {
     let unreadable =
         |why| ClientError::unreadable(call, format!("the answer is not a webhook: {why}"));
     Webhook::read(utf8(call, body)?).map_err(unreadable)
+}
+
+/// The answer to a call that returns nothing. A proxy may answer anything.
+fn done(call: &'static str, body: &Body) -> Result<(), ClientError> {
+    let body = utf8(call, body)?.trim();
+    if body.is_empty() || members::<0>(body, &[]).is_some() {
+        return Ok(());
+    }
+    Err(ClientError::unreadable(
+        call,
+        "the answer is no JSON object",
+    ))
 }
 
 pub(super) fn utf8<'a>(call: &'static str, body: &'a Body) -> Result<&'a str, ClientError> {

@@ -45,16 +45,11 @@ pub struct WebhookSpec {
 pub(super) struct Tail(String);
 
 impl Tail {
-    /// `None` of nothing.
+    /// `None` of fewer than four characters, which could be the end of any.
     fn of(secret: &str) -> Option<Self> {
         let secret = pasted::trim(secret);
-        let start = secret
-            .char_indices()
-            .rev()
-            .nth(3)
-            .map_or(0, |(start, _)| start);
-        let tail = secret.get(start..).filter(|tail| !tail.is_empty());
-        tail.map(|tail| Self(tail.to_owned()))
+        let (start, _) = secret.char_indices().rev().nth(3)?;
+        secret.get(start..).map(|tail| Self(tail.to_owned()))
     }
 
     /// Whether this is the end of `whsec_...abcd`.
@@ -118,10 +113,9 @@ impl WebhookSpec {
         self
     }
 
-    /// Names a signing secret that your app has, so that `ensure` can compare it.
-    ///
-    /// Only its last four characters are kept, because the service tells no more of a secret. Call
-    /// this again for each further secret. An empty text is ignored.
+    /// A signing secret that your app has, so that `ensure` can tell whether it is one of the
+    /// webhook's. Its last four characters are kept, since the service tells no more of a secret. Call
+    /// it again for a second one; fewer than four characters are no secret.
     pub fn secret_at_hand(mut self, secret: impl AsRef<str>) -> Self {
         self.at_hand.extend(Tail::of(secret.as_ref()));
         self
@@ -171,7 +165,8 @@ mod tests {
         let tail = Tail::of(" whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
         assert_eq!(tail, Tail("LaSw".to_owned()));
         assert!(tail.is_of("whsec_...LaSw") && !tail.is_of("whsec_...LaSx"));
-        assert_eq!(Tail::of("abc"), Some(Tail("abc".to_owned())));
+        assert_eq!(Tail::of("abcd"), Some(Tail("abcd".to_owned())));
+        assert_eq!(Tail::of(" abc"), None);
         assert_eq!(Tail::of(" \n"), None);
     }
 

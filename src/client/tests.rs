@@ -438,15 +438,33 @@ async fn what_is_no_webhook_is_said() {
             r#"{"webhooks":[{}]}"#,
             "an element of the list cannot be read",
         ),
-        ("[]", "not a JSON object"),
+        ("[]", "no JSON object"),
+        (r#"{"error":{"code":503}}"#, "the answer is an error"),
+        (r#"{"webhooks":[],"error":null}"#, "the answer is an error"),
+        (
+            r#"{"status":"login"}"#,
+            "neither `webhooks` nor `next_page_token`",
+        ),
+        (
+            r#"{"nextPageToken":"x"}"#,
+            "neither `webhooks` nor `next_page_token`",
+        ),
+        (
+            r#"{"webhooks":[],"next_page_token":7}"#,
+            "`next_page_token` of the answer is no text",
+        ),
     ] {
         let server = Server::start([ok(body)]).await;
-        let error = server.service().list_page(None, None).await.unwrap_err();
+        let error = server.service().ensure(&spec()).await.unwrap_err();
+        assert_eq!(error.kind(), ClientErrorKind::Decode, "{body}");
         assert!(error.to_string().contains(part), "{error}");
+        assert_eq!(methods(&server), ["GET"], "no second webhook is made");
     }
     for body in [
         "{}",
+        " { } ",
         r#"{"webhooks":null}"#,
+        r#"{"next_page_token":null}"#,
         r#"{"webhooks":[],"next_page_token":""}"#,
     ] {
         let server = Server::start([ok(body)]).await;
@@ -511,6 +529,72 @@ async fn what_an_earlier_try_deleted_is_deleted() {
         let error = server.service().delete("abc").await.unwrap_err();
         assert_eq!(error.kind(), ClientErrorKind::NotFound);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_returns_nothing_has_to_be_answered_all_the_same() {
+    for (body, is_done) in [
+        ("", true),
+        (" {}\n", true),
+        (r#"{"a":1}"#, true),
+        ("<html>log in</html>", false),
+        ("[]", false),
+        ("null", false),
+    ] {
+        let server = Server::start([ok(body)]).await;
+        let service = server.service();
+        for done in [service.delete("abc").await, service.ping("abc").await] {
+            assert_eq!(done.is_ok(), is_done, "{body}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_in_the_list_without_a_uri_is_passed_over() {
+    let other = r#"{"id":"other","name":"of tomorrow"}"#.to_owned();
+    let server = Server::start([list(&[other, listed("ours", 1)])]).await;
+    let ensured = server.service().ensure(&spec()).await.unwrap();
+    assert_eq!(ensured.webhook().id(), "ours");
+    assert!(ensured.actions().is_empty() && ensured.others().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_is_not_begun_in_the_last_moment() {
+    let server = Server::start([answer(429, "retry-after: 59\r\n", "")]).await;
+    let service = server.service();
+    let (error, took) = timed(service.rotate_signing_secret("abc", None)).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ClientErrorKind::RateLimited);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(59)));
+    assert!(!error.may_have_been_carried_out());
+    assert!(within(took, 0.0..=0.5), "{took:?}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_ends_is_told() {
+    let webhook = listed("abc", 1);
+    let secrets = r#""signing_secrets":[{"truncated_secret":"whsec_...LaSw","expire_time":"2100-03-01T00:00:00Z"},{"truncated_secret":"whsec_...b7oD"}]}"#;
+    let webhook = format!("{},{secrets}", webhook.trim_end_matches('}'));
+    let server = Server::start([list(&[webhook])]).await;
+    let ensured = server
+        .service()
+        .ensure(&spec().secret_at_hand("whsec_LaSw"))
+        .await
+        .unwrap();
+    assert!(matches!(ensured.secret(), EnsuredSecret::AtHand));
+    assert!(ensured.secret_expires().is_some());
+    let shown = ensured.to_string();
+    assert!(
+        shown.ends_with("its secret is at hand until Mon, 01 Mar 2100 00:00:00 GMT, for it was rotated: store the new one too"),
+        "{shown}"
+    );
+    let ensured = server
+        .service()
+        .ensure(&spec().secret_at_hand("whsec_b7oD"))
+        .await
+        .unwrap();
+    assert_eq!(ensured.secret_expires(), None);
 }
 
 #[tokio::test(start_paused = true)]

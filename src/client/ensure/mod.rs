@@ -170,6 +170,7 @@ impl Ensuring<'_> {
             did: vec![Action::Created],
             secret: EnsuredSecret::New(secret),
             others,
+            secret_expires: None,
             could_not_look,
         })))
     }
@@ -190,9 +191,10 @@ impl Ensuring<'_> {
                 None => return Ok(None),
             };
         }
+        let at_hand = plan::at_hand(spec, &webhook, self.wall());
         let secret = match &spec.rotate {
             _ if lost => EnsuredSecret::OfAnother,
-            _ if plan::is_at_hand(spec, &webhook) => EnsuredSecret::AtHand,
+            _ if at_hand.is_some() => EnsuredSecret::AtHand,
             None => EnsuredSecret::NotAtHand,
             Some(behavior) => {
                 let rotated = service.rotate_signing_secret(webhook.id(), behavior.clone());
@@ -203,10 +205,12 @@ impl Ensuring<'_> {
                 EnsuredSecret::New(secret)
             }
         };
+        let is_at_hand = matches!(secret, EnsuredSecret::AtHand);
         Ok(Some(Ensured {
             webhook,
             did,
             secret,
+            secret_expires: at_hand.filter(|_| is_at_hand).and_then(|it| it.until),
             others: found.collect(),
             could_not_look: None,
         }))
@@ -305,8 +309,8 @@ pub enum Action {
 pub enum EnsuredSecret {
     /// Here: it was just created or rotated. Store it.
     New(NewSecret),
-    /// In your app: a secret that the spec names ends with the same characters as one of the
-    /// webhook's.
+    /// In your app: the secret that the spec names ends like one of the webhook's that is valid.
+    /// [`secret_expires`](Ensured::secret_expires) tells if it is about to end.
     AtHand,
     /// Not known: the webhook existed, and the service shows a secret only once. If your app does not
     /// have it, rotate the secret, or let the spec
@@ -325,6 +329,7 @@ pub struct Ensured {
     webhook: Webhook,
     did: Vec<Action>,
     secret: EnsuredSecret,
+    secret_expires: Option<SystemTime>,
     others: Vec<Webhook>,
     could_not_look: Option<Arc<ClientError>>,
 }
@@ -346,6 +351,13 @@ impl Ensured {
     #[must_use]
     pub fn secret(&self) -> &EnsuredSecret {
         &self.secret
+    }
+
+    /// When the secret that is [at hand](EnsuredSecret::AtHand) is void, if another one has been made
+    /// since. Your app then needs that one too.
+    #[must_use]
+    pub fn secret_expires(&self) -> Option<SystemTime> {
+        self.secret_expires
     }
 
     /// Further webhooks of the same URI, which also get deliveries, under secrets of their own.
@@ -388,6 +400,10 @@ impl fmt::Display for Ensured {
                 "; another process created it at the same time and has its secret"
             }
         })?;
+        if let Some(end) = self.secret_expires {
+            let end = httpdate::fmt_http_date(end);
+            write!(f, " until {end}, for it was rotated: store the new one too")?;
+        }
         match self.webhook.state() {
             None | Some(WebhookState::Enabled) => {}
             Some(WebhookState::Disabled) => {

@@ -6,7 +6,7 @@ use crate::client::names::{SubscribedEvent, WebhookState};
 use crate::client::spec::WebhookSpec;
 use crate::client::update::WebhookUpdate;
 use crate::client::uri;
-use crate::client::webhook::Webhook;
+use crate::client::webhook::{SecretInfo, Webhook};
 
 /// By what a webhook is known for the one that a spec is about.
 pub(super) struct Endpoint<'s> {
@@ -124,18 +124,30 @@ fn sorted(events: &[SubscribedEvent]) -> Vec<&SubscribedEvent> {
     events
 }
 
-/// Whether the webhook has a secret that the spec names. Where the service lists none, the spec is
-/// believed.
-pub(super) fn is_at_hand(spec: &WebhookSpec, webhook: &Webhook) -> bool {
+/// A secret that the spec names, and that the webhook has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AtHand {
+    /// When it is void, if another has been made since.
+    pub(super) until: Option<SystemTime>,
+}
+
+/// The secret at hand, of several the one that is valid for longest. Where the service lists none, the
+/// spec is believed.
+pub(super) fn at_hand(spec: &WebhookSpec, webhook: &Webhook, now: SystemTime) -> Option<AtHand> {
     let listed = webhook.signing_secrets();
-    let mut listed = listed
-        .iter()
-        .filter_map(|secret| secret.truncated())
-        .peekable();
-    if listed.peek().is_none() {
-        return !spec.at_hand.is_empty();
+    if listed.iter().all(|secret| secret.truncated().is_none()) {
+        return (!spec.at_hand.is_empty()).then_some(AtHand { until: None });
     }
-    listed.any(|secret| spec.at_hand.iter().any(|tail| tail.is_of(secret)))
+    let is_named = |secret: &&SecretInfo| {
+        let mut tails = spec.at_hand.iter();
+        secret
+            .truncated()
+            .is_some_and(|secret| tails.any(|tail| tail.is_of(secret)))
+    };
+    let valid = listed.iter().filter(is_named).map(SecretInfo::expire_time);
+    let valid = valid.filter(|until| until.is_none_or(|until| until > now));
+    let until = valid.max_by_key(|until| (until.is_none(), *until))?;
+    Some(AtHand { until })
 }
 
 #[cfg(test)]
@@ -475,6 +487,7 @@ mod tests {
                 .collect();
             webhook(json!({"signing_secrets": secrets}))
         };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         for (spec, tails, expected) in [
             (spec(URI), vec!["LaSw"], false),
             (spec(URI).secret_at_hand(one), vec!["LaSw"], true),
@@ -486,14 +499,38 @@ mod tests {
                 true,
             ),
             (spec(URI).secret_at_hand(""), vec!["b7oD"], false),
+            (spec(URI).secret_at_hand("7oD"), vec!["b7oD"], false),
             (spec(URI), vec![], false),
             (spec(URI).secret_at_hand(one), vec![], true),
             (spec(URI).secret_at_hand(" "), vec![], false),
         ] {
+            let found = at_hand(&spec, &listed(&tails), now);
+            let expected = expected.then_some(AtHand { until: None });
+            assert_eq!(found, expected, "{spec:?} {tails:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_void_is_not_at_hand() {
+        let spec = spec(URI).secret_at_hand("whsec_LaSw");
+        let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let (soon, later) = ("1970-01-01T00:16:40Z", "1970-01-01T00:33:20Z");
+        let until = |time: Option<SystemTime>| Some(AtHand { until: time });
+        for (ends, now, expected) in [
+            (vec![Some(soon)], 999, until(Some(at(1000)))),
+            (vec![Some(soon)], 1000, None),
+            (vec![Some(later), Some(soon)], 999, until(Some(at(2000)))),
+            (vec![Some(soon), None], 999, until(None)),
+            (vec![None, Some(soon)], 1001, until(None)),
+        ] {
+            let secrets = ends
+                .iter()
+                .map(|end| json!({"truncated_secret": "whsec_...LaSw", "expire_time": end}));
+            let webhook = webhook(json!({"signing_secrets": secrets.collect::<Vec<_>>()}));
             assert_eq!(
-                is_at_hand(&spec, &listed(&tails)),
+                at_hand(&spec, &webhook, at(now)),
                 expected,
-                "{spec:?} {tails:?}"
+                "{ends:?} {now}"
             );
         }
     }
