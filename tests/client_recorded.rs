@@ -62,7 +62,7 @@ async fn recorder() -> (String, Arc<Mutex<Vec<Request>>>) {
             });
             json!({
                 "id": "wh_123", "uri": HOOK, "name": "batches/b123",
-                "new_signing_secret": "whsec_none", "secret": "whsec_none",
+                "new_signing_secret": "whsec_none", "secret": "whsec_none", "webhooks": [], "operations": [],
             })
             .to_string()
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::ser::SerializeMap as _;
+use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -55,10 +55,12 @@ use crate::endpoint::EndpointToken;
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, Default)]
 #[must_use]
 pub struct WebhookConfig {
     uris: Vec<String>,
+    /// For the URIs that are still to come.
+    token: Option<EndpointToken>,
     user_metadata: Map<String, Value>,
 }
 
@@ -87,24 +89,35 @@ impl WebhookConfig {
 
     /// Adds a URI that the events of the job go to.
     pub fn uri(mut self, uri: impl Into<String>) -> Self {
-        self.uris.push(uri.into());
+        let uri = uri.into();
+        self.uris.push(match &self.token {
+            Some(token) => uri::with_token(&uri, token),
+            None => uri,
+        });
         self
     }
 
-    /// Puts an endpoint token into the query of every URI, and replaces the one that is there.
-    ///
-    /// Call it after [`uri`](Self::uri). A receiver with the same token accepts the deliveries. If
-    /// the token is already the last segment of a URI's path, that URI stays as it is.
+    /// Puts an endpoint token into the query of every URI, also of those that are added later, in the
+    /// place of any other. A receiver with the same token accepts what is sent there. A URI whose last
+    /// path segment is the token stays as it is. A config with a token and no URI is an error where it
+    /// is used, since the token would be nowhere.
     pub fn with_endpoint_token(mut self, token: &EndpointToken) -> Self {
         for uri in &mut self.uris {
             *uri = uri::with_token(uri, token);
         }
+        self.token = Some(token.clone());
         self
     }
 
-    /// Adds a value that comes back with each event of the job.
-    ///
-    /// Read it with [`GeminiEvent::user_metadata_as`](crate::GeminiEvent::user_metadata_as).
+    /// Why it cannot be used.
+    fn mistake(&self) -> Option<&'static str> {
+        (self.token.is_some() && self.uris.is_empty()).then_some(
+            "the webhook config has an endpoint token and no URI to put it into: call `uri`",
+        )
+    }
+
+    /// Adds a value that comes back with each event of the job. Read it with
+    /// [`GeminiEvent::user_metadata_as`](crate::GeminiEvent::user_metadata_as).
     pub fn user_metadata(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.user_metadata.insert(name.into(), value.into());
         self
@@ -120,11 +133,14 @@ impl WebhookConfig {
     ///
     /// # Errors
     ///
-    /// [`ClientError`] of the kind `InvalidArgument` if the body is not a request of this kind (it or a
-    /// member of it is not an object), or if an interaction has `background` set to something else
-    /// than `true`.
+    /// [`ClientError`] of the kind `InvalidArgument`: the body is not of that kind, since it or a
+    /// member of it is no object, or an interaction says that it does not run in the background; or
+    /// there is an endpoint token and no URI.
     pub fn put_into(&self, job: Job, body: &mut Value) -> Result<(), ClientError> {
         let refused = |why: String| ClientError::refused("webhook_config", why);
+        if let Some(mistake) = self.mistake() {
+            return Err(refused(mistake.to_owned()));
+        }
         let within = match job {
             Job::Batch => Some("batch"),
             Job::Trigger => Some("interaction"),
@@ -174,9 +190,19 @@ impl WebhookConfig {
     }
 }
 
-/// Serializes as `{"uris":[…],"user_metadata":{…}}`, without an empty member.
+/// By what it is on the wire.
+impl PartialEq for WebhookConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.uris == other.uris && self.user_metadata == other.user_metadata
+    }
+}
+
+/// `{"uris":[…],"user_metadata":{…}}`, each if there is any. An endpoint token without a URI is an error.
 impl Serialize for WebhookConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(mistake) = self.mistake() {
+            return Err(S::Error::custom(mistake));
+        }
         let mut map = serializer.serialize_map(None)?;
         if !self.uris.is_empty() {
             map.serialize_entry("uris", &self.uris)?;
@@ -293,14 +319,27 @@ mod tests {
         let token = EndpointToken::new("0123456789abcdefghijkl").unwrap();
         let config = config()
             .uri("https://b.example/y?token=old&a=1")
-            .with_endpoint_token(&token);
+            .with_endpoint_token(&token)
+            .uri("https://c.example/z");
         assert_eq!(
             config.uris(),
             [
                 "https://a.example/x?token=0123456789abcdefghijkl",
-                "https://b.example/y?a=1&token=0123456789abcdefghijkl"
+                "https://b.example/y?a=1&token=0123456789abcdefghijkl",
+                "https://c.example/z?token=0123456789abcdefghijkl",
             ]
         );
         assert!(!format!("{config:?}").contains("0123"), "{config:?}");
+
+        let nowhere = WebhookConfig::new().with_endpoint_token(&token);
+        let mut body = json!({});
+        let error = nowhere.put_into(Job::Interaction, &mut body).unwrap_err();
+        for shown in [
+            error.to_string(),
+            serde_json::to_string(&nowhere).unwrap_err().to_string(),
+        ] {
+            assert!(shown.contains("no URI to put it into"), "{shown}");
+        }
+        assert_eq!(body, json!({}));
     }
 }

@@ -102,8 +102,9 @@ impl SubscribedEvent {
         Self::VideoGenerated,
     ];
 
-    /// What to use instead of a type that the service is known to refuse (seen live, 2026). Google's
-    /// guide lists the last two all the same.
+    /// What to use instead of a type that the service is known to refuse (seen live, 2026, but for
+    /// `video.cancelled`, which is only like the others). Google's guide lists `batch.cancelled` and
+    /// `interaction.cancelled` all the same.
     pub(super) fn instead(&self) -> Option<&'static str> {
         match self.as_str() {
             "batch.completed" => Some("it is called `batch.succeeded` now"),
@@ -113,6 +114,9 @@ impl SubscribedEvent {
             "interaction.cancelled" => Some(
                 "nothing is sent when an interaction is cancelled; ask for its status with `interactions().get`",
             ),
+            "video.cancelled" => {
+                Some("nothing is sent when a video is cancelled; ask for its operation")
+            }
             _ => None,
         }
     }
@@ -215,6 +219,7 @@ mod tests {
             ("batch.completed", "`batch.succeeded`"),
             ("batch.cancelled", "batches().get"),
             ("interaction.cancelled", "interactions().get"),
+            ("video.cancelled", "ask for its operation"),
         ] {
             let instead = SubscribedEvent::from(name).instead().unwrap_or_default();
             assert!(instead.contains(part), "{name}: {instead}");

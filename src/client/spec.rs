@@ -107,7 +107,7 @@ impl WebhookSpec {
     }
 
     /// Sends types of events too that the service is known to refuse (`batch.completed`,
-    /// `batch.cancelled`, `interaction.cancelled`), in case that it has learned them since.
+    /// `batch.cancelled` and the like), in case that it has learned them since.
     pub fn allow_refused_events(mut self) -> Self {
         self.any_event = true;
         self

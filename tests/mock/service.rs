@@ -245,7 +245,7 @@ async fn what_the_live_service_refuses() {
             "URI",
         ),
         ("PATCH", one, r#"{"uri":"ftp://a.b/"}"#, "https"),
-        // Masks, though the body counts.
+        // Masks.
         (
             "PATCH",
             &format!("{one}?update_mask=subscribedEvents"),
@@ -263,6 +263,24 @@ async fn what_the_live_service_refuses() {
             &format!("{one}?update_mask=name,%20uri"),
             r#"{"name":"n"}"#,
             "update_mask",
+        ),
+        (
+            "PATCH",
+            &format!("{one}?update_mask=uri"),
+            r#"{"name":"n"}"#,
+            "update_mask: \"name\"",
+        ),
+        (
+            "PATCH",
+            &format!("{one}?update_mask=name"),
+            r#"{"name":"n","state":"disabled"}"#,
+            "update_mask: \"state\"",
+        ),
+        (
+            "PATCH",
+            &format!("{one}?update_mask=name,uri"),
+            r#"{"name":"n"}"#,
+            "update_mask: \"uri\"",
         ),
         (
             "PATCH",

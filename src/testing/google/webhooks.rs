@@ -126,12 +126,16 @@ impl Webhooks<'_> {
         )
     }
 
-    /// By the body. The mask is held against what can be changed, and then ignored.
+    /// By the body. A mask that says anything else is refused, where the live service was seen to
+    /// ignore it: whoever sends one means it.
     pub(super) fn update(self, id: &str, query: &[(String, String)], body: &[u8]) -> Answered {
         const CHANGEABLE: [&str; 4] = ["name", "state", "subscribed_events", "uri"];
         only(query.iter().map(|(name, _)| name), &["update_mask"])?;
-        if let Some(mask) = fields::parameter(query, "update_mask")?
-            && let Some(path) = mask.split(',').find(|path| !CHANGEABLE.contains(path))
+        let mask = fields::parameter(query, "update_mask")?;
+        if let Some(path) = mask
+            .into_iter()
+            .flat_map(|mask| mask.split(','))
+            .find(|path| !CHANGEABLE.contains(path))
         {
             return Err(Refusal::invalid(format!(
                 "Invalid update_mask: there is no path \"{}\" to update.",
@@ -142,6 +146,16 @@ impl Webhooks<'_> {
         let id = id.to_owned();
         let body = fields::object(body)?;
         only(body.keys(), &CHANGEABLE)?;
+        let is_in = |mask: &str, field: &str| mask.split(',').any(|path| path == field);
+        if let Some(mask) = mask
+            && let Some(field) = CHANGEABLE
+                .into_iter()
+                .find(|field| is_in(mask, field) != body.contains_key(*field))
+        {
+            return Err(Refusal::invalid(format!(
+                "Invalid update_mask: \"{field}\" is in the mask or in the body, and not in both."
+            )));
+        }
         if body.is_empty() {
             return Err(Refusal::invalid("There is nothing to update."));
         }
