@@ -111,14 +111,13 @@ impl Ensuring<'_> {
         let mut lost = false;
         for round in 0..ROUNDS {
             let found = self.look(None).await?;
+            let is_settled = round > 0 || !plan::is_unsettled(&found, self.wall());
             if found.is_empty() {
                 match self.create(round).await? {
                     Created::Stays(ensured) => return Ok(*ensured),
                     Created::GaveWay => lost = true,
                 }
-            } else if (round > 0 || !plan::is_unsettled(&found, self.wall()))
-                && let Some(ensured) = self.take(found, lost).await?
-            {
+            } else if is_settled && let Some(ensured) = self.take(found, lost).await? {
                 return Ok(ensured);
             }
             self.pause(round).await;
