@@ -343,7 +343,7 @@ pub(super) fn page<T, E: fmt::Display>(
     let [items_name, token_name] = names;
     let found = members(body, &[items_name, token_name, "error"]);
     let [items, token, error] =
-        found.ok_or_else(|| unreadable("the answer is no JSON object".to_owned()))?;
+        found.ok_or_else(|| unreadable("the answer is not a JSON object".to_owned()))?;
     if error.is_some() {
         return Err(unreadable("the answer is an error".to_owned()));
     }
@@ -358,12 +358,12 @@ pub(super) fn page<T, E: fmt::Display>(
     let next = text(token);
     if next.is_none() && token.is_some_and(|token| token.get() != "null") {
         return Err(unreadable(format!(
-            "`{token_name}` of the answer is no text"
+            "`{token_name}` of the answer is not a text"
         )));
     }
     if items.is_some_and(|items| !items.get().starts_with(['[', 'n'])) {
         return Err(unreadable(format!(
-            "`{items_name}` of the answer is no array"
+            "`{items_name}` of the answer is not an array"
         )));
     }
     let items = elements(items).into_iter().map(|item| read(item.get()));
@@ -387,7 +387,7 @@ fn done(call: &'static str, body: &Body) -> Result<(), ClientError> {
     }
     Err(ClientError::unreadable(
         call,
-        "the answer is no JSON object",
+        "the answer is not a JSON object",
     ))
 }
 

@@ -438,7 +438,7 @@ async fn what_is_no_webhook_is_said() {
             r#"{"webhooks":[{}]}"#,
             "an element of the list cannot be read",
         ),
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
         (r#"{"error":{"code":503}}"#, "the answer is an error"),
         (r#"{"webhooks":[],"error":null}"#, "the answer is an error"),
         (
@@ -451,7 +451,7 @@ async fn what_is_no_webhook_is_said() {
         ),
         (
             r#"{"webhooks":[],"next_page_token":7}"#,
-            "`next_page_token` of the answer is no text",
+            "`next_page_token` of the answer is not a text",
         ),
     ] {
         let server = Server::start([ok(body)]).await;
@@ -586,7 +586,7 @@ async fn a_secret_that_ends_is_told() {
     assert!(ensured.secret_expires().is_some());
     let shown = ensured.to_string();
     assert!(
-        shown.ends_with("its secret is at hand until Mon, 01 Mar 2100 00:00:00 GMT, for it was rotated: store the new one too"),
+        shown.ends_with("the app has its secret until Mon, 01 Mar 2100 00:00:00 GMT, for it was rotated: store the new one too"),
         "{shown}"
     );
     let ensured = server
