@@ -17,7 +17,7 @@ use super::Plain;
 /// let mistake = WebhookReceiver::builder().build().unwrap_err();
 /// assert_eq!(mistake, ConfigError::NoKeys);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// Neither a signing secret nor public keys were given, so no delivery could be verified.
@@ -200,6 +200,13 @@ impl fmt::Display for ConfigError {
                 "{status} is not a status for an error: give one from 400 to 599"
             ),
         }
+    }
+}
+
+/// As `Display`: a `main` that returns the error prints this.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfigError: {self}")
     }
 }
 

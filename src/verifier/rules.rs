@@ -72,20 +72,39 @@ impl Rules {
         Err(match v1 {
             Some(keyring) => all_ended(keyring, now),
             None => {
-                let mut found = fields.signatures.found();
-                if fields.signatures.tokens().next().is_some() {
-                    found += "; to accept a token (JWT), call `accept_jwt` and give public keys (feature `jwt`)";
-                }
-                if fields.signatures.after(b"v1a,").next().is_some() {
-                    found += "; `v1a` is the signature of a dynamic webhook: to accept it, call `google_keys` (feature `jwks`)";
-                }
-                if fields.signatures.after(b"v1,").next().is_some() {
-                    found += "; `v1` is the signature of a static webhook: to accept it, call `signing_secret`";
-                }
-                let found = Detail::Told(found.into());
-                VerifyError::new(VerifyErrorKind::UnsupportedScheme, found)
+                let told = Detail::Told(self.advice(&fields).into());
+                VerifyError::new(VerifyErrorKind::UnsupportedScheme, told)
             }
         })
+    }
+
+    /// What came, none of which can be verified here, and what to do for each.
+    fn advice(&self, fields: &Fields<'_>) -> String {
+        let mut told = fields.signatures.found();
+        let has = |prefix| fields.signatures.after(prefix).next().is_some();
+        if fields.signatures.tokens().next().is_some() {
+            told +=
+                "; to accept a token (JWT), call `accept_jwt` and give public keys (feature `jwt`)";
+        }
+        #[cfg(feature = "jwks")]
+        let takes_v1a = !matches!(self.keys, PublicKeys::None);
+        #[cfg(not(feature = "jwks"))]
+        let takes_v1a = false;
+        if has(b"v1a,") {
+            told += if takes_v1a {
+                "; no `v1a` entry is a signature, which has 88 characters of base64"
+            } else {
+                "; `v1a` is the signature of a dynamic webhook: to accept it, call `google_keys` (feature `jwks`)"
+            };
+        }
+        if has(b"v1,") {
+            told += if self.keyring.is_some() {
+                "; no `v1` entry is a signature, which has 44 characters of base64"
+            } else {
+                "; `v1` is the signature of a static webhook: to accept it, call `signing_secret`"
+            };
+        }
+        told
     }
 
     #[cfg(not(feature = "jwt"))]

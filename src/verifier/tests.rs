@@ -155,6 +155,21 @@ fn any_place_in_a_list_that_a_proxy_joined() {
 }
 
 #[test]
+fn what_can_not_be_verified_here_is_told_with_what_to_do() {
+    let of_secret = Verifier::new(Keyring::new(secret(1)));
+    let whole = format!("v1a,{}", "A".repeat(86) + "==");
+    for (list, part) in [
+        ("v1,AAA=", "no `v1` entry is a signature"),
+        (&*whole, "call `google_keys`"),
+        ("eyJh.e30.A", "call `accept_jwt`"),
+    ] {
+        let error = verify(&of_secret, list, b"{}", at(SENT)).unwrap_err();
+        assert_eq!(error.kind(), VerifyErrorKind::UnsupportedScheme, "{list}");
+        says(&error.to_string(), &[part], &["AAA"]);
+    }
+}
+
+#[test]
 fn half_a_digest_is_none() {
     let verifier = Verifier::new(Keyring::new(secret(1)));
     let whole = signature(&secret(1), b"{}");
