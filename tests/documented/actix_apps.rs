@@ -44,11 +44,8 @@ mod dynamic {
 }
 
 mod testing_an_app {
+    // A test itself.
     include!("guide/testing_actix.rs");
-
-    pub(super) fn documented() -> Result<(), Box<dyn std::error::Error>> {
-        main()
-    }
 }
 
 mod long_bodies {
@@ -172,12 +169,6 @@ async fn a_dynamic_webhook() {
         let refused = format!(r#"{{"error":"{code}"}}"#);
         assert_eq!(text(unsigned).await, (400, refused));
     }
-}
-
-/// It sends a genuine delivery itself.
-#[test]
-fn testing_an_app() {
-    testing_an_app::documented().unwrap();
 }
 
 #[actix_web::test]

@@ -45,32 +45,17 @@ mod getting_started {
     }
 }
 
+// These are tests themselves.
 mod testing_an_app {
     include!("guide/testing_axum.rs");
-
-    pub(super) fn documented() -> Result<(), Box<dyn std::error::Error>> {
-        main()
-    }
 }
 
 mod testing_dynamic {
     include!("guide/mock_keys.rs");
-
-    pub(super) fn documented() -> Result<(), Box<dyn std::error::Error>> {
-        main()
-    }
 }
 
 mod testing_google {
     include!("guide/mock_google.rs");
-
-    pub(super) fn documented() -> Result<(), Box<dyn std::error::Error>> {
-        main()
-    }
-
-    pub(super) fn documented_app() -> Router {
-        app(gemini_webhooks::testing::SECRET).unwrap()
-    }
 }
 
 mod both_kinds {
@@ -83,6 +68,9 @@ mod both_kinds {
 
 mod inbox {
     include!("guide/inbox_axum.rs");
+
+    /// It serves for ever, so it is not called.
+    const _: fn() -> Result<(), BoxError> = main;
 
     pub(super) fn documented(receiver: WebhookReceiver, file: &Path) -> Router {
         app(receiver, opened(file))
@@ -102,7 +90,7 @@ mod inbox {
     }
 
     /// The types of the events whose work is done now, with what ended it.
-    pub(super) fn work(file: &Path, fails: bool) -> (Vec<String>, Result<bool, String>) {
+    pub(super) fn worked(file: &Path, fails: bool) -> (Vec<String>, Result<bool, String>) {
         let (inbox, mut done) = (opened(file), Vec::new());
         loop {
             let worked = inbox.work_on_next(|event| {
@@ -119,13 +107,19 @@ mod inbox {
         }
     }
 
-    /// What the worker sends here is an event that it works on.
+    /// What the worker sends here is an event that it works on. It has survived a panic before.
     pub(super) fn worked_on(file: &Path) -> Option<String> {
         let (sender, types) = mpsc::channel();
+        let panicked = std::sync::atomic::AtomicBool::new(false);
         let running = start_worker(opened(file), move |event| {
-            Ok(sender.send(event.type_name().map(str::to_owned))?)
+            let first = !panicked.swap(true, std::sync::atomic::Ordering::SeqCst);
+            sender.send(event.type_name().map(str::to_owned))?;
+            assert!(!first, "the worker goes on after this panic");
+            Ok(())
         });
         let first = types.recv_timeout(Duration::from_secs(10)).unwrap();
+        let second = types.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(first, second);
         drop(running);
         // The thread, and with it the other sender, ends.
         assert_eq!(
@@ -150,6 +144,17 @@ mod inbox {
 
     pub(super) fn broken(file: &Path) {
         opened(file).db().execute("DROP TABLE inbox", []).unwrap();
+    }
+}
+
+mod rotating {
+    include!("guide/rotating.rs");
+
+    pub(super) fn documented(set: &[(&str, &str)]) -> Result<WebhookReceiver, Box<dyn Error>> {
+        receiver(|name| {
+            let found = set.iter().find(|(of, _)| *of == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
     }
 }
 
@@ -280,24 +285,31 @@ async fn getting_started() {
     assert_eq!(answers, accepted_and_refused("missing_header"));
 }
 
-/// They send a genuine delivery themselves.
-#[test]
-fn testing_an_app() {
-    testing_an_app::documented().unwrap();
-    testing_dynamic::documented().unwrap();
-}
-
 #[tokio::test]
-async fn testing_against_a_mock_of_google() {
-    tokio::task::spawn_blocking(|| testing_google::documented().unwrap())
-        .await
-        .unwrap();
-    // The handler fails in its first run only, which was that.
-    let answers = both(&testing_google::documented_app(), "/gemini-callback").await;
-    assert_eq!(answers, accepted_and_refused("missing_header"));
+async fn a_secret_is_rotated() {
+    let new = ("WEBHOOK_SIGNING_SECRET", testing::SECRET);
+    let old = "whsec_b2xkLXNlY3JldC1vbGQtc2VjcmV0LW9sZC1zZWNyZXQ=";
+    let previous = ("WEBHOOK_PREVIOUS_SECRET", old);
+    let end = "WEBHOOK_PREVIOUS_SECRET_END";
+    let (later, earlier) = ((now() + 60).to_string(), (now() - 60).to_string());
+    for (set, status) in [
+        (vec![new], 400),
+        (vec![new, previous], 200),
+        (vec![new, previous, (end, &later)], 200),
+        (vec![new, previous, (end, &earlier)], 400),
+    ] {
+        let layer = VerifyLayer::new(rotating::documented(&set).unwrap());
+        let app = Router::new().route("/", routing::post(async || ()).layer(layer));
+        let by_old = testing::sign_v1(&old.parse().unwrap(), "msg_2", now(), EVENT);
+        assert_eq!(post(&app, "/", signed("msg_1", EVENT), EVENT).await.0, 200);
+        assert_eq!(post(&app, "/", by_old, EVENT).await.0, status, "{set:?}");
+    }
+    let error = rotating::documented(&[previous]).unwrap_err().to_string();
+    assert_eq!(error, "WEBHOOK_SIGNING_SECRET is not set");
+    let milliseconds = (end, "1798254000000");
+    rotating::documented(&[new, previous, milliseconds]).unwrap_err();
 }
 
-/// A static delivery needs no token, and is refused where the keys are Google's.
 #[tokio::test]
 async fn both_kinds_of_webhook() {
     let token = EndpointToken::generate().unwrap();
@@ -329,20 +341,20 @@ async fn an_inbox_that_loses_nothing() {
         assert_eq!(inbox::len(&file), 1);
     }
     let failed = Err("the work failed".to_owned());
-    assert_eq!(inbox::work(&file, true), (vec![], failed));
+    assert_eq!(inbox::worked(&file, true), (vec![], failed));
     // What failed does not hold up what came after it.
     let app = inbox::documented(receiver(), &file);
     let video = r#"{"type":"video.generated"}"#;
     let answer = post(&app, target, signed("msg_3", video), video).await;
     assert_eq!(answer.0, 200);
     let types = ["video.generated", "batch.succeeded"].map(str::to_owned);
-    assert_eq!(inbox::work(&file, false), (types.to_vec(), Ok(false)));
-    assert_eq!(inbox::work(&file, false), (vec![], Ok(false)));
+    assert_eq!(inbox::worked(&file, false), (types.to_vec(), Ok(false)));
+    assert_eq!(inbox::worked(&file, false), (vec![], Ok(false)));
     let failing = r#"{"type":"batch.failed"}"#;
     let answer = post(&app, target, signed("msg_4", failing), failing).await;
     assert_eq!(answer.0, 200);
     assert_eq!(inbox::worked_on(&file).as_deref(), Some("batch.failed"));
-    assert_eq!(inbox::work(&file, false), (vec![], Ok(false)));
+    assert_eq!(inbox::worked(&file, false), (vec![], Ok(false)));
     assert_eq!(inbox::len(&file), 3);
     inbox::days_later(&file);
     assert_eq!(inbox::len(&file), 0);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What is run, with the page that shows it.
-const EXAMPLES: [(&str, &str); 35] = [
+const EXAMPLES: [(&str, &str); 37] = [
     ("README.md", include_str!("readme/axum_static.rs")),
     ("README.md", include_str!("readme/actix_static.rs")),
     ("README.md", include_str!("readme/register.rs")),
@@ -18,6 +18,7 @@ const EXAMPLES: [(&str, &str); 35] = [
     (TESTING, include_str!("guide/testing_actix.rs")),
     (TESTING, include_str!("guide/mock_keys.rs")),
     (TESTING, include_str!("guide/mock_google.rs")),
+    (ROTATING, include_str!("guide/rotating.rs")),
     (RECIPES, include_str!("recipes/axum_both_kinds.rs")),
     (RECIPES, include_str!("recipes/axum_by_type.rs")),
     (RECIPES, include_str!("recipes/axum_refusals.rs")),
@@ -32,6 +33,7 @@ const EXAMPLES: [(&str, &str); 35] = [
     (RECIPES, include_str!("recipes/actix_logger.rs")),
     (REGISTERING, include_str!("registering/ensure.rs")),
     (REGISTERING, include_str!("registering/check.rs")),
+    (REGISTERING, include_str!("registering/move_to.rs")),
     (REGISTERING, include_str!("registering/at_hand.rs")),
     (REGISTERING, include_str!("registering/rotate.rs")),
     (REGISTERING, include_str!("registering/job.rs")),
@@ -47,6 +49,7 @@ const DYNAMIC: &str = "docs/dynamic-webhooks.md";
 const ONCE: &str = "docs/each-event-once.md";
 const INBOX: &str = "docs/answering-at-once.md";
 const TESTING: &str = "docs/testing.md";
+const ROTATING: &str = "docs/rotating-secrets.md";
 const RECIPES: &str = "docs/recipes.md";
 const REGISTERING: &str = "docs/registering-a-webhook.md";
 

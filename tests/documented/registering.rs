@@ -1,14 +1,16 @@
 //! The examples that call Google, against the mock.
 
 use std::cell::RefCell;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gemini_webhooks::client::{
-    ClientError, EnsuredSecret, Job, WebhookService, WebhookState, reqwest,
+    ClientError, EnsuredSecret, Job, WebhookService, WebhookState, WebhookUpdate, reqwest,
 };
+use gemini_webhooks::testing;
 use gemini_webhooks::testing::google::{API_KEY, BatchOutcome, MockGoogle};
-use gemini_webhooks::testing::{self, ManualClock};
-use gemini_webhooks::{Clock as _, DeliveryHeaders, EndpointToken, Verifier, WebhookReceiver};
+use gemini_webhooks::{
+    Clock as _, DeliveryHeaders, EndpointToken, SystemClock, Verifier, WebhookReceiver,
+};
 use serde_json::json;
 
 type Error = Box<dyn std::error::Error>;
@@ -48,16 +50,33 @@ mod ensure {
 }
 
 mod check {
-    use super::ensure::documented as register;
-
     include!("registering/check.rs");
 
     pub(super) async fn documented(service: &WebhookService, id: &str) -> Result<(), ClientError> {
         check(service, id).await
     }
 
-    pub(super) async fn documented_timer(service: WebhookService) {
-        keep_enabled(service).await;
+    pub(super) async fn documented_timer(service: WebhookService, id: String) {
+        keep_enabled(service, id).await;
+    }
+
+    pub(super) async fn documented_look(
+        service: &WebhookService,
+        id: &str,
+    ) -> Result<bool, ClientError> {
+        enable_again(service, id).await
+    }
+}
+
+mod move_to {
+    include!("registering/move_to.rs");
+
+    pub(super) async fn documented(
+        service: &WebhookService,
+        id: &str,
+        uri: &str,
+    ) -> Result<(), ClientError> {
+        move_to(service, id, uri).await
     }
 }
 
@@ -80,9 +99,8 @@ mod rotating {
     pub(super) async fn documented(
         service: &WebhookService,
         (id, old): (&str, &str),
-        in_24_hours: SystemTime,
     ) -> Result<Keyring, super::Error> {
-        rotate(service, id, old, in_24_hours).await
+        rotate(service, id, old).await
     }
 }
 
@@ -191,13 +209,32 @@ async fn a_webhook_is_checked_and_switched_on_again() {
         .unwrap();
     let state = async || service.get(&id).await.unwrap().state().cloned();
     assert_ne!(state().await, Some(WebhookState::Enabled));
-    let timer = tokio::spawn(check::documented_timer(service.clone()));
+    let timer = tokio::spawn(check::documented_timer(service.clone(), id.clone()));
     let enabled = async { while state().await != Some(WebhookState::Enabled) {} };
     tokio::time::timeout(Duration::from_secs(10), enabled)
         .await
         .unwrap();
+    // It leaves off what a person switched off, and creates nothing.
+    let off = WebhookUpdate::new().state(WebhookState::Disabled);
+    service.update(&id, &off).await.unwrap();
+    assert!(!check::documented_look(&service, &id).await.unwrap());
+    assert_eq!(state().await, Some(WebhookState::Disabled));
+    service.delete(&id).await.unwrap();
+    check::documented_look(&service, &id).await.unwrap_err();
+    assert!(service.list().collect().await.unwrap().is_empty());
     assert!(!timer.is_finished());
     timer.abort();
+}
+
+#[tokio::test]
+async fn a_webhook_moves_by_its_id() {
+    let (_google, service) = google().await;
+    ensure::documented(&service).await.unwrap();
+    let id = service.list().collect().await.unwrap()[0].id().to_owned();
+    let uri = "https://example.com/elsewhere";
+    move_to::documented(&service, &id, uri).await.unwrap();
+    assert_eq!(service.get(&id).await.unwrap().uri(), uri);
+    assert_eq!(service.list().collect().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -236,25 +273,23 @@ async fn both_secrets_are_accepted_after_a_rotation() {
     let (_google, service) = google().await;
     let first = at_hand::documented(&service, "").await.unwrap();
     let id = service.list().collect().await.unwrap()[0].id().to_owned();
-    let clock = ManualClock::default();
-    let end = clock.now() + Duration::from_secs(24 * 60 * 60);
-    let keyring = rotating::documented(&service, (&id, &first), end)
-        .await
-        .unwrap();
+    let keyring = rotating::documented(&service, (&id, &first)).await.unwrap();
     assert_eq!(keyring.len(), 2);
     let verifier = Verifier::new(keyring);
-    for secret in [&first, &stored()[0]] {
-        let body = testing::SAMPLE_EVENTS[0];
-        let secret = secret.parse().unwrap();
-        let headers = testing::sign_v1(&secret, "msg_1", clock.unix_seconds(), body);
+    let accepts = |secret: &str, later: Duration| {
+        let (body, now) = (testing::SAMPLE_EVENTS[0], SystemClock.now() + later);
+        let seconds = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        let headers = testing::sign_v1(&secret.parse().unwrap(), "msg_1", seconds, body);
         let headers =
             DeliveryHeaders::from_lines(headers.iter().map(|(name, value)| (*name, value)));
-        assert!(
-            verifier
-                .verify(&headers, body.as_bytes(), clock.now())
-                .is_ok()
-        );
-    }
+        verifier.verify(&headers, body.as_bytes(), now).is_ok()
+    };
+    let (new, day) = (&stored()[0], Duration::from_secs(24 * 60 * 60));
+    assert!(accepts(&first, Duration::ZERO) && accepts(new, Duration::ZERO));
+    assert!(!accepts(&first, day) && accepts(new, day));
 }
 
 #[tokio::test]

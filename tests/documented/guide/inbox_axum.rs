@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use axum::extract::State;
 use axum::{Router, http::StatusCode, routing::post};
 use gemini_webhooks::{Delivery, GeminiEvent, VerifyLayer, WebhookReceiver};
 use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::net::TcpListener;
 
 type BoxError = Box<dyn Error>;
 
@@ -18,7 +20,8 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS inbox (
     claim_id TEXT NOT NULL,
     body     BLOB NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
-    done_at  INTEGER, -- seconds since 1970; NULL until the work is done
+    stored_at INTEGER NOT NULL DEFAULT (unixepoch()), -- seconds since 1970
+    done_at  INTEGER, -- NULL until the work is done
     UNIQUE (scheme, claim_id)
 );
 CREATE INDEX IF NOT EXISTS inbox_next ON inbox (done_at, attempts, number)";
@@ -62,14 +65,14 @@ impl Inbox {
         Ok(())
     }
 
-    /// Works on an event that is not done: first on those that were tried the
-    /// least, so that one that always fails does not hold up the others.
+    /// Works on an event that is not done. What was tried the least comes
+    /// first, so one that always fails comes after the others.
     /// Returns `false` if there is none.
     fn work_on_next(
         &self,
         work: impl FnOnce(&GeminiEvent) -> Result<(), BoxError>,
     ) -> Result<bool, BoxError> {
-        // Takes effect before the work, whatever becomes of that.
+        // Counts the try before the work, so a crash counts too.
         let next = self.db().query_row(
             "UPDATE inbox SET attempts = attempts + 1 WHERE number =
              (SELECT number FROM inbox WHERE done_at IS NULL
@@ -111,7 +114,11 @@ fn start_worker(
     let (running, stop) = mpsc::channel();
     thread::spawn(move || {
         loop {
-            let pause = match inbox.work_on_next(&work) {
+            // Without this, a panic would end the worker, and nobody would see.
+            let turn = AssertUnwindSafe(|| inbox.work_on_next(&work));
+            let turn = catch_unwind(turn);
+            let turn = turn.unwrap_or_else(|_| Err("a panic".into()));
+            let pause = match turn {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => Duration::from_secs(1),
                 Err(error) => {
@@ -125,6 +132,25 @@ fn start_worker(
         }
     });
     running
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let receiver = WebhookReceiver::builder()
+        .signing_secret_from_env("WEBHOOK_SIGNING_SECRET")
+        .build()?;
+    let inbox = Inbox::open("inbox.sqlite")?;
+    // `let _ = …` would drop it, and so end the worker at once.
+    let _running = start_worker(inbox.clone(), work);
+    let listener = TcpListener::bind("127.0.0.1:8000").await?;
+    axum::serve(listener, app(receiver, inbox)).await?;
+    Ok(())
+}
+
+/// Your work.
+fn work(event: &GeminiEvent) -> Result<(), BoxError> {
+    println!("{:?}", event.kind());
+    Ok(())
 }
 
 fn app(receiver: WebhookReceiver, inbox: Inbox) -> Router {

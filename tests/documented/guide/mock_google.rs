@@ -25,8 +25,8 @@ async fn on_event(_: GeminiEvent) -> StatusCode {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+#[tokio::test]
+async fn a_retry_is_handled() -> Result<(), Box<dyn std::error::Error>> {
     let google = MockGoogle::start().await?;
     let service = WebhookService::builder()
         .base_url(google.base_url())

@@ -8,8 +8,8 @@ use gemini_webhooks::{
 };
 use tower::ServiceExt as _;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+#[tokio::test]
+async fn accepts_dynamic_delivery() -> Result<(), Box<dyn std::error::Error>> {
     let clock = ManualClock::default();
     let google = Ed25519Signer::new("key-1", [1; 32]);
     let keys = testing::key_set([google.jwk()]);

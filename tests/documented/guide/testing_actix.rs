@@ -3,8 +3,8 @@ use actix_web::{App, HttpResponse, web};
 use gemini_webhooks::testing::{self, ManualClock};
 use gemini_webhooks::{GeminiEvent, VerifyWebhook, WebhookReceiver};
 
-#[actix_web::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+#[actix_web::test]
+async fn accepts_a_delivery() -> Result<(), Box<dyn std::error::Error>> {
     let clock = ManualClock::default();
     let receiver = WebhookReceiver::builder()
         .signing_secret(testing::SECRET)

@@ -5,8 +5,8 @@ use gemini_webhooks::testing::{self, ManualClock};
 use gemini_webhooks::{GeminiEvent, VerifyLayer, WebhookReceiver};
 use tower::ServiceExt as _;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+#[tokio::test]
+async fn accepts_a_delivery() -> Result<(), Box<dyn std::error::Error>> {
     let clock = ManualClock::default();
     let receiver = WebhookReceiver::builder()
         .signing_secret(testing::SECRET)

@@ -1,4 +1,4 @@
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use gemini_webhooks::Keyring;
 use gemini_webhooks::client::{RevocationBehavior, WebhookService};
@@ -9,14 +9,11 @@ async fn rotate(
     service: &WebhookService,
     id: &str,
     old: &str,
-    in_24_hours: SystemTime,
 ) -> Result<Keyring, Box<dyn std::error::Error>> {
     let new = service
         .rotate_signing_secret(id, RevocationBehavior::AfterH24)
         .await?;
     store(new.expose())?;
-    Ok(
-        Keyring::new(new.signing_secret()?)
-            .add_until(old.parse()?, in_24_hours),
-    )
+    let end = SystemTime::now() + Duration::from_secs(24 * 60 * 60);
+    Ok(Keyring::new(new.signing_secret()?).add_until(old.parse()?, end))
 }
