@@ -166,6 +166,14 @@ mod by_type {
     }
 }
 
+mod by_type_inside {
+    include!("recipes/axum_by_type_inside.rs");
+
+    pub(super) fn documented(receiver: WebhookReceiver) -> Router {
+        app(receiver).unwrap()
+    }
+}
+
 mod refusals {
     include!("recipes/axum_refusals.rs");
 
@@ -376,6 +384,16 @@ fn folder_of_this_run() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("inbox-{}", process::id()));
     fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+#[tokio::test]
+async fn routes_by_type_under_a_layer() {
+    let app = by_type_inside::documented(receiver());
+    let [genuine, unsigned] = both(&app, "/gemini-callback").await;
+    assert_eq!((genuine.0, unsigned.0), (202, 400));
+    let video = r#"{"type":"video.generated"}"#;
+    let answer = post(&app, "/gemini-callback", signed("msg_2", video), video).await;
+    assert_eq!(answer.0, 200);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What is run, with the page that shows it.
-const EXAMPLES: [(&str, &str); 37] = [
+const EXAMPLES: [(&str, &str); 38] = [
     ("README.md", include_str!("readme/axum_static.rs")),
     ("README.md", include_str!("readme/actix_static.rs")),
     ("README.md", include_str!("readme/register.rs")),
@@ -21,6 +21,7 @@ const EXAMPLES: [(&str, &str); 37] = [
     (ROTATING, include_str!("guide/rotating.rs")),
     (RECIPES, include_str!("recipes/axum_both_kinds.rs")),
     (RECIPES, include_str!("recipes/axum_by_type.rs")),
+    (RECIPES, include_str!("recipes/axum_by_type_inside.rs")),
     (RECIPES, include_str!("recipes/axum_refusals.rs")),
     (RECIPES, include_str!("recipes/axum_inside.rs")),
     (RECIPES, include_str!("recipes/axum_service_builder.rs")),
