@@ -43,8 +43,9 @@ pub mod production {}
 #[doc = "\n\nIn this documentation: [`VerifyError`], [`VerifyErrorKind`], [`ConfigError`]."]
 pub mod refused_deliveries {}
 
+// Its examples are tests. As a doctest they would be left out: `tests/documented` runs them.
 #[doc = include_str!("guide/links.md")]
-#[doc = include_str!("../docs/testing.md")]
+#[cfg_attr(not(doctest), doc = include_str!("../docs/testing.md"))]
 #[doc = "\n\nIn this documentation: [`testing`](crate::testing)."]
 pub mod testing {}
 

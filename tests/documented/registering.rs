@@ -91,6 +91,7 @@ mod at_hand {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "an app reads the clock")]
 mod rotating {
     use super::store;
 

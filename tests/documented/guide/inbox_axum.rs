@@ -85,7 +85,10 @@ impl Inbox {
             self.remove_old()?;
             return Ok(false);
         };
-        work(&GeminiEvent::parse(body))?;
+        let event = GeminiEvent::parse(body);
+        // A panic would end the worker, and nobody would see.
+        catch_unwind(AssertUnwindSafe(|| work(&event)))
+            .map_err(|_| "the work panicked")??;
         // After the work: a crash in between repeats it.
         self.db().execute(
             "UPDATE inbox SET done_at = unixepoch() WHERE number = ?1",
@@ -114,11 +117,7 @@ fn start_worker(
     let (running, stop) = mpsc::channel();
     thread::spawn(move || {
         loop {
-            // Without this, a panic would end the worker, and nobody would see.
-            let turn = AssertUnwindSafe(|| inbox.work_on_next(&work));
-            let turn = catch_unwind(turn);
-            let turn = turn.unwrap_or_else(|_| Err("a panic".into()));
-            let pause = match turn {
+            let pause = match inbox.work_on_next(&work) {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => Duration::from_secs(1),
                 Err(error) => {
