@@ -41,7 +41,7 @@ impl WebhookService {
     ///   what it created itself, and the one that did says that the secret is
     ///   [the other's](EnsuredSecret::OfAnother). If both have the same `create_time`, which may be in
     ///   whole seconds, neither knows which one is older: each that sees the other deletes its own,
-    ///   waits a moment by chance, and looks again. This relies on a list that has what was just
+    ///   waits for a random time, and looks again. This relies on a list that has what was just
     ///   created in it.
     ///
     /// Further webhooks of the same URI are left alone, and [named](Ensured::others). If there is one
@@ -55,7 +55,6 @@ impl WebhookService {
     /// `tokio::time::timeout`, the new secret is lost. Set the deadline instead, or run it in a task of
     /// its own.
     ///
-    /// Further webhooks with the same URI are left alone, and [returned](Ensured::others).
     /// ```no_run
     /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
     /// use gemini_webhooks::client::{EnsuredSecret, SubscribedEvent, WebhookService, WebhookSpec};
