@@ -29,8 +29,8 @@ impl WebhookService {
     /// Makes the project's webhook what `spec` says, and returns what it did.
     ///
     /// - The webhook is found by its URI, in which an endpoint token in the query does not count: with
-    ///   another token it is the same webhook, which gets the new URI. One in the path counts, unless
-    ///   the webhook's [name or previous token](WebhookSpec::endpoint_token) is the spec's.
+    ///   another token it is the same webhook, which gets the new URI. One in the path counts, with
+    ///   [two exceptions](WebhookSpec::endpoint_token).
     /// - If it is not there, it is created. Store its [secret](Ensured::secret) then.
     /// - If its URI, its events or its name differ, it is updated.
     /// - If the service switched it off because deliveries had failed, it is enabled again. If a
