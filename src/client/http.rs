@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::error::ClientError;
 use super::key::ApiKey;
+use super::percent::encoded;
 use super::retry::{self, Failure, Policy, Repeat};
 use super::shown::Hidden;
 use crate::clock::Clock;
@@ -248,19 +249,6 @@ pub(super) fn segment(call: &'static str, what: &str, text: &str) -> Result<Stri
     }
 }
 
-/// Percent-encoded byte for byte, but for what RFC 3986 reserves nowhere.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
 /// From 0 to 1. Without randomness nothing is taken off the waiting.
 pub(super) fn random() -> f64 {
     let random = getrandom::u32().unwrap_or_default();
@@ -270,18 +258,6 @@ pub(super) fn random() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_byte_that_is_reserved_is_encoded() {
-        for (text, expected) in [
-            ("abc-XYZ_0.9~", "abc-XYZ_0.9~"),
-            ("\u{8}\r\n\0", "%08%0D%0A%00"),
-            (" +/?#%&=:@", "%20%2B%2F%3F%23%25%26%3D%3A%40"),
-            ("é", "%C3%A9"),
-        ] {
-            assert_eq!(encoded(text), expected, "{text:?}");
-        }
-    }
 
     #[test]
     fn an_id_is_one_segment() {

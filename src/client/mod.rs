@@ -55,6 +55,7 @@ mod jobs;
 mod key;
 mod names;
 mod pages;
+mod percent;
 mod retry;
 mod secret;
 mod service;

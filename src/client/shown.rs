@@ -6,6 +6,9 @@ use std::fmt;
 use reqwest::Url;
 use serde_json::Value;
 
+use super::percent;
+use super::uri::cut;
+
 /// As many characters as an endpoint token has at least.
 const TOKEN_CHARS: usize = 22;
 
@@ -20,7 +23,7 @@ impl fmt::Debug for Shown<'_> {
 }
 
 fn shown(uri: &str) -> String {
-    let (path, query) = cut(cut(uri, "#").0, "?");
+    let (path, query) = cut(cut(uri, '#').0, '?');
     let mut shown = String::with_capacity(path.len());
     for part in path.split_inclusive(['/', '\\']) {
         let segment = part.trim_end_matches(['/', '\\']);
@@ -107,7 +110,7 @@ fn without_queries(text: &str) -> String {
     let mut shown = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (url, rest) = part.split_at(part.find(ends).unwrap_or(part.len()));
-        let (path, query) = cut(url, "?");
+        let (path, query) = cut(url, '?');
         let (host, behind) = path.split_at(path.find(['/', '\\']).unwrap_or(path.len()));
         let (user, host) = host.rsplit_once('@').unwrap_or(("", host));
         let user = if user.is_empty() { "" } else { "…@" };
@@ -187,25 +190,8 @@ fn decoded(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }
-    let mut parts = text.split('%');
-    let mut decoded = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let byte = part
-            .get(..2)
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        let char = byte.map_or('%', char::from);
-        decoded.push(char);
-        decoded.push_str(match byte {
-            Some(_) => part.get(2..).unwrap_or_default(),
-            None => part,
-        });
-    }
+    let decoded = percent::with_each(text, |text, byte| text.push(char::from(byte)));
     Cow::Owned(decoded)
-}
-
-/// Before `at`, and from it on.
-fn cut<'t>(text: &'t str, at: &str) -> (&'t str, &'t str) {
-    text.split_at(text.find(at).unwrap_or(text.len()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use reqwest::Url;
 
+use super::percent;
 use crate::endpoint::EndpointToken;
 
 /// `uri` with `token` in its query, in the place of any other; as it is if the token is its last
@@ -58,32 +59,11 @@ fn parse(uri: &str) -> Option<Url> {
     if !matches!(url.scheme(), "http" | "https") {
         return None;
     }
-    let mut url = Url::parse(&least_encoded(url.as_str())).ok()?;
+    // RFC 3986, sections 6.2.2.1 and 6.2.2.2.
+    let least_encoded = percent::with_each(url.as_str(), percent::push_encoded);
+    let mut url = Url::parse(&least_encoded).ok()?;
     url.set_fragment(None);
     Some(url)
-}
-
-/// With the unreserved characters of RFC 3986 as they are, and the hexadecimal digits of others in
-/// capitals: its sections 6.2.2.1 and 6.2.2.2.
-fn least_encoded(url: &str) -> String {
-    let mut parts = url.split('%');
-    let mut least = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let hex = part.get(..2);
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
-                least.push(char::from(byte));
-            }
-            Some(byte) => least.push_str(&format!("%{byte:02X}")),
-            None => {
-                least.push('%');
-                least.push_str(part);
-                continue;
-            }
-        }
-        least.push_str(part.get(2..).unwrap_or_default());
-    }
-    least
 }
 
 fn without_token(query: &str) -> impl Iterator<Item = &str> {
@@ -99,7 +79,7 @@ fn last_segment(uri: &str) -> &str {
 }
 
 /// Before `at`, and from it on.
-fn cut(text: &str, at: char) -> (&str, &str) {
+pub(super) fn cut(text: &str, at: char) -> (&str, &str) {
     text.split_at(text.find(at).unwrap_or(text.len()))
 }
 
