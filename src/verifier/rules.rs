@@ -86,12 +86,8 @@ impl Rules {
             told +=
                 "; to accept a token (JWT), call `accept_jwt` and give public keys (feature `jwt`)";
         }
-        #[cfg(feature = "jwks")]
-        let takes_v1a = !matches!(self.keys, PublicKeys::None);
-        #[cfg(not(feature = "jwks"))]
-        let takes_v1a = false;
         if has(b"v1a,") {
-            told += if takes_v1a {
+            told += if self.takes_v1a() {
                 "; no `v1a` entry is a signature, which has 88 characters of base64"
             } else {
                 "; `v1a` is the signature of a dynamic webhook: to accept it, call `google_keys` (feature `jwks`)"
@@ -125,9 +121,19 @@ impl Rules {
         !self.jwt.audiences.is_empty()
     }
 
+    #[cfg(not(feature = "jwks"))]
+    fn takes_v1a(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "jwks")]
+    fn takes_v1a(&self) -> bool {
+        !matches!(self.keys, PublicKeys::None)
+    }
+
     #[cfg(feature = "jwks")]
     fn has_public_candidate(&self, fields: &Fields<'_>) -> bool {
-        if matches!(self.keys, PublicKeys::None) {
+        if !self.takes_v1a() {
             return false;
         }
         #[cfg(feature = "jwt")]
