@@ -8,9 +8,7 @@ use serde_json::Value;
 
 use super::percent;
 use super::uri::cut;
-
-/// As many characters as an endpoint token has at least.
-const TOKEN_CHARS: usize = 22;
+use crate::endpoint::{MIN_CHARS, is_of_token};
 
 /// A URL without what could be a secret: user and password, the query, the fragment, and every segment
 /// of the path with what could be an endpoint token in it.
@@ -178,11 +176,7 @@ fn without(
 /// What could be an endpoint token, wherever it stands.
 fn runs(text: &str) -> impl Iterator<Item = &str> {
     text.split(|char| !is_of_token(char))
-        .filter(|run| run.len() >= TOKEN_CHARS)
-}
-
-fn is_of_token(char: char) -> bool {
-    char.is_ascii_alphanumeric() || matches!(char, '-' | '_')
+        .filter(|run| run.len() >= MIN_CHARS)
 }
 
 /// Without percent-encoding of what could be of a token.

@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::percent;
-use crate::endpoint::EndpointToken;
+use crate::endpoint::{EndpointToken, last_segment};
 
 /// `uri` with `token` in its query, in the place of any other; as it is if the token is its last
 /// path segment.
@@ -20,7 +20,8 @@ pub(super) fn with_token(uri: &str, token: &EndpointToken) -> String {
 
 /// Whether the last path segment is `token`.
 pub(super) fn is_in_path(uri: &str, token: &EndpointToken) -> bool {
-    last_segment(uri) == token.text()
+    let path = cut(cut(uri, '#').0, '?').0;
+    last_segment(path) == token.text()
 }
 
 /// What the URLs of one endpoint have in common: all but an endpoint token in the query. `None` if it
@@ -70,12 +71,6 @@ fn without_token(query: &str) -> impl Iterator<Item = &str> {
     query
         .split('&')
         .filter(|pair| !pair.is_empty() && !pair.starts_with("token="))
-}
-
-fn last_segment(uri: &str) -> &str {
-    let path = cut(cut(uri, '#').0, '?').0;
-    let path = path.strip_suffix('/').unwrap_or(path);
-    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// Before `at`, and from it on.

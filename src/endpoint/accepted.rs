@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use super::EndpointToken;
+use super::{EndpointToken, last_segment};
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
 
 type Digest = [u8; 32];
@@ -52,12 +52,6 @@ impl EndpointTokens {
             .fold(false, |found, accepted| found | is_same(&carried, accepted));
         if found { Ok(()) } else { Err(wrong(why)) }
     }
-}
-
-/// Without a slash behind it: middleware that unifies paths (`NormalizePath`) may have put one there.
-fn last_segment(path: &str) -> &str {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// To the end, wherever they differ first.

@@ -16,7 +16,7 @@ mod accepted;
 pub(crate) use accepted::EndpointTokens;
 
 /// 128 bits in the URL-safe alphabet.
-const MIN_CHARS: usize = 22;
+pub(crate) const MIN_CHARS: usize = 22;
 
 /// A secret in your webhook's URL, which proves that a delivery is yours.
 ///
@@ -148,8 +148,7 @@ fn slip(text: &str) -> Option<&'static str> {
     if let Some(reason) = pasted::slip(text) {
         return Some(reason);
     }
-    let url_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if text.bytes().all(url_safe) {
+    if text.chars().all(is_of_token) {
         return None;
     }
     if text.contains(['+', '/', '=']) {
@@ -158,6 +157,19 @@ fn slip(text: &str) -> Option<&'static str> {
         );
     }
     Some("has other characters than letters, digits, `-` and `_`; use only these")
+}
+
+/// The URL-safe alphabet of base64.
+pub(crate) fn is_of_token(char: char) -> bool {
+    char.is_ascii_alphanumeric() || matches!(char, '-' | '_')
+}
+
+/// Where a path carries a token. Without a slash behind it: middleware that unifies paths
+/// (`NormalizePath`) may have put one there.
+#[cfg(any(feature = "receiver", feature = "client"))]
+pub(crate) fn last_segment(path: &str) -> &str {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 impl fmt::Debug for EndpointToken {
