@@ -161,7 +161,7 @@ pub use event::{EventKind, GeminiEvent};
 pub use headers::{DeliveryHeaders, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 #[cfg(feature = "receiver")]
 #[doc(inline)]
-pub use receiver::{Delivery, WebhookReceiver, WebhookReceiverBuilder};
+pub use receiver::{Delivery, NotReady, WebhookReceiver, WebhookReceiverBuilder};
 pub use scheme::Scheme;
 pub use secret::{Keyring, SigningSecret};
 #[cfg(feature = "tower")]

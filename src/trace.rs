@@ -178,6 +178,52 @@ pub(crate) fn claim_lost(who: Who<'_>) {
     );
 }
 
+/// The guard did not do what it was asked for, and is asked again.
+pub(crate) fn guard_asked_again(operation: &str, error: &dyn Error, who: Who<'_>) {
+    say!(
+        warn,
+        "the guard, which remembers events, failed; it is asked again in the background until the lease has ended: \
+         check the store of the guard",
+        webhook_id = who.id,
+        claim_id = who.claim_id,
+        scheme = who.scheme.as_str(),
+        operation = operation,
+        reason = display(reason(error))
+    );
+}
+
+/// What the guard failed to do at first is done.
+pub(crate) fn settled_late(who: Who<'_>) {
+    say!(
+        info,
+        "the event is marked as handled: the guard has answered in the background",
+        webhook_id = who.id,
+        claim_id = who.claim_id,
+        scheme = who.scheme.as_str()
+    );
+}
+
+/// There is more to do in the background than is kept.
+pub(crate) fn left_to_its_lease(who: Who<'_>) {
+    say!(
+        warn,
+        "too many events wait for the guard, which remembers events: this one is free for a retry only after its lease, \
+         or may be handled twice: check the store of the guard",
+        webhook_id = who.id,
+        claim_id = who.claim_id,
+        scheme = who.scheme.as_str()
+    );
+}
+
+/// The guard works, but an operator should know this.
+pub(crate) fn guard_concern(concern: &str) {
+    say!(
+        warn,
+        "the guard, which remembers events, answers; there is a concern",
+        concern = display(Plain::new(concern).at_most(2048))
+    );
+}
+
 /// The guard did not do what it was asked for.
 pub(crate) fn guard_failed(operation: &str, error: &dyn Error, who: Who<'_>) {
     say!(

@@ -277,7 +277,13 @@ async fn a_conflict_says_when_to_come_again() {
     let request = app.request("msg_1", Full::<Bytes>::from(EVENT));
     let response = service.oneshot(request).await.unwrap();
     assert_eq!(response.status(), 409);
-    assert_eq!(response.headers()["retry-after"], "5");
+    // What is left of the lease, and up to half as long again.
+    let after: u64 = response.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((120..=180).contains(&after), "{after}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -302,14 +308,20 @@ async fn a_sender_that_leaves_loses_nothing() {
     assert!(arriving.await.unwrap_err().is_cancelled());
     assert_eq!(guard.calls(), [""; 0]);
 
-    // While the guard is asked: the claim may have been made.
-    let guard = Scripted::new(|_| Reply::Never);
+    // While the guard is asked: once the claim is made, it is released.
+    let guard = Scripted::new(|operation| match operation {
+        "claim" => Reply::Late(SECOND * 30),
+        _ => Reply::Works,
+    });
     let app = App::under([], &guard);
     let asking = app.spawn("msg_1");
     settle().await;
     asking.abort();
     assert!(asking.await.unwrap_err().is_cancelled());
-    assert_eq!(guard.calls(), ["claim", "abandon"]);
+    assert_eq!(guard.calls(), ["claim"]);
+    sleep(SECOND * 31).await;
+    assert_eq!(guard.calls(), ["claim", "release"]);
+    assert!(guard.inner.is_empty());
 
     // While the handler runs: its retry runs.
     let guard = Scripted::new(|_| Reply::Works);
@@ -318,7 +330,7 @@ async fn a_sender_that_leaves_loses_nothing() {
     settle().await;
     running.abort();
     assert!(running.await.unwrap_err().is_cancelled());
-    assert_eq!(guard.calls(), ["claim", "abandon"]);
+    assert_eq!(guard.calls(), ["claim", "release"]);
     assert_eq!(app.deliver("msg_1").await, HANDLED);
 
     // While the claim is settled: the handler has run, so that goes on by itself.
@@ -417,8 +429,15 @@ fn shutdown_in_flight() {
 #[tokio::test(start_paused = true)]
 async fn a_guard_that_fails_is_no_pass() {
     let unavailable = (503, Some(VerifyErrorKind::GuardUnavailable));
-    for (reply, waited) in [(Reply::Fails, 0), (Reply::FailsLate, 1), (Reply::Never, 2)] {
-        // At the claim: the handler does not run, and what may have been claimed is given up.
+    for (reply, waited, given_up) in [
+        // It has not begun, so there is nothing to give up.
+        (Reply::Fails, 0, 0),
+        // It may have been made, and may be made yet.
+        (Reply::FailsLate, 1, 4),
+        // It is waited for.
+        (Reply::Never, 2, 0),
+    ] {
+        // At the claim: the handler does not run.
         let guard = Scripted::new(move |operation| match operation {
             "claim" => reply,
             _ => Reply::Works,
@@ -431,7 +450,12 @@ async fn a_guard_that_fails_is_no_pass() {
         let begun = Instant::now();
         assert_eq!(app.deliver("msg_1").await, unavailable, "{reply:?}");
         assert_eq!(begun.elapsed().as_secs(), waited);
-        assert_eq!(guard.calls(), ["claim", "abandon"]);
+        sleep(SECOND * 10).await;
+        let calls = guard.calls();
+        assert_eq!(
+            (calls[0], &calls[1..]),
+            ("claim", &*vec!["release"; given_up])
+        );
         assert_eq!(app.handler.started(), 0);
 
         // Unless the app says so, in those words.
@@ -447,19 +471,22 @@ async fn a_guard_that_fails_is_no_pass() {
             "it is remembered, if the guard is there again"
         );
 
-        // At the settle and the release: the handler's answer is sent.
+        // At the settle and the release: the handler's answer is sent, and the guard is asked again.
+        let fails = Arc::new(AtomicBool::new(true));
+        let failing = Arc::clone(&fails);
         let guard = Scripted::new(move |operation| match operation {
-            "settle" | "release" => reply,
+            "settle" | "release" if failing.load(SeqCst) => reply,
             _ => Reply::Works,
         });
         let app = App::under([Step::Answer(200), Step::Answer(500), Step::Fail], &guard);
         assert_eq!(app.deliver("msg_1").await, HANDLED, "{reply:?}");
         assert_eq!(app.deliver("msg_2").await, (500, None), "{reply:?}");
         assert!(app.spawn("msg_3").await.unwrap().is_err(), "{reply:?}");
-        assert_eq!(
-            guard.calls(),
-            ["claim", "settle", "claim", "release", "claim", "release"]
-        );
+        fails.store(false, SeqCst);
+        sleep(SECOND * 30).await;
+        assert_eq!(app.deliver("msg_1").await, HANDLED, "{reply:?}");
+        assert_eq!(app.handler.started(), 3, "{reply:?}");
+        assert_eq!(guard.inner.len(), 1, "the others are free, {reply:?}");
     }
 }
 
@@ -535,9 +562,9 @@ async fn a_slow_copy_is_remembered_as_well() {
     assert!(matches!(intake.finish().await, Ok(Finished::Repeat)));
 }
 
-/// A guard may begin to ask its store before anyone waits for the answer.
+/// A guard sends nothing before someone waits for the answer.
 #[tokio::test]
-async fn a_claim_that_nobody_waits_for_is_abandoned() {
+async fn a_claim_that_nobody_waits_for_costs_nothing() {
     let guard = Scripted::new(|_| Reply::Late(SECOND));
     let app = App::under([], &guard);
     let headers = testing::sign_v1(
@@ -551,14 +578,15 @@ async fn a_claim_that_nobody_waits_for_is_abandoned() {
     let mut intake = app.receiver.admit("/", &lines, None).unwrap();
     intake.push(EVENT.as_bytes()).unwrap();
     drop(intake.finish());
-    assert_eq!(guard.calls(), ["claim", "abandon"]);
+    settle().await;
+    assert_eq!(guard.calls(), ["claim"]);
 }
 
 /// A second panic while the first unwinds would abort the process.
 #[tokio::test]
 async fn a_panic_of_the_guard_on_top_of_one_of_the_handler() {
     let guard = Scripted::new(|_| Reply::Works);
-    guard.panic_at_abandon();
+    guard.panic_at_release();
     let app = App::under([], &guard);
     let inner = service_fn(|_: Request<Full<Bytes>>| -> Ready<Result<_, BoxError>> {
         assert!(std::env::args().count() == 0, "when it is called");
@@ -568,7 +596,9 @@ async fn a_panic_of_the_guard_on_top_of_one_of_the_handler() {
     let request = app.request("msg_1", Full::<Bytes>::from(EVENT));
     let ran = tokio::spawn(answer(service, request)).await;
     assert!(ran.unwrap_err().is_panic());
-    assert_eq!(guard.calls(), ["claim", "abandon"]);
+    settle().await;
+    // And once more in the background.
+    assert_eq!(guard.calls(), ["claim", "release", "release"]);
 }
 
 #[tokio::test]
@@ -609,28 +639,6 @@ async fn namespaces_of_a_shared_guard_are_apart() {
 }
 
 #[tokio::test]
-async fn an_app_may_settle_by_itself() {
-    let guard = Scripted::new(|_| Reply::Works);
-    let app = App::under([Step::Answer(500)], &guard);
-    // As in a transaction of the app's: before it answers, and whatever it answers.
-    let seen = Arc::clone(&app.handler.seen);
-    let by_itself = guard.clone();
-    guard.at_release(move || {
-        let delivery = seen.lock().unwrap()[0].clone();
-        let claim = delivery.claim().unwrap();
-        assert_eq!(
-            (claim.key().namespace(), claim.key().id()),
-            ("test", "msg_1")
-        );
-        let day = Duration::from_secs(24 * 60 * 60);
-        drop(by_itself.inner.settle(claim.key(), claim.token(), day));
-    });
-    assert_eq!(app.deliver("msg_1").await, (500, None));
-    assert_eq!(app.deliver("msg_1").await, HANDLED);
-    assert_eq!(app.handler.started(), 1);
-}
-
-#[tokio::test]
 async fn without_replay_protection_every_copy_runs() {
     let app = App::with(
         [Step::Answer(200); 2],
@@ -640,7 +648,11 @@ async fn without_replay_protection_every_copy_runs() {
         assert_eq!(app.deliver("msg_1").await, HANDLED);
     }
     assert_eq!(app.handler.started(), 2);
-    assert!(app.handler.seen.lock().unwrap()[0].claim().is_none());
+    assert!(
+        app.handler.seen.lock().unwrap()[0]
+            .hand_over_claim()
+            .is_none()
+    );
 }
 
 #[test]
@@ -755,7 +767,7 @@ impl Scripted {
         *self.at_release.lock().unwrap() = Some(Box::new(check));
     }
 
-    fn panic_at_abandon(&self) {
+    fn panic_at_release(&self) {
         self.panics.store(true, SeqCst);
     }
 
@@ -815,12 +827,12 @@ impl ReplayGuard for Scripted {
             check();
         }
         let key = key.clone();
-        self.reply("release", move |inner| inner.release(&key, token))
+        let answer = self.reply("release", move |inner| inner.release(&key, token));
+        assert!(!self.panics.load(SeqCst), "the guard's own");
+        answer
     }
 
-    fn abandon(&self, key: &ClaimKey, token: ClaimToken) {
-        self.calls.lock().unwrap().push("abandon");
-        assert!(!self.panics.load(SeqCst), "the guard's own");
-        self.inner.abandon(key, token);
+    fn ready(&self) -> GuardFuture<Vec<String>> {
+        GuardFuture::ready(Ok(Vec::new()))
     }
 }

@@ -15,7 +15,7 @@ use crate::eventual::Eventual;
 use crate::jwks::Current;
 #[cfg(feature = "jwks")]
 use crate::receiver::Keys;
-use crate::receiver::{Delivery, WebhookReceiver, within};
+use crate::receiver::{Delivery, ask};
 use crate::scheme::{Failure, KeySet};
 use crate::trace;
 use crate::verifier::Checked;
@@ -101,25 +101,6 @@ impl fmt::Debug for Finish {
     }
 }
 
-/// A claim that was asked for and not answered yet: dropped before it is answered, it is abandoned.
-struct Asked(Option<(WebhookReceiver, Delivery)>);
-
-impl Asked {
-    fn answered(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        if let Some((receiver, delivery)) = self.0.take()
-            && let Some(claims) = &receiver.shared.claims
-        {
-            claims.abandon(&delivery);
-        }
-    }
-}
-
 fn ready(outcome: Outcome) -> Finish {
     Finish(Eventual::now(outcome))
 }
@@ -187,7 +168,12 @@ impl Arrived {
     fn verify(&self, keys: Option<&KeySet>) -> Result<(Delivery, Bytes), Failure> {
         let verified = self.checked.verify_under(keys, &self.body)?;
         let receiver = &self.held.receiver;
-        let delivery = Delivery::new(self.checked.shared_id(), &verified, receiver);
+        let delivery = Delivery::new(
+            self.checked.shared_id(),
+            &verified,
+            receiver,
+            self.checked.now(),
+        );
         #[cfg(feature = "jwt")]
         if let Some(token) = verified.token() {
             return Ok((delivery, token.payload.clone()));
@@ -215,29 +201,12 @@ impl Arrived {
 
     /// Step 9, the claim.
     fn claim(self, event: GeminiEvent, delivery: Delivery, body: Bytes) -> Finish {
-        let claims = self.held.receiver.shared.claims.as_ref();
-        let Some((claims, claim)) = claims.zip(delivery.claim()) else {
-            return ready(self.finished(Ok(true), event, delivery, body));
-        };
-        match claims.claim(claim).now() {
-            Ok(claimed) => {
-                let judged = claims.judge(claimed, &delivery);
-                ready(self.finished(judged, event, delivery, body))
-            }
-            Err(claimed) => {
-                // From here until there is an answer, a request that is dropped leaves a claim.
-                let asked = Asked(Some((self.held.receiver.clone(), delivery.clone())));
-                waiting(async move {
-                    let judged = match &self.held.receiver.shared.claims {
-                        Some(claims) => {
-                            claims.judge(within(claims.timeout, claimed).await, &delivery)
-                        }
-                        None => Ok(true),
-                    };
-                    asked.answered();
-                    self.finished(judged, event, delivery, body)
-                })
-            }
+        match ask(&self.held.receiver, &delivery) {
+            Ok(judged) => ready(self.finished(judged, event, delivery, body)),
+            Err(asking) => waiting(async move {
+                let judged = asking.judged().await;
+                self.finished(judged, event, delivery, body)
+            }),
         }
     }
 

@@ -39,7 +39,7 @@
 //!     };
 //!     let status = handler(event);
 //!     // A 2xx settles the claim, anything else releases it.
-//!     flight.answered(status).await;
+//!     flight.answered(status).await?;
 //!     Ok(status)
 //! }
 //! # #[tokio::main(flavor = "current_thread")]
@@ -64,6 +64,7 @@ use crate::receiver::{Delivery, WebhookReceiver};
 use crate::trace;
 
 mod arrival;
+mod closing;
 mod drain;
 mod finish;
 mod flight;
@@ -71,9 +72,10 @@ mod intake;
 mod run;
 
 pub use arrival::Arrival;
+pub use closing::Closing;
 pub use drain::{Drain, Rest};
 pub use finish::{Finish, Finished, Received};
-pub use flight::{Closing, Flight};
+pub use flight::Flight;
 pub use intake::Intake;
 pub use run::{DetachedRun, Run};
 
@@ -154,9 +156,42 @@ impl WebhookReceiver {
             .iter()
             .rev()
             .find(|(kind, _)| *kind == error.kind());
-        match mapped {
+        let error = match mapped {
             Some((_, status)) => error.with_status(*status),
             None => error,
+        };
+        match error.retry_after() {
+            Some(time) => error.with_retry_after(spread(time, rand::random())),
+            None => error,
+        }
+    }
+}
+
+/// Up to half as long again, in whole seconds: deliveries that were refused together are not to come
+/// again together.
+fn spread(time: Duration, chance: u8) -> Duration {
+    let seconds = time.as_secs_f64().ceil();
+    let more = seconds / 2.0 * f64::from(chance) / f64::from(u8::MAX);
+    Duration::from_secs_f64((seconds + more).round())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_are_spread() {
+        for (milliseconds, chance, seconds) in [
+            (5_000, 0, 5),
+            (5_000, 255, 8),
+            (5_000, 128, 6),
+            (1, 0, 1),
+            (1, 255, 2),
+            (119_001, 0, 120),
+            (119_001, 255, 180),
+        ] {
+            let spread = spread(Duration::from_millis(milliseconds), chance);
+            assert_eq!(spread, Duration::from_secs(seconds));
         }
     }
 }

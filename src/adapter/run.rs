@@ -39,6 +39,10 @@ pin_project! {
             deadline: Deadline,
         },
         Answered {
+            closing: Closing<Result<(), VerifyError>>,
+            answer: Option<A>,
+        },
+        Failed {
             closing: Closing,
             answer: Option<A>,
         },
@@ -74,13 +78,17 @@ impl<F: Future> Future for Run<F> {
             match this.state.as_mut().project() {
                 StateProj::Running { handler, deadline } => match handler.poll(cx) {
                     Poll::Ready(answer) => {
-                        let closing = match (this.status)(&answer) {
-                            Some(status) => this.flight.answered(status),
-                            None => this.flight.failed(),
-                        };
-                        this.state.set(State::Answered {
-                            closing,
-                            answer: Some(answer),
+                        let status = (this.status)(&answer);
+                        let answer = Some(answer);
+                        this.state.set(match status {
+                            Some(status) => State::Answered {
+                                closing: this.flight.answered(status),
+                                answer,
+                            },
+                            None => State::Failed {
+                                closing: this.flight.failed(),
+                                answer,
+                            },
                         });
                     }
                     Poll::Pending => {
@@ -90,6 +98,10 @@ impl<F: Future> Future for Run<F> {
                     }
                 },
                 StateProj::Answered { closing, answer } => {
+                    let closed = ready!(Pin::new(closing).poll(cx));
+                    return Poll::Ready(closed.map(|()| once(answer)));
+                }
+                StateProj::Failed { closing, answer } => {
                     ready!(Pin::new(closing).poll(cx));
                     return Poll::Ready(Ok(once(answer)));
                 }

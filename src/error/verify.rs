@@ -203,6 +203,13 @@ pub enum VerifyErrorKind {
     /// - Remedy: check the store, or give the `MemoryGuard` a higher capacity. The log has the
     ///   error.
     GuardUnavailable,
+    /// The handler took over the claim and answered with a 2xx, but the claim is not settled.
+    ///
+    /// - Status: 503.
+    /// - Cause: the transaction in which your app settles (`settle_in`) was rolled back, was not
+    ///   committed before the handler answered, or goes to another database than the guard.
+    /// - Remedy: commit before you answer, and return an error if the commit fails.
+    NotSettled,
     /// The handler did not answer in time and was stopped.
     ///
     /// - Status: 503.
@@ -243,6 +250,7 @@ impl VerifyErrorKind {
             Self::AcceptanceFailed => "acceptance_failed",
             Self::InFlight => "in_flight",
             Self::GuardUnavailable => "guard_unavailable",
+            Self::NotSettled => "not_settled",
             Self::HandlerTimeout => "handler_timeout",
         }
     }
@@ -258,6 +266,7 @@ impl VerifyErrorKind {
             | Self::Overloaded
             | Self::AcceptanceFailed
             | Self::GuardUnavailable
+            | Self::NotSettled
             | Self::HandlerTimeout => 503,
             Self::WrongEndpoint
             | Self::MissingHeader
@@ -314,6 +323,7 @@ impl VerifyErrorKind {
 pub struct VerifyError {
     kind: VerifyErrorKind,
     status: u16,
+    retry_after: Option<Duration>,
     detail: Detail,
 }
 
@@ -345,11 +355,20 @@ pub(crate) enum Detail {
 
 impl VerifyError {
     pub(crate) fn new(kind: VerifyErrorKind, detail: Detail) -> Self {
+        let status = kind.default_status();
         Self {
             kind,
-            status: kind.default_status(),
+            status,
+            // Long enough to spread the retries, short enough for an event to stay useful.
+            retry_after: matches!(status, 409 | 503).then_some(Duration::from_secs(5)),
             detail,
         }
+    }
+
+    #[cfg(feature = "receiver")]
+    pub(crate) fn with_retry_after(mut self, time: Duration) -> Self {
+        self.retry_after = Some(time);
+        self
     }
 
     #[cfg(feature = "receiver")]
@@ -385,12 +404,13 @@ impl VerifyError {
 
     /// Returns how long the sender should wait before it retries: the `Retry-After` header.
     ///
-    /// 5 seconds for kinds whose default status is 409 or 503, and `None` for all others. Whether
+    /// It is there for kinds whose default status is 409 or 503: what is left of the lease for
+    /// [`VerifyErrorKind::InFlight`], if the guard knows that, and 5 seconds for all others. A
+    /// receiver adds up to half of it, by chance, so that retries do not come all at once. Whether
     /// Google respects the header is not known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        // Long enough to spread the retries, short enough for an event to stay useful.
-        matches!(self.kind.default_status(), 409 | 503).then_some(Duration::from_secs(5))
+        self.retry_after
     }
 }
 
@@ -433,6 +453,9 @@ impl fmt::Display for VerifyError {
             Kind::InFlight => "another delivery of the same event is being handled",
             Kind::GuardUnavailable => {
                 "the guard, which remembers events, did not say whether this one is new"
+            }
+            Kind::NotSettled => {
+                "the handler took over the claim and answered with a 2xx, but its transaction has not settled the claim"
             }
             Kind::HandlerTimeout => "the handler took too long and was stopped",
         })?;

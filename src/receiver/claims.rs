@@ -1,15 +1,18 @@
 //! Steps 9 (claim) and 11 (settle or release) of a delivery, through the receiver's guard.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::timeout;
 
-use super::Delivery;
-use crate::clock::Clock;
+use super::leftovers::{Leftover, Leftovers};
+use super::outage::Outage;
+use super::{Delivery, WebhookReceiver};
 use crate::contained::{Contained, contained};
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
-use crate::replay::{Claim, ClaimKey, Claimed, GuardError, GuardFuture, ReplayGuard, Settled};
+use crate::replay::{
+    Claim, ClaimKey, Claimed, GuardError, GuardFuture, Reach, ReplayGuard, Settled,
+};
 use crate::scheme::Scheme;
 use crate::trace;
 
@@ -19,28 +22,41 @@ pub(crate) struct Claims {
     pub(crate) guard: Arc<dyn ReplayGuard>,
     pub(crate) namespace: Arc<str>,
     pub(crate) lease: Duration,
-    pub(crate) retention: Duration,
-    /// How long after its headers were judged a delivery may be claimed.
-    pub(crate) delay: Duration,
     /// How long an answer of the guard is waited for.
     pub(crate) timeout: Duration,
     /// Handle the event all the same if the guard cannot answer.
     pub(crate) handle_unclaimed: bool,
+    pub(crate) outage: Outage,
+    pub(crate) leftovers: Leftovers,
 }
 
 impl Claims {
-    pub(crate) fn of(&self, scheme: Scheme, id: Arc<str>) -> Claim {
-        Claim::new(ClaimKey::of(Arc::clone(&self.namespace), scheme, id))
+    pub(crate) fn of(&self, scheme: Scheme, id: Arc<str>, retention: Duration) -> Claim {
+        let key = ClaimKey::of(Arc::clone(&self.namespace), scheme, id);
+        Claim::new(key, self.lease, retention)
     }
 
-    /// Step 9, the claim. It counts as made from here on, whether or not an answer comes: a delivery
-    /// that does not get the event has to abandon it.
     pub(crate) fn claim(&self, claim: &Claim) -> GuardFuture<Claimed> {
-        guarded(|| self.guard.claim(claim.key(), claim.token(), self.lease))
+        guarded(|| self.guard.claim(claim.key(), claim.token(), claim.lease()))
+    }
+
+    pub(crate) fn settle(&self, claim: &Claim) -> GuardFuture<Settled> {
+        guarded(|| {
+            self.guard
+                .settle(claim.key(), claim.token(), claim.retention())
+        })
+    }
+
+    pub(crate) fn release(&self, claim: &Claim) -> GuardFuture<()> {
+        guarded(|| self.guard.release(claim.key(), claim.token()))
+    }
+
+    pub(crate) fn ready(&self) -> GuardFuture<Vec<String>> {
+        guarded(|| self.guard.ready())
     }
 
     /// Returns whether this delivery is to handle the event; `false` if it has been handled.
-    pub(crate) fn judge(
+    fn judge(
         &self,
         claimed: Result<Claimed, GuardError>,
         delivery: &Delivery,
@@ -51,65 +67,177 @@ impl Claims {
                 trace::repeated(delivery.who());
                 Ok(false)
             }
-            Ok(Claimed::InFlight) => Err(VerifyErrorKind::InFlight.into()),
+            Ok(Claimed::InFlight { left }) => {
+                let error = VerifyError::from(VerifyErrorKind::InFlight);
+                Err(match left {
+                    Some(left) => error.with_retry_after(left),
+                    None => error,
+                })
+            }
             Err(error) if self.handle_unclaimed => {
                 trace::guard_failed("claim", &error, delivery.who());
                 Ok(true)
             }
-            Err(error) => {
-                // It may have been made, and its answer lost.
-                self.abandon(delivery);
-                let source = Detail::Source(Arc::new(error));
-                Err(VerifyError::new(VerifyErrorKind::GuardUnavailable, source))
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+}
+
+/// How long after it was settled a copy of an event may still be claimed.
+pub(crate) fn retention(
+    setting: Duration,
+    delay: Duration,
+    accepted_until: Option<SystemTime>,
+    now: SystemTime,
+) -> Duration {
+    // In the JWT form a copy may come as long as the token is accepted.
+    let accepted = accepted_until.and_then(|until| until.duration_since(now).ok());
+    // A copy whose headers came at the last moment is claimed later.
+    setting
+        .max(accepted.unwrap_or_default())
+        .saturating_add(delay)
+}
+
+/// Step 9, the claim: whether the delivery is to handle the event, now or later.
+///
+/// # Errors
+///
+/// The guard has to be waited for.
+pub(crate) fn ask(
+    receiver: &WebhookReceiver,
+    delivery: &Delivery,
+) -> Result<Result<bool, VerifyError>, Asking> {
+    let Some((claims, claim)) = receiver.claims().zip(delivery.claim()) else {
+        return Ok(Ok(true));
+    };
+    let now = receiver.shared.clock.monotonic();
+    if let Err(pause) = claims.outage.admits(now, claims.timeout) {
+        return Ok(claims.judge(Err(GuardError::unavailable(Silent(pause))), delivery));
+    }
+    let answer = claims.claim(claim);
+    let reach = answer.reach();
+    match answer.now() {
+        Ok(claimed) => {
+            claims.outage.answered();
+            give_up_failed(receiver, delivery, &claimed, &reach);
+            Ok(claims.judge(claimed, delivery))
+        }
+        Err(answer) => Err(Asking {
+            receiver: receiver.clone(),
+            delivery: delivery.clone(),
+            reach,
+            answer: Some(answer),
+        }),
+    }
+}
+
+/// A claim that was asked for and not answered yet.
+///
+/// If it is dropped, or not answered in time, whoever gets the event next must not find a claim
+/// that nobody holds.
+pub(crate) struct Asking {
+    receiver: WebhookReceiver,
+    delivery: Delivery,
+    reach: Reach,
+    answer: Option<GuardFuture<Claimed>>,
+}
+
+impl Asking {
+    pub(crate) async fn judged(mut self) -> Result<bool, VerifyError> {
+        let receiver = self.receiver.clone();
+        let Some((claims, answer)) = receiver.claims().zip(self.answer.as_mut()) else {
+            return Ok(true);
+        };
+        let claimed = match timeout(claims.timeout, Contained::new(answer)).await {
+            Ok(claimed) => {
+                claims.outage.answered();
+                // A guard that panicked may do so again when its future is dropped.
+                contained(|| drop(self.answer.take()));
+                let claimed = claimed.unwrap_or_else(|| Err(panicked()));
+                give_up_failed(&receiver, &self.delivery, &claimed, &self.reach);
+                claimed
+            }
+            Err(late) => {
+                let now = receiver.shared.clock.monotonic();
+                claims.outage.timed_out(now);
+                Err(GuardError::unavailable(late))
+            }
+        };
+        claims.judge(claimed, &self.delivery)
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let Some(answer) = self.answer.take() {
+            if self.reach.get() {
+                let claim = Leftover::Claim(Some(answer));
+                leave(&self.receiver, &self.delivery, claim);
+            } else {
+                // What was not sent costs nothing.
+                contained(|| drop(answer));
             }
         }
     }
+}
 
-    /// Settles, to be remembered as long as a copy could come: in the JWT form that is as long as the
-    /// token is accepted.
-    pub(crate) fn settle(
-        &self,
-        claim: &Claim,
-        delivery: &Delivery,
-        clock: &dyn Clock,
-    ) -> GuardFuture<Settled> {
-        let accepted = delivery
-            .accepted_until()
-            .and_then(|until| until.duration_since(clock.now()).ok());
-        // A copy whose headers came at the last moment is claimed later.
-        let retention = self
-            .retention
-            .max(accepted.unwrap_or_default())
-            .saturating_add(self.delay);
-        guarded(|| self.guard.settle(claim.key(), claim.token(), retention))
+/// A claim that failed may have been made, and its answer lost.
+fn give_up_failed(
+    receiver: &WebhookReceiver,
+    delivery: &Delivery,
+    claimed: &Result<Claimed, GuardError>,
+    reach: &Reach,
+) {
+    if claimed.is_err() && reach.get() {
+        leave(receiver, delivery, Leftover::Claim(None));
     }
+}
 
-    pub(crate) fn release(&self, claim: &Claim) -> GuardFuture<()> {
-        guarded(|| self.guard.release(claim.key(), claim.token()))
-    }
-
-    /// Releases the claim of a delivery that nobody waits for any more.
-    pub(crate) fn abandon(&self, delivery: &Delivery) {
-        if let Some(claim) = delivery.claim() {
-            contained(|| self.guard.abandon(claim.key(), claim.token()));
-        }
+/// Hands over what nobody waits for any more.
+pub(crate) fn leave(receiver: &WebhookReceiver, delivery: &Delivery, leftover: Leftover) {
+    if let Some(claims) = receiver.claims() {
+        claims.leftovers.add(receiver, delivery, leftover);
     }
 }
 
 /// What a guard answers. One that panics has not answered: a handler's 2xx must go out all the
 /// same, and a claim that was made must be given up.
 fn guarded<T>(ask: impl FnOnce() -> GuardFuture<T>) -> GuardFuture<T> {
-    contained(ask).unwrap_or_else(|| GuardFuture::ready(Err(panicked())))
+    contained(ask).unwrap_or_else(|| GuardFuture::broken_off(panicked()))
 }
 
 fn panicked() -> GuardError {
     GuardError::broken("it panicked")
 }
 
-/// The answer of a guard, or that it did not come in time.
-pub(crate) async fn within<T>(time: Duration, answer: GuardFuture<T>) -> Result<T, GuardError> {
+pub(crate) fn unavailable(error: GuardError) -> VerifyError {
+    let source = Detail::Source(Arc::new(error));
+    VerifyError::new(VerifyErrorKind::GuardUnavailable, source)
+}
+
+/// The answer of a guard, or that it did not come in time: then `answer` goes on.
+pub(crate) async fn within<T>(
+    time: Duration,
+    answer: &mut GuardFuture<T>,
+) -> Result<T, GuardError> {
     match timeout(time, Contained::new(answer)).await {
         Ok(answer) => answer.unwrap_or_else(|| Err(panicked())),
         Err(late) => Err(GuardError::unavailable(late)),
     }
 }
+
+/// The guard is not asked for a while.
+#[derive(Debug)]
+struct Silent(Duration);
+
+impl std::fmt::Display for Silent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "it did not answer the last deliveries in time, so it is asked again in {:?} only",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for Silent {}

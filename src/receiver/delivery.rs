@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use super::WebhookReceiver;
+use super::claims::retention;
 use crate::replay::Claim;
 use crate::scheme::Scheme;
 use crate::trace::Who;
@@ -59,24 +61,34 @@ struct DeliveryInner {
     key_id: Arc<str>,
     /// Where it is not the id.
     claim_id: Option<Arc<str>>,
-    /// Of a token.
-    accepted_until: Option<SystemTime>,
+    copies_until: SystemTime,
     claim: Option<Claim>,
+    /// Whether the app settles the claim.
+    handed_over: AtomicBool,
     /// The receiver that verified it.
     receiver: u64,
 }
 
 impl Delivery {
-    pub(crate) fn new(id: Arc<str>, verified: &Verified<'_>, receiver: &WebhookReceiver) -> Self {
+    pub(crate) fn new(
+        id: Arc<str>,
+        verified: &Verified<'_>,
+        receiver: &WebhookReceiver,
+        now: SystemTime,
+    ) -> Self {
         #[cfg(feature = "jwt")]
         let claim_id = verified.token().map(|token| Arc::clone(&token.claim_id));
         #[cfg(not(feature = "jwt"))]
         let claim_id: Option<Arc<str>> = None;
-        let claim = receiver.shared.claims.as_ref().map(|claims| {
-            claims.of(
-                verified.scheme(),
-                Arc::clone(claim_id.as_ref().unwrap_or(&id)),
-            )
+        #[cfg(feature = "jwt")]
+        let accepted_until = verified.token_valid_until();
+        #[cfg(not(feature = "jwt"))]
+        let accepted_until = None;
+        let shared = &receiver.shared;
+        let retention = retention(shared.retention, shared.delay, accepted_until, now);
+        let claim = receiver.claims().map(|claims| {
+            let id = Arc::clone(claim_id.as_ref().unwrap_or(&id));
+            claims.of(verified.scheme(), id, retention)
         });
         Self {
             inner: Arc::new(DeliveryInner {
@@ -85,11 +97,9 @@ impl Delivery {
                 scheme: verified.scheme(),
                 key_id: Arc::clone(verified.shared_key_id()),
                 claim_id,
-                #[cfg(feature = "jwt")]
-                accepted_until: verified.token_valid_until(),
-                #[cfg(not(feature = "jwt"))]
-                accepted_until: None,
+                copies_until: later(now, retention),
                 claim,
+                handed_over: AtomicBool::new(false),
                 receiver: receiver.shared.id,
             }),
         }
@@ -142,22 +152,45 @@ impl Delivery {
         self.inner.claim_id.as_ref().unwrap_or(&self.inner.id)
     }
 
-    /// Returns the claim on the event, for an app that settles it in a transaction of its own.
+    /// Hands the claim on the event over to the app, which settles it in its own transaction.
     ///
     /// A *claim* marks the event as being handled; *settling* it marks the event as handled. The
-    /// receiver settles it after a 2xx. If your guard keeps its rows in the database that your
-    /// handler writes to, the handler can settle the claim in the same transaction as its work.
+    /// receiver does that after a 2xx. If your guard keeps its rows in the database that your
+    /// handler writes to, the handler can settle the claim in the same transaction as its work: then
+    /// either both are stored or neither is. The crates of such guards have a function for it,
+    /// `settle_in`, which calls this method.
     ///
-    /// `None` if the receiver was built
+    /// From then on the receiver does not settle the claim. After a 2xx of the handler it asks the
+    /// guard whether the claim is settled. If it is not, because the transaction was rolled back or
+    /// not committed, it releases the claim and answers 503
+    /// ([`VerifyErrorKind::NotSettled`](crate::VerifyErrorKind::NotSettled)), so that Google retries.
+    ///
+    /// It may be called again, for instance when a transaction is tried again. `None` if the receiver
+    /// was built
     /// [`without_replay_protection`](crate::WebhookReceiverBuilder::without_replay_protection).
     #[must_use]
-    pub fn claim(&self) -> Option<&Claim> {
+    pub fn hand_over_claim(&self) -> Option<&Claim> {
+        let claim = self.inner.claim.as_ref()?;
+        self.inner.handed_over.store(true, Ordering::Release);
+        Some(claim)
+    }
+
+    /// Returns until when copies of this event may come, by wall time.
+    ///
+    /// If you remember handled events yourself, remember them until then. It is the time of this
+    /// delivery and the [`retention`](crate::WebhookReceiverBuilder::retention), with a margin, or the
+    /// end of the JWT that brought the event, if that is later.
+    #[must_use]
+    pub fn copies_until(&self) -> SystemTime {
+        self.inner.copies_until
+    }
+
+    pub(crate) fn claim(&self) -> Option<&Claim> {
         self.inner.claim.as_ref()
     }
 
-    /// Until when a copy of it would be accepted, where the timestamp does not say so.
-    pub(crate) fn accepted_until(&self) -> Option<SystemTime> {
-        self.inner.accepted_until
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.inner.handed_over.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_of(&self, receiver: &WebhookReceiver) -> bool {
@@ -194,4 +227,10 @@ impl fmt::Debug for Delivery {
             .field("claim_id", &self.claim_id())
             .finish()
     }
+}
+
+/// A time that may be beyond what can be told: then a hundred years later.
+fn later(now: SystemTime, time: Duration) -> SystemTime {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    now.checked_add(time.min(CENTURY)).unwrap_or(now)
 }

@@ -80,22 +80,6 @@ fn unavailable(failure: FetchError) -> VerifyError {
 }
 
 impl WebhookReceiver {
-    /// Waits until public keys are known, and fetches them if they are not.
-    ///
-    /// Call it before the app takes traffic, and in a readiness probe. It returns at once if the keys
-    /// are known, or if this receiver fetches none.
-    ///
-    /// # Errors
-    ///
-    /// The keys cannot be fetched. If a fetch failed a moment ago, its error is returned without
-    /// another fetch.
-    pub async fn ready(&self) -> Result<(), FetchError> {
-        match &self.shared.keys {
-            Keys::Fetched(cache) => cache.ready().await,
-            Keys::None | Keys::Given(_) => Ok(()),
-        }
-    }
-
     /// Fetches the public keys now, even if those that are known are still fresh.
     ///
     /// Call it when you learn that a key has been withdrawn. It returns at once if this receiver

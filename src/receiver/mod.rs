@@ -20,14 +20,19 @@ mod claims;
 mod delivery;
 #[cfg(feature = "jwks")]
 mod keys;
+mod leftovers;
+mod outage;
+mod ready;
 
 pub use builder::WebhookReceiverBuilder;
 pub use delivery::Delivery;
 
 use acceptance::Acceptance;
-pub(crate) use claims::{Claims, within};
+pub(crate) use claims::{Claims, ask, leave, unavailable, within};
 #[cfg(feature = "jwks")]
 pub(crate) use keys::Keys;
+pub(crate) use leftovers::Leftover;
+pub use ready::NotReady;
 
 /// Holds the configuration of a webhook endpoint: keys, checks, limits and guard.
 ///
@@ -63,7 +68,11 @@ pub(crate) struct Shared {
     #[cfg(feature = "jwks")]
     pub(crate) keys: Keys,
     pub(crate) acceptance: Acceptance,
-    pub(crate) claims: Option<Claims>,
+    claims: Option<Claims>,
+    /// How long a handled event is remembered.
+    retention: Duration,
+    /// How long after its headers were judged a delivery may be claimed.
+    delay: Duration,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_buffered_bytes: usize,
     pub(crate) buffered: AtomicUsize,
@@ -80,5 +89,9 @@ impl WebhookReceiver {
     /// [`build`](WebhookReceiverBuilder::build) fails.
     pub fn builder() -> WebhookReceiverBuilder {
         WebhookReceiverBuilder::default()
+    }
+
+    pub(crate) fn claims(&self) -> Option<&Claims> {
+        self.shared.claims.as_ref()
     }
 }

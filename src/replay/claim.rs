@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::scheme::Scheme;
 
@@ -107,23 +108,25 @@ impl fmt::Debug for ClaimToken {
     }
 }
 
-/// The claim of a delivery on its event: a key and the holder's token.
+/// The claim of a delivery on its event: a key, the holder's token, and for how long.
 ///
-/// [`Delivery::claim`](crate::Delivery::claim) returns it. Use it if your guard keeps its rows in the
-/// database that your handler writes to: the handler can then settle the claim (mark the event as
-/// handled) in the same transaction as its work. The receiver settles it once more afterwards, and
-/// finds it done.
+/// [`Delivery::hand_over_claim`](crate::Delivery::hand_over_claim) returns it, for an app that
+/// settles it: that marks the event as handled, in the same transaction as the app's work.
 #[derive(Clone, Debug)]
 pub struct Claim {
     key: ClaimKey,
     token: ClaimToken,
+    lease: Duration,
+    retention: Duration,
 }
 
 impl Claim {
-    pub(crate) fn new(key: ClaimKey) -> Self {
+    pub(crate) fn new(key: ClaimKey, lease: Duration, retention: Duration) -> Self {
         Self {
             key,
             token: ClaimToken::generate(),
+            lease,
+            retention,
         }
     }
 
@@ -137,6 +140,21 @@ impl Claim {
     #[must_use]
     pub fn token(&self) -> ClaimToken {
         self.token
+    }
+
+    /// Returns how long the claim holds, counted from when the guard made it.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// Returns how long the event is to be remembered, counted from when it is settled.
+    ///
+    /// It is the receiver's [`retention`](crate::WebhookReceiverBuilder::retention) and a margin, or
+    /// for as long as the JWT that brought the event is accepted, if that is longer.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        self.retention
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use super::GuardError;
@@ -13,25 +15,115 @@ type Answer<T> = Result<T, GuardError>;
 ///
 /// A guard that never waits returns [`ready`](Self::ready), which does not allocate.
 #[must_use = "futures do nothing unless polled"]
-pub struct GuardFuture<T>(Eventual<Answer<T>>);
+pub struct GuardFuture<T> {
+    answer: Eventual<Answer<T>>,
+    reach: Reach,
+    /// It does not say when it has sent its request: that may be at any poll.
+    untracked: bool,
+}
+
+/// Says whether a request has reached the store, for [`GuardFuture::tracked`].
+///
+/// It is cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Reach(Option<Arc<AtomicBool>>);
+
+impl Reach {
+    /// Says that the request is on its way: from here on the store may carry it out.
+    pub fn sent(&self) {
+        self.set(true);
+    }
+
+    /// Says that the store has not carried it out, and will not: it refused the request.
+    pub fn refused(&self) {
+        self.set(false);
+    }
+
+    fn set(&self, reached: bool) {
+        if let Some(flag) = &self.0 {
+            // It guards no other memory: whoever reads it has polled the future, or owns it.
+            flag.store(reached, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the store may have carried out the request, or may do so yet.
+    pub(crate) fn get(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+}
 
 impl<T> GuardFuture<T> {
     /// Returns a future that is ready with `answer`.
     pub fn ready(answer: Answer<T>) -> Self {
-        Self(Eventual::now(answer))
+        Self {
+            answer: Eventual::now(answer),
+            reach: Reach::default(),
+            untracked: false,
+        }
     }
 
     /// Returns a future that waits for `future`.
+    ///
+    /// From its first poll on, the store counts as having the request. If your guard waits for
+    /// something before it sends, such as a connection of a pool, use [`tracked`](Self::tracked).
     pub fn boxed(future: impl Future<Output = Answer<T>> + Send + 'static) -> Self {
-        Self(Eventual::later(future))
+        Self {
+            answer: Eventual::later(future),
+            reach: Reach(Some(Arc::default())),
+            untracked: true,
+        }
+    }
+
+    /// Returns a future that says when its request has been sent.
+    ///
+    /// A delivery that is given up before [`Reach::sent`] costs nothing: its future is dropped. One
+    /// that is given up later is awaited in the background, and its claim is released.
+    ///
+    /// ```
+    /// use gemini_webhooks::replay::{Claimed, GuardFuture};
+    ///
+    /// # async fn connection() {}
+    /// # async fn ask(_: ()) -> Result<Claimed, gemini_webhooks::replay::GuardError> { Ok(Claimed::Claimed) }
+    /// let claim = GuardFuture::tracked(|reach| async move {
+    ///     let connection = connection().await;
+    ///     reach.sent();
+    ///     ask(connection).await
+    /// });
+    /// # drop(claim);
+    /// ```
+    pub fn tracked<F>(future: impl FnOnce(Reach) -> F) -> Self
+    where
+        F: Future<Output = Answer<T>> + Send + 'static,
+    {
+        let reach = Reach(Some(Arc::default()));
+        Self {
+            answer: Eventual::later(future(reach.clone())),
+            reach,
+            untracked: false,
+        }
+    }
+
+    /// A request that broke off in the guard: nobody knows how far it came.
+    pub(crate) fn broken_off(error: GuardError) -> Self {
+        Self {
+            answer: Eventual::now(Err(error)),
+            reach: Reach(Some(Arc::new(AtomicBool::new(true)))),
+            untracked: false,
+        }
     }
 
     /// Returns the answer if it is ready.
     pub(crate) fn now(self) -> Result<Answer<T>, Self> {
-        match self.0 {
+        match self.answer {
             Eventual::Now(Some(answer)) => Ok(answer),
-            other => Err(Self(other)),
+            answer => Err(Self { answer, ..self }),
         }
+    }
+
+    pub(crate) fn reach(&self) -> Reach {
+        self.reach.clone()
     }
 }
 
@@ -39,12 +131,15 @@ impl<T> Future for GuardFuture<T> {
     type Output = Answer<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<T>> {
-        Pin::new(&mut self.0).poll(cx)
+        if self.untracked {
+            self.reach.sent();
+        }
+        Pin::new(&mut self.answer).poll(cx)
     }
 }
 
 impl<T> fmt::Debug for GuardFuture<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("GuardFuture").field(&self.0).finish()
+        f.debug_tuple("GuardFuture").field(&self.answer).finish()
     }
 }

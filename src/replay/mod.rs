@@ -29,13 +29,13 @@
 //!
 //! # Writing a guard
 //!
-//! Implement [`ReplayGuard`]: four operations over a table with one row for each key. This is what
+//! Implement [`ReplayGuard`]: three operations over a table with one row for each key. This is what
 //! they return, for a row of `(state, token, until)`, where a row whose `until` has passed counts
 //! as missing:
 //!
 //! | | no row | in flight, same token | in flight, other token | settled, same token | settled, other token |
 //! |---|---|---|---|---|---|
-//! | `claim` | insert in flight, until now + lease: `Claimed` | `Claimed` | `InFlight` | `Settled` | `Settled` |
+//! | `claim` | insert in flight, until now + lease: `Claimed` | `Claimed`, the lease as it was | `InFlight` | `Settled` | `Settled` |
 //! | `settle` | insert settled, until now + retention: `Settled` | make it settled, until now + retention: `Settled` | `Lost` | `Settled` | `Lost` |
 //! | `release` | nothing | remove | nothing | nothing | nothing |
 //!
@@ -49,11 +49,11 @@
 //! - **A guard that cannot tell returns an error**, [`GuardError::unavailable`], and never guesses.
 //!   The delivery is then answered 503, and Google retries.
 //! - **The receiver limits the wait**
-//!   ([`guard_timeout`](crate::WebhookReceiverBuilder::guard_timeout)), and drops the future when
-//!   the time is over.
-//! - **[`abandon`](ReplayGuard::abandon) is called from `drop`** and must not block. If the guard
-//!   has to ask a server, it spawns a task. If there is no runtime (`Handle::try_current` fails),
-//!   the lease ends the claim.
+//!   ([`guard_timeout`](crate::WebhookReceiverBuilder::guard_timeout)). When the time is over, a
+//!   future whose request was not sent is dropped. One whose request was sent is awaited in the
+//!   background, and the claim is released: it may still be made. [`GuardFuture::tracked`] says
+//!   when a request is sent.
+//! - **An operation is sent when its future is polled**, not before.
 //!
 //! Run `testing::replay_suite` over your guard: it checks all of this. The guide's page *Writing a
 //! guard* has the same example with a test.
@@ -100,9 +100,13 @@
 //!     ) -> GuardFuture<Claimed> {
 //!         self.with(key, |row| match row {
 //!             Some(row) if row.settled => Claimed::Settled,
-//!             Some(row) if row.token != token => Claimed::InFlight,
-//!             _ => {
-//!                 let until = Instant::now() + lease;
+//!             Some(row) if row.token != token => {
+//!                 let left = row.until.duration_since(Instant::now());
+//!                 Claimed::InFlight { left: Some(left) }
+//!             }
+//!             Some(_) => Claimed::Claimed,
+//!             None => {
+//!                 let until = after(lease);
 //!                 *row = Some(Row { settled: false, token, until });
 //!                 Claimed::Claimed
 //!             }
@@ -119,7 +123,7 @@
 //!             Some(row) if row.token != token => Settled::Lost,
 //!             Some(row) if row.settled => Settled::Settled,
 //!             _ => {
-//!                 let until = Instant::now() + retention;
+//!                 let until = after(retention);
 //!                 *row = Some(Row { settled: true, token, until });
 //!                 Settled::Settled
 //!             }
@@ -132,9 +136,15 @@
 //!         })
 //!     }
 //!
-//!     fn abandon(&self, key: &ClaimKey, token: ClaimToken) {
-//!         drop(self.release(key, token));
+//!     fn ready(&self) -> GuardFuture<Vec<String>> {
+//!         GuardFuture::ready(Ok(Vec::new()))
 //!     }
+//! }
+//!
+//! /// A lease or a retention may be `Duration::MAX`.
+//! fn after(time: Duration) -> Instant {
+//!     let ten_years = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+//!     Instant::now() + time.min(ten_years)
 //! }
 //! # fn is_guard(_: impl ReplayGuard) {}
 //! # is_guard(Simple::default());
@@ -150,22 +160,27 @@ mod memory;
 
 pub use claim::{Claim, ClaimKey, ClaimToken};
 pub use error::{GuardError, GuardErrorKind};
-pub use future::GuardFuture;
+pub use future::{GuardFuture, Reach};
 pub use memory::MemoryGuard;
 
 /// Remembers which events are being handled and which have been handled.
 ///
 /// [`MemoryGuard`] implements it. The [module](self) says how to write one for a store, with an
 /// example. A future that waits must own what it needs: clone the key.
+///
+/// Its `Debug` and its errors must show no password, such as that of a URL: they are logged.
 pub trait ReplayGuard: fmt::Debug + Send + Sync + 'static {
     /// Marks the event as being handled by the holder of `token`, until `lease` is over.
     ///
-    /// It is called before the handler runs.
+    /// It is called before the handler runs. It is called again, with the same token, to see whether
+    /// an app that settles the claim in its own transaction has done so. That does not renew the
+    /// lease.
     fn claim(&self, key: &ClaimKey, token: ClaimToken, lease: Duration) -> GuardFuture<Claimed>;
 
     /// Marks the event as handled, and remembers it for `retention`.
     ///
-    /// It is called after the handler has answered with a 2xx.
+    /// It is called after the handler has answered with a 2xx. If the guard gives no answer, it is
+    /// called again in the background, so it must do no harm twice.
     fn settle(
         &self,
         key: &ClaimKey,
@@ -175,25 +190,41 @@ pub trait ReplayGuard: fmt::Debug + Send + Sync + 'static {
 
     /// Frees the event for the retry. It never undoes a settle.
     ///
-    /// It is called after the handler has failed.
+    /// It is called after the handler has failed or was dropped, and after a claim whose answer
+    /// nobody waited for. It may be called again, also before a claim that is late arrives.
     fn release(&self, key: &ClaimKey, token: ClaimToken) -> GuardFuture<()>;
 
-    /// Frees the event for the retry, without an answer. It must not block.
+    /// Checks that the store can be used, as far as that shows without a claim.
     ///
-    /// It is called instead of [`release`](Self::release) when the request was dropped.
-    fn abandon(&self, key: &ClaimKey, token: ClaimToken);
+    /// It returns what an operator should know, though the guard works: one sentence for each
+    /// concern, such as that the server may evict keys. It is an error if claims would fail: the
+    /// store cannot be reached, or its table is missing.
+    ///
+    /// [`WebhookReceiver::ready`](crate::WebhookReceiver::ready) calls it.
+    fn ready(&self) -> GuardFuture<Vec<String>>;
 }
 
 /// The answer of a guard to a [`claim`](ReplayGuard::claim).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is no fourth outcome")]
+#[non_exhaustive]
 pub enum Claimed {
     /// This delivery holds the claim, and its handler runs.
     Claimed,
     /// Another delivery of the event is being handled: the answer is 409.
-    InFlight,
+    InFlight {
+        /// What is left of its lease, if the store knows. The answer's `Retry-After` says so.
+        left: Option<Duration>,
+    },
     /// The event has been handled: the answer is 200, and the handler does not run.
     Settled,
+}
+
+impl Claimed {
+    /// Returns whether another delivery of the event is being handled.
+    #[must_use]
+    pub fn is_in_flight(self) -> bool {
+        matches!(self, Self::InFlight { .. })
+    }
 }
 
 /// The answer of a guard to a [`settle`](ReplayGuard::settle).

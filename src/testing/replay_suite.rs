@@ -1,7 +1,9 @@
 //! The acceptance suite of replay guards.
 
 use std::future::{Future, ready};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -15,6 +17,8 @@ const LEASE: Duration = Duration::from_secs(2);
 const RETENTION: Duration = Duration::from_secs(6);
 /// A lease or a retention may be rounded up.
 const ROUNDING: Duration = Duration::from_secs(1);
+/// What is left of the lease is looked at apart.
+const IN_FLIGHT: Claimed = Claimed::InFlight { left: None };
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Lets time pass for the guard that [`replay_suite`] tests.
@@ -78,6 +82,7 @@ pub async fn replay_suite(guard: impl ReplayGuard, clock: impl SuiteClock) {
         clock,
         run: format!("suite-{:032x}", rand::random::<u128>()),
     };
+    suite.is_ready().await;
     suite.transitions().await;
     suite.wrong_tokens().await;
     suite.leases().await;
@@ -86,7 +91,10 @@ pub async fn replay_suite(guard: impl ReplayGuard, clock: impl SuiteClock) {
     suite.keys_are_apart().await;
     suite.one_winner().await;
     suite.steps_of_the_wall_clock().await;
-    suite.abandoned().await;
+    suite.late_claims().await;
+    suite.ends_of_leases().await;
+    suite.longest_times().await;
+    suite.dropped_futures().await;
 }
 
 struct Suite<C> {
@@ -104,7 +112,18 @@ struct Holder<'a> {
 
 impl Holder<'_> {
     async fn claim(&self) -> Claimed {
-        answered(self.guard.claim(&self.key, self.token, LEASE)).await
+        self.claim_for(LEASE).await
+    }
+
+    async fn claim_for(&self, lease: Duration) -> Claimed {
+        match answered(self.guard.claim(&self.key, self.token, lease)).await {
+            Claimed::InFlight { left } => {
+                let longest = lease.max(LEASE).saturating_add(ROUNDING);
+                assert!(left.is_none_or(|left| left <= longest), "{left:?} are left");
+                IN_FLIGHT
+            }
+            claimed => claimed,
+        }
     }
 
     async fn settle(&self) -> Settled {
@@ -145,7 +164,7 @@ impl<C: SuiteClock> Suite<C> {
             Claimed::Claimed,
             "again, as the answer may be lost"
         );
-        assert_eq!(b.claim().await, Claimed::InFlight, "another's");
+        assert_eq!(b.claim().await, IN_FLIGHT, "another's");
         assert_eq!(a.settle().await, Settled::Settled, "by its holder");
         assert_eq!(
             a.settle().await,
@@ -200,7 +219,7 @@ impl<C: SuiteClock> Suite<C> {
         b.release().await;
         assert_eq!(
             c.claim().await,
-            Claimed::InFlight,
+            IN_FLIGHT,
             "another's release frees nothing"
         );
         assert_eq!(a.settle().await, Settled::Settled, "nothing was changed");
@@ -217,9 +236,20 @@ impl<C: SuiteClock> Suite<C> {
         let (a, b) = (self.holder("lease"), self.holder("lease"));
         assert_eq!(a.claim().await, Claimed::Claimed);
         self.clock.pass(LEASE / 2).await;
-        assert_eq!(b.claim().await, Claimed::InFlight, "within the lease");
+        assert_eq!(b.claim().await, IN_FLIGHT, "within the lease");
         self.clock.pass(LEASE / 2 + ROUNDING).await;
         assert_eq!(b.claim().await, Claimed::Claimed, "after the lease");
+
+        let (a, b) = (self.holder("again"), self.holder("again"));
+        assert_eq!(a.claim().await, Claimed::Claimed);
+        self.clock.pass(LEASE / 2).await;
+        assert_eq!(a.claim().await, Claimed::Claimed, "again");
+        self.clock.pass(LEASE / 2 + ROUNDING).await;
+        assert_eq!(
+            b.claim().await,
+            Claimed::Claimed,
+            "claiming again does not renew the lease"
+        );
 
         let (a, b) = (self.holder("late"), self.holder("late"));
         assert_eq!(a.claim().await, Claimed::Claimed);
@@ -239,14 +269,10 @@ impl<C: SuiteClock> Suite<C> {
         assert_eq!(a.claim().await, Claimed::Claimed);
         self.clock.pass(LEASE + ROUNDING).await;
         assert_eq!(b.claim().await, Claimed::Claimed);
-        assert_eq!(a.claim().await, Claimed::InFlight, "it has a successor");
+        assert_eq!(a.claim().await, IN_FLIGHT, "it has a successor");
         assert_eq!(a.settle().await, Settled::Lost, "it has a successor");
         a.release().await;
-        assert_eq!(
-            a.claim().await,
-            Claimed::InFlight,
-            "its release frees nothing"
-        );
+        assert_eq!(a.claim().await, IN_FLIGHT, "its release frees nothing");
         assert_eq!(b.settle().await, Settled::Settled, "the successor's stands");
         assert_eq!(a.settle().await, Settled::Lost, "the successor has settled");
     }
@@ -263,6 +289,8 @@ impl<C: SuiteClock> Suite<C> {
 
     async fn keys_are_apart(&self) {
         let longest = "x".repeat(256);
+        // A token's `jti` may be of any text, and of more than an id may have.
+        let beyond = "\u{e9}x".repeat(100);
         let ids = [
             "a",
             "A",
@@ -284,6 +312,15 @@ impl<C: SuiteClock> Suite<C> {
             "--",
             "null",
             "a\u{1}",
+            "a\0",
+            "\0a",
+            "\0",
+            "\u{e9}",
+            "e\u{301}",
+            "\u{65e5}\u{672c}",
+            "\u{1f980}",
+            &beyond,
+            &beyond[3..],
             &longest,
             &longest[1..],
         ];
@@ -311,7 +348,7 @@ impl<C: SuiteClock> Suite<C> {
         for key in &keys {
             let expected = match key.scheme() {
                 Scheme::V1 => Claimed::Settled,
-                _ => Claimed::InFlight,
+                _ => IN_FLIGHT,
             };
             assert_eq!(
                 self.holder_of(key.clone()).claim().await,
@@ -338,7 +375,13 @@ impl<C: SuiteClock> Suite<C> {
             for _ in 0..200 {
                 let (guard, key) = (Arc::clone(&self.guard), first.key.clone());
                 claims.spawn(async move {
-                    answered(guard.claim(&key, ClaimToken::generate(), LEASE * 10)).await
+                    let token = ClaimToken::generate();
+                    let holder = Holder {
+                        guard: guard.as_ref(),
+                        key,
+                        token,
+                    };
+                    holder.claim_for(LEASE * 10).await
                 });
             }
             let outcomes = claims.join_all().await;
@@ -346,9 +389,7 @@ impl<C: SuiteClock> Suite<C> {
                 .iter()
                 .filter(|claimed| **claimed == Claimed::Claimed);
             assert_eq!(won.count(), 1, "winners among 200 claims, {round}");
-            let lost = outcomes
-                .iter()
-                .filter(|claimed| **claimed == Claimed::InFlight);
+            let lost = outcomes.iter().filter(|claimed| **claimed == IN_FLIGHT);
             assert_eq!(lost.count(), 199, "losers among 200 claims, {round}");
         }
     }
@@ -369,7 +410,7 @@ impl<C: SuiteClock> Suite<C> {
                 "a step {name}"
             );
             let other = self.holder_of(b.key.clone());
-            assert_eq!(other.claim().await, Claimed::InFlight, "a step {name}");
+            assert_eq!(other.claim().await, IN_FLIGHT, "a step {name}");
             self.clock.step_wall(!ahead);
             self.clock.pass(LEASE + ROUNDING).await;
             assert_eq!(
@@ -380,31 +421,131 @@ impl<C: SuiteClock> Suite<C> {
         }
     }
 
-    /// Some guards need a moment for it.
-    async fn abandoned(&self) {
-        let (a, b) = (self.holder("abandoned"), self.holder("abandoned"));
-        assert_eq!(
-            answered(a.guard.claim(&a.key, a.token, DAY)).await,
-            Claimed::Claimed
-        );
-        b.guard.abandon(&b.key, b.token);
-        assert_eq!(b.claim().await, Claimed::InFlight, "abandoned by another");
-        a.guard.abandon(&a.key, a.token);
-        let mut attempts = 0;
-        while b.claim().await != Claimed::Claimed {
-            attempts += 1;
-            assert!(attempts < 100, "an abandoned claim is free again soon");
-            self.clock.pass(Duration::from_millis(50)).await;
-            tokio::task::yield_now().await;
+    async fn is_ready(&self) {
+        answered(self.guard.ready()).await;
+    }
+
+    /// A claim may arrive at the store after it was given up.
+    async fn late_claims(&self) {
+        let (a, b) = (self.holder("late claim"), self.holder("late claim"));
+        a.release().await;
+        assert_eq!(a.claim().await, Claimed::Claimed, "after its release");
+        assert_eq!(b.claim().await, IN_FLIGHT);
+        a.release().await;
+        assert_eq!(b.claim().await, Claimed::Claimed, "it was released again");
+        assert_eq!(a.claim().await, IN_FLIGHT, "after its successor's");
+        a.release().await;
+        assert_eq!(b.settle().await, Settled::Settled, "the successor's stands");
+        assert_eq!(a.claim().await, Claimed::Settled, "after all was done");
+        assert_eq!(a.settle().await, Settled::Lost);
+    }
+
+    /// When a lease has ended, the holder may settle at the moment at which another claims.
+    async fn ends_of_leases(&self) {
+        let holders: Vec<_> = (0..20)
+            .map(|number| self.holder(&format!("end of lease {number}")))
+            .collect();
+        for holder in &holders {
+            assert_eq!(holder.claim().await, Claimed::Claimed);
         }
-        assert_eq!(b.settle().await, Settled::Settled);
-        a.guard.abandon(&a.key, a.token);
-        b.guard.abandon(&b.key, b.token);
-        self.clock.pass(Duration::from_millis(200)).await;
-        assert_eq!(
-            a.claim().await,
-            Claimed::Settled,
-            "abandoning undoes no settle"
-        );
+        self.clock.pass(LEASE + ROUNDING).await;
+        let mut races = JoinSet::new();
+        for Holder { key, token, .. } in holders {
+            let guard = Arc::clone(&self.guard);
+            races.spawn(async move {
+                let (other, token_of_other) = (Arc::clone(&guard), ClaimToken::generate());
+                let its_key = key.clone();
+                let claim = tokio::spawn(async move {
+                    answered(other.claim(&its_key, token_of_other, LEASE * 10)).await
+                });
+                let settled = answered(guard.settle(&key, token, RETENTION)).await;
+                (settled, claim.await)
+            });
+        }
+        for (settled, claimed) in races.join_all().await {
+            let expected = match settled {
+                Settled::Settled => Claimed::Settled,
+                Settled::Lost => Claimed::Claimed,
+            };
+            assert_eq!(claimed.ok(), Some(expected), "beside {settled:?}");
+        }
+    }
+
+    async fn longest_times(&self) {
+        let (a, b) = (self.holder("longest"), self.holder("longest"));
+        assert_eq!(a.claim_for(Duration::MAX).await, Claimed::Claimed);
+        assert_eq!(b.claim_for(Duration::MAX).await, IN_FLIGHT);
+        a.release().await;
+        assert_eq!(b.claim_for(Duration::MAX).await, Claimed::Claimed);
+        let settled = b.guard.settle(&b.key, b.token, Duration::MAX);
+        assert_eq!(answered(settled).await, Settled::Settled);
+        self.clock.pass(ROUNDING).await;
+        assert_eq!(a.claim().await, Claimed::Settled);
+    }
+
+    /// A request may end while the guard is asked. What was not polled was not sent; what was, the
+    /// token gives up, perhaps a moment later.
+    async fn dropped_futures(&self) {
+        let (a, b) = (self.holder("not polled"), self.holder("not polled"));
+        // A guard that never waits has answered when it was called.
+        if a.guard.claim(&a.key, a.token, DAY).now().is_err() {
+            assert_eq!(b.claim_for(DAY).await, Claimed::Claimed, "nothing was sent");
+            drop(b.guard.settle(&b.key, b.token, DAY));
+            drop(b.guard.release(&b.key, b.token));
+            assert_eq!(a.claim_for(DAY).await, IN_FLIGHT, "nothing was sent");
+        }
+
+        for polls in 1..6 {
+            let id = format!("dropped after {polls}");
+            let (a, b) = (self.holder(&id), self.holder(&id));
+            Polled::times(polls, a.guard.claim(&a.key, a.token, DAY)).await;
+            let mut attempts = 0;
+            loop {
+                a.release().await;
+                if b.claim_for(DAY).await == Claimed::Claimed {
+                    break;
+                }
+                attempts += 1;
+                assert!(
+                    attempts < 100,
+                    "a claim that was given up is free again soon"
+                );
+                self.clock.pass(Duration::from_millis(50)).await;
+            }
+            Polled::times(polls, b.guard.settle(&b.key, b.token, DAY)).await;
+            assert_eq!(b.settle().await, Settled::Settled, "once more");
+            Polled::times(polls, b.guard.release(&b.key, b.token)).await;
+            assert_eq!(
+                a.claim().await,
+                Claimed::Settled,
+                "a release undoes no settle"
+            );
+        }
+    }
+}
+
+/// A future that is dropped after so many polls, if it is not done before.
+struct Polled<F> {
+    future: F,
+    left: usize,
+}
+
+impl<F: Future + Unpin> Polled<F> {
+    async fn times(left: usize, future: F) {
+        Self { future, left }.await;
+    }
+}
+
+impl<F: Future + Unpin> Future for Polled<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.left -= 1;
+        let done = Pin::new(&mut self.future).poll(cx).is_ready();
+        if done || self.left == 0 {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }

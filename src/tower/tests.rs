@@ -546,7 +546,7 @@ async fn deliveries_in_flight_hold_so_much_together_and_no_more() {
 
     let second = service.clone().oneshot(event()).await.unwrap();
     assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(second.headers()[header::RETRY_AFTER], "5");
+    assert!(second.headers().contains_key(header::RETRY_AFTER));
     assert_eq!(code(second).await.as_deref(), Some("overloaded"));
 
     release.send_replace(true);

@@ -43,6 +43,11 @@ impl Checked {
     }
 
     #[cfg(feature = "receiver")]
+    pub(crate) fn now(&self) -> SystemTime {
+        self.now
+    }
+
+    #[cfg(feature = "receiver")]
     pub(crate) fn shared_id(&self) -> Arc<str> {
         Arc::clone(&self.id)
     }

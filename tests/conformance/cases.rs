@@ -28,8 +28,8 @@ pub(crate) struct Case {
 pub(crate) enum Expected {
     /// It ran, was called so (if that can be said), and this is its status.
     Handled(u16, Option<Call>),
-    /// It ran and took too long.
-    TimedOut,
+    /// It ran, and the answer is 503 with this code.
+    Overruled(&'static str),
     /// It did not run, as the event was handled before.
     Repeat,
     /// It did not run.
@@ -92,7 +92,6 @@ fn call(id: &str) -> Call {
         claim_id: id.to_owned(),
         scheme: Scheme::V1,
         type_name: Some("batch.succeeded".to_owned()),
-        claimed: true,
         body: EVENT.into(),
     }
 }
@@ -290,7 +289,11 @@ fn answers(cases: &mut Cases) {
         "a handler that never answers, and a retry",
         builder().handler_timeout(Duration::from_millis(50)),
         [
-            (sent("msg_1"), Does::Never, Expected::TimedOut),
+            (
+                sent("msg_1"),
+                Does::Never,
+                Expected::Overruled("handler_timeout"),
+            ),
             (sent("msg_1"), OK, handled("msg_1")),
             (sent("msg_1"), OK, Expected::Repeat),
         ],
@@ -336,21 +339,12 @@ fn repeats(cases: &mut Cases) {
             ),
         ],
     );
-    let unclaimed = || {
-        Expected::Handled(
-            200,
-            Some(Call {
-                claimed: false,
-                ..call("msg_1")
-            }),
-        )
-    };
     cases.add(
         "without replay protection",
         builder().without_replay_protection(),
         [
-            (sent("msg_1"), OK, unclaimed()),
-            (sent("msg_1"), OK, unclaimed()),
+            (sent("msg_1"), OK, handled("msg_1")),
+            (sent("msg_1"), OK, handled("msg_1")),
         ],
     );
 }
@@ -499,7 +493,9 @@ impl ReplayGuard for Failing {
         self.answer()
     }
 
-    fn abandon(&self, _: &ClaimKey, _: ClaimToken) {}
+    fn ready(&self) -> GuardFuture<Vec<String>> {
+        GuardFuture::ready(Ok(Vec::new()))
+    }
 }
 
 fn guards(cases: &mut Cases) {
@@ -547,6 +543,21 @@ fn guards(cases: &mut Cases) {
     let guard = MemoryGuard::new();
     let elsewhere = ClaimKey::new("test", Scheme::V1, "msg_1");
     drop(guard.claim(&elsewhere, ClaimToken::generate(), Duration::from_secs(60)));
+    let calls = |status| Expected::Handled(status, Some(call("msg_1")));
+    cases.add(
+        "a claim that was taken over and not settled is free again",
+        builder(),
+        [
+            (
+                sent("msg_1"),
+                Does::TakesOver(200),
+                Expected::Overruled("not_settled"),
+            ),
+            (sent("msg_1"), Does::TakesOver(500), calls(500)),
+            (sent("msg_1"), OK, calls(200)),
+            (sent("msg_1"), OK, Expected::Repeat),
+        ],
+    );
     cases.add(
         "in flight elsewhere",
         builder().guard("test", guard),

@@ -68,7 +68,7 @@ fn check(name: &str, sent: &Sent, answered: &Answered, handler: &Handler, expect
     let calls = handler.calls();
     let (status, body, runs) = match expected {
         Expected::Handled(status, _) => (*status, Bytes::new(), 1),
-        Expected::TimedOut => (503, r#"{"error":"handler_timeout"}"#.into(), 1),
+        Expected::Overruled(code) => (503, format!(r#"{{"error":"{code}"}}"#).into(), 1),
         Expected::Repeat => (200, Bytes::new(), 0),
         Expected::Refused(status, code) => (*status, format!(r#"{{"error":"{code}"}}"#).into(), 0),
     };
@@ -78,7 +78,7 @@ fn check(name: &str, sent: &Sent, answered: &Answered, handler: &Handler, expect
         status,
         body,
         content_type: refused.then(|| "application/json".to_owned()),
-        retry_after: waits.then(|| "5".to_owned()),
+        retry_after: waits,
         allow: (status == 405).then(|| "POST".to_owned()),
     };
     assert_eq!(*answered, expected_answer, "{name}");

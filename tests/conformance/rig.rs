@@ -120,7 +120,7 @@ pub(crate) struct Answered {
     pub(crate) status: u16,
     pub(crate) body: Bytes,
     pub(crate) content_type: Option<String>,
-    pub(crate) retry_after: Option<String>,
+    pub(crate) retry_after: bool,
     pub(crate) allow: Option<String>,
 }
 
@@ -128,6 +128,8 @@ pub(crate) struct Answered {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Does {
     Answers(u16),
+    /// It takes over the claim, does not settle it, and answers.
+    TakesOver(u16),
     Never,
 }
 
@@ -169,7 +171,6 @@ pub(crate) struct Call {
     pub(crate) claim_id: String,
     pub(crate) scheme: Scheme,
     pub(crate) type_name: Option<String>,
-    pub(crate) claimed: bool,
     pub(crate) body: Bytes,
 }
 
@@ -195,12 +196,15 @@ impl Handler {
             claim_id: delivery.claim_id().to_owned(),
             scheme: delivery.scheme(),
             type_name: event.type_name().map(str::to_owned),
-            claimed: delivery.claim().is_some(),
             body,
         };
         self.calls.lock().unwrap().push((call, headers));
         match self.does {
             Does::Answers(status) => status,
+            Does::TakesOver(status) => {
+                assert!(delivery.hand_over_claim().is_some());
+                status
+            }
             Does::Never => std::future::pending().await,
         }
     }

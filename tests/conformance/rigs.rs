@@ -36,14 +36,14 @@ impl Rig for Bare {
             status: error.status(),
             body: format!(r#"{{"error":"{}"}}"#, error.kind().code()).into(),
             content_type: Some("application/json".to_owned()),
-            retry_after: error.retry_after().map(|after| after.as_secs().to_string()),
+            retry_after: error.retry_after().is_some(),
             allow: (error.status() == 405).then(|| "POST".to_owned()),
         };
         let answered = |status| Answered {
             status,
             body: Bytes::new(),
             content_type: None,
-            retry_after: None,
+            retry_after: false,
             allow: None,
         };
         if sent.method != "POST" {
@@ -104,6 +104,11 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(headers.get(name)?.to_str().unwrap().to_owned())
 }
 
+/// Whether the sender is told to wait: for as long as chance says, within bounds.
+fn waits(retry_after: Option<String>) -> bool {
+    retry_after.is_some_and(|after| (5..=180).contains(&after.parse::<u32>().unwrap()))
+}
+
 /// Of a service that speaks `http`: the error is in the extensions, and tells the same story.
 async fn answered<B>(response: Response<B>) -> Answered
 where
@@ -114,7 +119,7 @@ where
         status: head.status.as_u16(),
         body: body.collect().await.unwrap().to_bytes(),
         content_type: text(&head.headers, "content-type"),
-        retry_after: text(&head.headers, "retry-after"),
+        retry_after: waits(text(&head.headers, "retry-after")),
         allow: text(&head.headers, "allow"),
     };
     match head.extensions.get::<VerifyError>() {
@@ -244,7 +249,7 @@ impl Rig for Actix {
         let answered = Answered {
             status: response.status().as_u16(),
             content_type,
-            retry_after,
+            retry_after: waits(retry_after),
             allow,
             body: actix_web::test::read_body(response).await,
         };

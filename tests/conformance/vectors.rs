@@ -153,7 +153,6 @@ impl Vector {
             claim_id,
             scheme,
             type_name: text("type"),
-            claimed: true,
             body,
         })
     }

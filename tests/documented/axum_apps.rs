@@ -437,7 +437,8 @@ async fn refusals_as_handlers_answer() {
     let request = request.body(Body::from(EVENT)).unwrap();
     let response = refusals::documented(full).oneshot(request).await.unwrap();
     assert_eq!(response.status(), 503);
-    assert_eq!(response.headers()["retry-after"], "5");
+    let after = response.headers()["retry-after"].to_str().unwrap();
+    assert!(["5", "6", "7", "8"].contains(&after), "{after}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use gemini_webhooks::{VerifyError, VerifyErrorKind as Kind};
 
 use crate::pages;
 
-const KINDS: [Kind; 25] = [
+const KINDS: [Kind; 26] = [
     Kind::MethodNotAllowed,
     Kind::WrongEndpoint,
     Kind::MissingHeader,
@@ -31,6 +31,7 @@ const KINDS: [Kind; 25] = [
     Kind::AcceptanceFailed,
     Kind::InFlight,
     Kind::GuardUnavailable,
+    Kind::NotSettled,
     Kind::HandlerTimeout,
 ];
 

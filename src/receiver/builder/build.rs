@@ -8,6 +8,8 @@ use super::{DAY, Guard, WebhookReceiverBuilder};
 use crate::error::ConfigError;
 #[cfg(feature = "jwks")]
 use crate::receiver::Keys;
+use crate::receiver::leftovers::Leftovers;
+use crate::receiver::outage::Outage;
 use crate::receiver::{Claims, Shared, WebhookReceiver};
 use crate::replay::{MemoryGuard, ReplayGuard};
 use crate::secret::SigningSecret;
@@ -59,6 +61,11 @@ impl WebhookReceiverBuilder {
                 keys,
                 acceptance: self.acceptance,
                 claims,
+                retention: self.retention,
+                delay: self
+                    .body_timeout
+                    .saturating_add(MAX_WAIT)
+                    .saturating_add(self.guard_timeout),
                 max_body_bytes: self.max_body_bytes,
                 max_buffered_bytes: self.max_buffered_bytes,
                 buffered: AtomicUsize::new(0),
@@ -151,13 +158,10 @@ impl WebhookReceiverBuilder {
             guard,
             namespace,
             lease: self.lease,
-            retention: self.retention,
-            delay: self
-                .body_timeout
-                .saturating_add(MAX_WAIT)
-                .saturating_add(self.guard_timeout),
             timeout: self.guard_timeout,
             handle_unclaimed: self.handle_unclaimed,
+            outage: Outage::default(),
+            leftovers: Leftovers::default(),
         }))
     }
 }

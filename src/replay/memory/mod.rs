@@ -243,23 +243,15 @@ impl MemoryGuard {
     fn full(&self) -> GuardError {
         GuardError::unavailable(Full(self.capacity))
     }
-
-    fn release_now(&self, key: &ClaimKey, token: ClaimToken) {
-        let digest = self.digest(key);
-        let now = Seconds::floor(self.elapsed());
-        let mut shard = self.shard(&digest);
-        let is_ours = |held: Held| !held.settled && held.token == token;
-        if shard.find(&digest, now).is_some_and(is_ours) && shard.remove(&digest) {
-            self.len.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
 }
 
 impl ReplayGuard for MemoryGuard {
     fn claim(&self, key: &ClaimKey, token: ClaimToken, lease: Duration) -> GuardFuture<Claimed> {
         let claimed = self.update(key, token, lease, false, |held| match held {
             Some(Held { settled: true, .. }) => Step::Keep(Claimed::Settled),
-            Some(held) if held.token != token => Step::Keep(Claimed::InFlight),
+            Some(held) if held.token != token => Step::Keep(Claimed::InFlight {
+                left: Some(held.left),
+            }),
             Some(_) => Step::Keep(Claimed::Claimed),
             None => Step::Set(Claimed::Claimed),
         });
@@ -282,12 +274,18 @@ impl ReplayGuard for MemoryGuard {
     }
 
     fn release(&self, key: &ClaimKey, token: ClaimToken) -> GuardFuture<()> {
-        self.release_now(key, token);
+        let digest = self.digest(key);
+        let now = Seconds::floor(self.elapsed());
+        let mut shard = self.shard(&digest);
+        let is_ours = |held: Held| !held.settled && held.token == token;
+        if shard.find(&digest, now).is_some_and(is_ours) && shard.remove(&digest) {
+            self.len.fetch_sub(1, Ordering::Relaxed);
+        }
         GuardFuture::ready(Ok(()))
     }
 
-    fn abandon(&self, key: &ClaimKey, token: ClaimToken) {
-        self.release_now(key, token);
+    fn ready(&self) -> GuardFuture<Vec<String>> {
+        GuardFuture::ready(Ok(Vec::new()))
     }
 }
 

@@ -53,6 +53,8 @@ struct Entry {
 pub(super) struct Held {
     pub(super) token: ClaimToken,
     pub(super) settled: bool,
+    /// Until it expires.
+    pub(super) left: Duration,
 }
 
 pub(super) struct Shard {
@@ -99,9 +101,15 @@ impl Shard {
     /// What is known of a key, unless it has expired.
     pub(super) fn find(&self, digest: &Digest, now: Seconds) -> Option<Held> {
         let entry = self.entry(self.place(digest)?);
-        (now < entry.until()).then_some(Held {
+        let left = entry
+            .until()
+            .0
+            .checked_sub(now.0)
+            .filter(|left| *left > 0)?;
+        Some(Held {
             token: ClaimToken::from_bytes(entry.token),
             settled: entry.is_settled(),
+            left: Duration::from_secs(left.into()),
         })
     }
 

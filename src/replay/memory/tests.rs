@@ -53,7 +53,10 @@ fn a_full_guard_refuses_what_is_new_and_knows_what_is_old() {
     assert_eq!(claim(&guard, 99), Some(Claimed::Claimed));
     assert_eq!(claim(&guard, 100), None);
     assert_eq!(claim(&guard, 0), Some(Claimed::Settled));
-    assert_eq!(claim(&guard, 99), Some(Claimed::InFlight));
+    assert_eq!(
+        claim(&guard, 99),
+        Some(Claimed::InFlight { left: Some(HOUR) })
+    );
     assert_eq!(guard.len(), 100);
     // The lease of the one in flight ends, and its place is free.
     clock.advance(HOUR + Duration::from_secs(32));
@@ -140,7 +143,7 @@ fn places_are_counted() {
             let token = ClaimToken::generate();
             drop(guard.claim(&key(id), token, Duration::from_secs(20)));
             match (id + round) % 4 {
-                0 => guard.release_now(&key(id), token),
+                0 => drop(guard.release(&key(id), token)),
                 1 => drop(guard.settle(&key(id), token, Duration::from_secs(50))),
                 _ => {}
             }
