@@ -310,7 +310,7 @@ async fn a_sender_that_leaves_loses_nothing() {
 
     // While the guard is asked: once the claim is made, it is released.
     let guard = Scripted::new(|operation| match operation {
-        "claim" => Reply::Late(SECOND * 30),
+        "claim" => Reply::Late(SECOND * 10),
         _ => Reply::Works,
     });
     let app = App::under([], &guard);
@@ -319,7 +319,7 @@ async fn a_sender_that_leaves_loses_nothing() {
     asking.abort();
     assert!(asking.await.unwrap_err().is_cancelled());
     assert_eq!(guard.calls(), ["claim"]);
-    sleep(SECOND * 31).await;
+    sleep(SECOND * 11).await;
     assert_eq!(guard.calls(), ["claim", "release"]);
     assert!(guard.inner.is_empty());
 

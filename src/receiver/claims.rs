@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::leftovers::{Leftover, Leftovers};
@@ -27,8 +28,14 @@ pub(crate) struct Claims {
     /// Handle the event all the same if the guard cannot answer.
     pub(crate) handle_unclaimed: bool,
     pub(crate) outage: Outage,
+    /// Claims wait here and not at the guard, where they would hold up the settles: an event that was
+    /// handled comes before one that is to be handled, or a busy store does work in vain.
+    pub(crate) turns: Semaphore,
     pub(crate) leftovers: Leftovers,
 }
+
+/// So many claims ask the guard at a time: enough to keep any store busy.
+pub(crate) const AT_ONCE: usize = 32;
 
 impl Claims {
     pub(crate) fn of(&self, scheme: Scheme, id: Arc<str>, retention: Duration) -> Claim {
@@ -116,6 +123,8 @@ pub(crate) fn ask(
     }
     let answer = claims.claim(claim);
     let reach = answer.reach();
+    // It may be the one that tries.
+    let tries = claims.outage.is_on();
     match answer.now() {
         Ok(claimed) => {
             claims.outage.answered();
@@ -126,6 +135,7 @@ pub(crate) fn ask(
             receiver: receiver.clone(),
             delivery: delivery.clone(),
             reach,
+            tries,
             answer: Some(answer),
         }),
     }
@@ -139,6 +149,8 @@ pub(crate) struct Asking {
     receiver: WebhookReceiver,
     delivery: Delivery,
     reach: Reach,
+    /// It asks although the guard does not answer.
+    tries: bool,
     answer: Option<GuardFuture<Claimed>>,
 }
 
@@ -148,6 +160,15 @@ impl Asking {
         let Some((claims, answer)) = receiver.claims().zip(self.answer.as_mut()) else {
             return Ok(true);
         };
+        let turn = timeout(claims.timeout / 2, claims.turns.acquire()).await;
+        if turn.is_err() {
+            let busy = "its store is busy: too many claims wait for their turn";
+            return claims.judge(Err(GuardError::unavailable(busy)), &self.delivery);
+        }
+        if claims.outage.is_on() && !self.tries {
+            let silent = "it did not answer the deliveries before in time";
+            return claims.judge(Err(GuardError::unavailable(silent)), &self.delivery);
+        }
         let claimed = match timeout(claims.timeout, Contained::new(answer)).await {
             Ok(claimed) => {
                 claims.outage.answered();

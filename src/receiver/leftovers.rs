@@ -20,6 +20,9 @@ const MAX_LEFT: usize = 1024;
 const AT_ONCE: usize = 4;
 /// An attempt that takes longer is made anew, perhaps on a better connection.
 const ATTEMPT: Duration = Duration::from_secs(10);
+/// A claim that takes longer gives back its connection, which may be dead, and is released without
+/// its answer.
+const LANDING: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(16);
 
@@ -112,7 +115,7 @@ impl Work<'_> {
         let release = || self.claims.release(self.claim);
         if let Some(mut asked) = asked {
             let reach = asked.reach();
-            let claimed = within(self.claim.lease(), &mut asked).await;
+            let claimed = within(LANDING, &mut asked).await;
             contained(|| drop(asked));
             match claimed {
                 Ok(Claimed::Claimed) => return self.until_done(None, release).await,

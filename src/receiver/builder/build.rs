@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::{DAY, Guard, WebhookReceiverBuilder};
 use crate::error::ConfigError;
 #[cfg(feature = "jwks")]
 use crate::receiver::Keys;
+use crate::receiver::claims::AT_ONCE;
 use crate::receiver::leftovers::Leftovers;
 use crate::receiver::outage::Outage;
 use crate::receiver::{Claims, Shared, WebhookReceiver};
@@ -161,6 +164,7 @@ impl WebhookReceiverBuilder {
             timeout: self.guard_timeout,
             handle_unclaimed: self.handle_unclaimed,
             outage: Outage::default(),
+            turns: Semaphore::new(AT_ONCE),
             leftovers: Leftovers::default(),
         }))
     }
