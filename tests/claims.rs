@@ -23,8 +23,8 @@ use gemini_webhooks::replay::{
 };
 use gemini_webhooks::testing::{self, ManualClock};
 use gemini_webhooks::{
-    ConfigError, Delivery, DeliveryHeaders, VerifyError, VerifyErrorKind, VerifyLayer,
-    WebhookReceiver, WebhookReceiverBuilder,
+    Clock as _, ConfigError, Delivery, DeliveryHeaders, NotReady, VerifyError, VerifyErrorKind,
+    VerifyLayer, WebhookReceiver, WebhookReceiverBuilder,
 };
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
@@ -636,6 +636,149 @@ async fn namespaces_of_a_shared_guard_are_apart() {
     }
     let runs = [&staging, &production, &replica].map(|app| app.handler.started());
     assert_eq!(runs, [1, 1, 0]);
+}
+
+/// A handler that takes over the claim, settles it or not, as in a transaction of its own, and
+/// answers.
+async fn take_over(app: &App, guard: &Scripted, settles: bool, status: u16) -> Answered {
+    let rows = Arc::clone(&guard.inner);
+    let inner = service_fn(move |request: Request<Full<Bytes>>| {
+        let delivery: &Delivery = request.extensions().get().unwrap();
+        let claim = delivery.hand_over_claim().unwrap();
+        assert_eq!(
+            (claim.key().namespace(), claim.key().id()),
+            ("test", "msg_1")
+        );
+        if settles {
+            drop(rows.settle(claim.key(), claim.token(), claim.retention()));
+        }
+        let mut response = Response::new(Full::<Bytes>::default());
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        std::future::ready(Ok::<_, BoxError>(response))
+    });
+    let service = VerifyLayer::new(app.receiver.clone()).layer(inner);
+    answer(service, app.request("msg_1", Full::<Bytes>::from(EVENT))).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_may_settle_by_itself() {
+    let not_settled = (503, Some(VerifyErrorKind::NotSettled));
+    for (settles, status, answered, again) in [
+        (true, 200, HANDLED, 0),
+        (true, 204, (204, None), 0),
+        // It was done, whatever the handler says afterwards.
+        (true, 500, (500, None), 0),
+        (false, 500, (500, None), 1),
+        // Rolled back, or never committed.
+        (false, 200, not_settled, 1),
+    ] {
+        let what = format!("settles: {settles}, answers {status}");
+        let guard = Scripted::new(|_| Reply::Works);
+        let app = App::under([Step::Answer(200)], &guard);
+        let first = take_over(&app, &guard, settles, status).await;
+        assert_eq!(first.unwrap(), answered, "{what}");
+        assert_eq!(app.deliver("msg_1").await, HANDLED, "{what}");
+        assert_eq!(app.handler.started(), again, "{what}");
+        assert_eq!(guard.settled(), again, "by the receiver, {what}");
+    }
+}
+
+/// Whether the app has settled is not known: its answer is not sent, and nothing is lost.
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_does_not_say_whether_the_app_has_settled() {
+    let unavailable = (503, Some(VerifyErrorKind::GuardUnavailable));
+    for reply in [
+        Reply::Fails,
+        Reply::FailsLate,
+        Reply::Never,
+        Reply::Late(SECOND * 3),
+    ] {
+        for (settles, again) in [(true, 0), (false, 1)] {
+            let claims = Arc::new(AtomicUsize::new(0));
+            let guard = Scripted::new(move |operation| match operation {
+                "claim" if claims.fetch_add(1, SeqCst) == 1 => reply,
+                _ => Reply::Works,
+            });
+            let app = App::under([Step::Answer(200)], &guard);
+            let first = take_over(&app, &guard, settles, 200).await.unwrap();
+            assert_eq!(first, unavailable, "{reply:?}");
+            sleep(SECOND * 5).await;
+            assert_eq!(app.deliver("msg_1").await, HANDLED, "{reply:?}");
+            assert_eq!(
+                app.handler.started(),
+                again,
+                "{reply:?}, settles: {settles}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_claim_says_how_long() {
+    let guard = Scripted::new(|_| Reply::Works);
+    let app = App::under([Step::Answer(200)], &guard);
+    assert_eq!(app.deliver("msg_1").await, HANDLED);
+    let seen = app.handler.seen.lock().unwrap()[0].clone();
+    // The body may take 10 s, what follows 10 s, and the guard 2 s.
+    let retention = SECOND * (25 * 60 * 60 + 22);
+    assert_eq!(seen.copies_until(), app.clock.now() + retention);
+    let claim = seen.hand_over_claim().unwrap();
+    assert_eq!(
+        (claim.lease(), claim.retention()),
+        (SECOND * 120, retention)
+    );
+    let copies = App::with([Step::Answer(200)], |builder| {
+        builder.without_replay_protection().retention(Duration::MAX)
+    });
+    assert_eq!(copies.deliver("msg_1").await, HANDLED);
+    let seen = copies.handler.seen.lock().unwrap()[0].clone();
+    assert!(seen.copies_until() > app.clock.now() + retention);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_is_ready_when_its_guard_is() {
+    let receiver = |ready: fn() -> GuardFuture<Vec<String>>| {
+        let guard = Readiness(ready);
+        let builder = WebhookReceiver::builder().signing_secret(testing::SECRET);
+        builder.guard("test", guard).build().unwrap()
+    };
+    let concerns = || GuardFuture::ready(Ok(vec!["it may evict keys".to_owned()]));
+    assert!(receiver(concerns).ready().await.is_ok());
+    let fails = || GuardFuture::ready(Err(GuardError::broken("the table is missing")));
+    let error = receiver(fails).ready().await.unwrap_err();
+    assert!(matches!(error, NotReady::Guard(_)));
+    assert!(
+        error.to_string().contains("the table is missing"),
+        "{error}"
+    );
+    let silent = || GuardFuture::boxed(pending());
+    assert!(receiver(silent).ready().await.is_err());
+    let panics = || panic!("the guard's own");
+    assert!(receiver(panics).ready().await.is_err());
+    let default = WebhookReceiver::builder().signing_secret(testing::SECRET);
+    assert!(default.build().unwrap().ready().await.is_ok());
+}
+
+/// A guard that is only asked whether it is ready.
+#[derive(Debug)]
+struct Readiness(fn() -> GuardFuture<Vec<String>>);
+
+impl ReplayGuard for Readiness {
+    fn claim(&self, _: &ClaimKey, _: ClaimToken, _: Duration) -> GuardFuture<Claimed> {
+        unreachable!("no delivery")
+    }
+
+    fn settle(&self, _: &ClaimKey, _: ClaimToken, _: Duration) -> GuardFuture<Settled> {
+        unreachable!("no delivery")
+    }
+
+    fn release(&self, _: &ClaimKey, _: ClaimToken) -> GuardFuture<()> {
+        unreachable!("no delivery")
+    }
+
+    fn ready(&self) -> GuardFuture<Vec<String>> {
+        (self.0)()
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 )]
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use gemini_webhooks::replay::{
 };
 use gemini_webhooks::testing::{self, ManualClock};
 use gemini_webhooks::tower::EventRoutes;
-use gemini_webhooks::{GeminiEvent, SigningSecret, VerifyLayer, WebhookReceiver};
+use gemini_webhooks::{Delivery, GeminiEvent, SigningSecret, VerifyLayer, WebhookReceiver};
 use http_body_util::Full;
 use tower::ServiceExt as _;
 use tracing_subscriber::fmt::MakeWriter;
@@ -551,6 +552,182 @@ fn what_becomes_of_a_claim_is_said() {
         "INFO",
         &[r#"webhook_id="msg_7""#, r#"outcome="repeated""#],
     );
+}
+
+/// In time that passes by itself, until everything in the background is done.
+fn logged_through(work: impl Future<Output = ()> + Send + 'static) -> Vec<String> {
+    logged_by(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            work.await;
+            tokio::time::sleep(Duration::from_secs(600)).await;
+        });
+    })
+}
+
+/// Settles and releases only after it has failed so often.
+#[derive(Debug)]
+struct Fails {
+    left: AtomicUsize,
+    then: Settled,
+}
+
+impl Fails {
+    fn new(times: usize, then: Settled) -> Self {
+        let left = AtomicUsize::new(times);
+        Self { left, then }
+    }
+
+    fn answer(&self) -> Result<Settled, GuardError> {
+        let less = |left: usize| left.checked_sub(1);
+        match self.left.fetch_update(SeqCst, SeqCst, less) {
+            Ok(_) => Err(GuardError::unavailable("it is down")),
+            Err(_) => Ok(self.then),
+        }
+    }
+}
+
+impl ReplayGuard for Fails {
+    fn claim(&self, _: &ClaimKey, _: ClaimToken, _: Duration) -> GuardFuture<Claimed> {
+        GuardFuture::ready(Ok(Claimed::Claimed))
+    }
+
+    fn settle(&self, _: &ClaimKey, _: ClaimToken, _: Duration) -> GuardFuture<Settled> {
+        GuardFuture::ready(self.answer())
+    }
+
+    fn release(&self, _: &ClaimKey, _: ClaimToken) -> GuardFuture<()> {
+        GuardFuture::ready(self.answer().map(drop))
+    }
+
+    fn ready(&self) -> GuardFuture<Vec<String>> {
+        GuardFuture::ready(Ok(vec!["it may evict\nkeys".to_owned()]))
+    }
+}
+
+#[test]
+fn what_is_done_in_the_background_is_said() {
+    let clock = ManualClock::default();
+    let (few, forever) = (3, usize::MAX);
+    for (handler, times, then, levels, last) in [
+        (
+            Handler::Ok,
+            few,
+            Settled::Settled,
+            "WARN INFO INFO",
+            "in the background",
+        ),
+        (
+            Handler::Ok,
+            few,
+            Settled::Lost,
+            "WARN INFO ERROR",
+            "its lease had ended",
+        ),
+        (
+            Handler::Ok,
+            forever,
+            Settled::Lost,
+            "WARN INFO ERROR",
+            "handled twice",
+        ),
+        (
+            Handler::Fails,
+            few,
+            Settled::Settled,
+            "WARN WARN",
+            "handler failed",
+        ),
+        (
+            Handler::Fails,
+            forever,
+            Settled::Settled,
+            "WARN WARN ERROR",
+            "only after the lease",
+        ),
+    ] {
+        let app = app(handler, &clock, Fails::new(times, then));
+        let request = signed(&clock, "batch.expired", "/hook");
+        let lines = logged_through(async { drop(app.oneshot(request).await) });
+        let told: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        assert_eq!(told.join(" "), levels, "{lines:#?}");
+        assert!(lines.last().unwrap().contains(last), "{lines:#?}");
+        assert!(lines[0].contains("it is asked again in the background"));
+    }
+}
+
+/// Never says whether it has made a claim.
+#[derive(Debug)]
+struct Silent;
+
+impl ReplayGuard for Silent {
+    fn claim(&self, _: &ClaimKey, _: ClaimToken, _: Duration) -> GuardFuture<Claimed> {
+        GuardFuture::boxed(async { Err(GuardError::unavailable("the connection broke")) })
+    }
+
+    fn settle(&self, _: &ClaimKey, _: ClaimToken, _: Duration) -> GuardFuture<Settled> {
+        GuardFuture::boxed(std::future::pending())
+    }
+
+    fn release(&self, _: &ClaimKey, _: ClaimToken) -> GuardFuture<()> {
+        GuardFuture::boxed(std::future::pending())
+    }
+
+    fn ready(&self) -> GuardFuture<Vec<String>> {
+        GuardFuture::ready(Ok(Vec::new()))
+    }
+}
+
+#[test]
+fn what_is_too_much_for_the_background_is_said() {
+    let clock = ManualClock::default();
+    let app = app(Handler::Ok, &clock, Silent);
+    let requests: Vec<_> = (0..1030)
+        .map(|_| signed(&clock, "batch.expired", "/hook"))
+        .collect();
+    let lines = logged_through(async move {
+        for request in requests {
+            let response = app.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+    });
+    let left = lines.iter().filter(|line| line.contains("after its lease"));
+    assert_eq!(left.count(), 1030 - 1024);
+    assert_eq!(lines.len(), 1030 + 6, "and one for each refusal");
+}
+
+#[test]
+fn a_claim_that_was_taken_over_and_not_settled_is_said_once() {
+    let clock = ManualClock::default();
+    let receiver = WebhookReceiver::builder()
+        .signing_secret(testing::SECRET)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let takes_over = async |delivery: Delivery| {
+        assert!(delivery.hand_over_claim().is_some());
+        StatusCode::OK
+    };
+    let app = Router::new().route("/hook", post(takes_over).layer(VerifyLayer::new(receiver)));
+    let request = signed(&clock, "batch.expired", "/hook");
+    let lines = logged(async { drop(app.oneshot(request).await) });
+    assert_one(&lines, "WARN", &[r#"code="not_settled""#, "status=503"]);
+}
+
+#[test]
+fn a_concern_about_a_guard_that_works_is_said() {
+    let builder = WebhookReceiver::builder().signing_secret(testing::SECRET);
+    let guard = Fails::new(0, Settled::Settled);
+    let receiver = builder.guard("test", guard).build().unwrap();
+    let lines = logged(async move { assert!(receiver.ready().await.is_ok()) });
+    assert_one(&lines, "WARN", &["concern", r"it may evict\nkeys"]);
 }
 
 /// As where the disk is full that the log, and the report of that, are written to.
