@@ -1,0 +1,252 @@
+use std::fmt::Display;
+use std::fs::{self, DirBuilder, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::port::random;
+
+/// The user and the group that a server runs as, if not as those of the test.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Account {
+    user: u32,
+    group: u32,
+}
+
+impl Account {
+    /// The first of these users that the system knows.
+    pub(crate) fn first_of(names: &[&str]) -> Self {
+        let known = fs::read_to_string("/etc/passwd").expect("/etc/passwd lists the users");
+        names
+            .iter()
+            .find_map(|name| {
+                let line = known
+                    .lines()
+                    .find(|line| line.split(':').next() == Some(name))?;
+                let mut ids = line.split(':').skip(2).map(|id| id.parse().ok());
+                Some(Self {
+                    user: ids.next()??,
+                    group: ids.next()??,
+                })
+            })
+            .unwrap_or_else(|| panic!("/etc/passwd has none of the users {names:?}"))
+    }
+}
+
+/// A directory, and a server that works there. Both end with this value, or with the process.
+///
+/// A shell holds them, since a process that is killed cannot tidy up after itself. It has a
+/// process group of its own, so that Ctrl-C does not reach it.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    directory: PathBuf,
+    account: Option<Account>,
+    shell: Child,
+    orders: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
+}
+
+impl Keeper {
+    /// Makes the directory. The server starts when [`start`](Self::start) says so; the last signal
+    /// is what ends it together with the value.
+    pub(crate) fn new(
+        account: Option<Account>,
+        last_signal: &str,
+        program: &Path,
+        arguments: &[&str],
+    ) -> Self {
+        let directory = std::env::temp_dir().join(format!("gemini-webhooks-{:016x}", random()));
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&directory)
+            .expect("the temporary directory");
+        // The user whom the server runs as may not be allowed to read the sources.
+        fs::write(directory.join("keeper.sh"), include_str!("keeper.sh")).expect("the script");
+        let log = File::create(directory.join("log")).expect("the log");
+        if let Some(Account { user, group }) = account {
+            for path in [".", "keeper.sh", "log"] {
+                chown(directory.join(path), Some(user), Some(group)).expect("root may");
+            }
+        }
+        let mut shell = command(Path::new("/bin/sh"), account, &directory)
+            .arg("keeper.sh")
+            .arg(&directory)
+            .arg(last_signal)
+            .arg(program)
+            .args(arguments)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("/bin/sh");
+        let orders = shell
+            .stdin
+            .take()
+            .zip(shell.stdout.take().map(BufReader::new));
+        Self {
+            directory,
+            account,
+            shell,
+            orders: Mutex::new(orders),
+        }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A command that works in the directory, as the owner of it.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        command(program, self.account, &self.directory)
+    }
+
+    pub(crate) fn log(&self) -> String {
+        let log = fs::read(self.directory.join("log")).expect("the log");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Starts the server and waits until it is ready, which is asked with the id of its process.
+    pub(crate) fn start(&self, is_ready: impl Fn(&str) -> bool) {
+        if self.yes("runs") {
+            self.fail("runs already");
+        }
+        let id = self.order("start");
+        wait_until(|| {
+            if !self.yes("runs") {
+                self.fail("ended while it started");
+            }
+            is_ready(&id)
+        })
+        .unwrap_or_else(|_| self.fail("is not ready after a minute"));
+    }
+
+    /// Stops the processes, in their tracks.
+    pub(crate) fn pause(&self) {
+        self.must("pause");
+    }
+
+    pub(crate) fn resume(&self) {
+        self.must("resume");
+    }
+
+    /// Ends the server in the way that the signal asks it to, and waits for that.
+    pub(crate) fn stop(&self, signal: &str) {
+        self.must(&format!("stop {signal}"));
+    }
+
+    /// Ends all its processes at once, as a crash does.
+    pub(crate) fn kill(&self) {
+        self.must("kill");
+    }
+
+    fn must(&self, order: &str) {
+        if !self.yes("runs") {
+            self.fail(format_args!("does not run, so it cannot {order}"));
+        }
+        if !self.yes(order) {
+            self.fail(format_args!("did not {order}"));
+        }
+    }
+
+    fn yes(&self, order: &str) -> bool {
+        self.order(order) == "yes"
+    }
+
+    fn order(&self, order: &str) -> String {
+        let mut orders = lock(&self.orders);
+        let (stdin, stdout) = orders.as_mut().expect("taken by drop only");
+        let mut answer = String::new();
+        writeln!(stdin, "{order}")
+            .and_then(|()| stdout.read_line(&mut answer))
+            .expect("the keeper");
+        answer.trim_end().to_owned()
+    }
+
+    fn fail(&self, what: impl Display) -> ! {
+        panic!(
+            "the server in {} {what}. Its log:\n{}",
+            self.directory.display(),
+            self.log()
+        );
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // Closes the shell's standard input.
+        drop(lock(&self.orders).take());
+        // All is gone when this returns. There is nobody to tell of an error.
+        drop(self.shell.wait());
+    }
+}
+
+fn command(program: &Path, account: Option<Account>, directory: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .current_dir(directory)
+        // No settings of the caller's, such as PGOPTIONS; messages in English.
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("LC_ALL", "C");
+    if let Some(Account { user, group }) = account {
+        command.uid(user).gid(group);
+    }
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Whether the test runs as root, as a file that it makes tells.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").expect("/proc").uid() == 0
+}
+
+/// The program, from `PATH` or else from these directories.
+pub(crate) fn find(program: &str, package: &str, elsewhere: &[PathBuf]) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(elsewhere.iter().cloned())
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| {
+            panic!(
+                "`{program}` is missing. Install Debian's package {package}, or run scripts/test, which does."
+            )
+        })
+}
+
+/// A mutex of ours holds nothing that a panic leaves half done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug)]
+pub(crate) struct TooLate;
+
+/// Asks again and again, for a minute.
+pub(crate) fn wait_until(mut is_so: impl FnMut() -> bool) -> Result<(), TooLate> {
+    for _ in 0..6000 {
+        if is_so() {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(10));
+    }
+    Err(TooLate)
+}
