@@ -25,7 +25,8 @@
 //! # Which guard
 //!
 //! [`MemoryGuard`] is the default. It is enough for one process. If several replicas receive the same
-//! webhook, they need one guard that they share.
+//! webhook, they need one guard that they share: `PostgresGuard` or `SqliteGuard` of the crate
+//! `gemini-webhooks-sqlx`, or `RedisGuard` of `gemini-webhooks-redis`.
 //!
 //! # Writing a guard
 //!

@@ -141,7 +141,10 @@ impl WebhookReceiverBuilder {
     ///
     /// `namespace` separates the apps and environments that share a guard. It must be the same on all
     /// replicas of an app. It must differ between apps, and between staging and production, or one
-    /// would take the other's events for its own duplicates. It must not be empty
+    /// would take the other's events for its own duplicates. It must also differ between webhooks
+    /// with secrets of their own: whoever can sign for a namespace can use up its ids. All receivers
+    /// of a namespace need the same [`lease`](Self::lease), [`retention`](Self::retention) and
+    /// [`handler_timeout`](Self::handler_timeout). It must not be empty
     /// ([`ConfigError::NamespaceEmpty`]).
     ///
     /// ```
@@ -166,7 +169,7 @@ impl WebhookReceiverBuilder {
     /// Turns the guard off: **every duplicate and every retry of an event reaches the handler.**
     ///
     /// Use this only if your handler does no harm when it runs several times for one event.
-    /// [`Delivery::claim`](crate::Delivery::claim) is then `None`.
+    /// [`Delivery::hand_over_claim`](crate::Delivery::hand_over_claim) then returns `None`.
     pub fn without_replay_protection(mut self) -> Self {
         self.guard = Guard::None;
         self
@@ -204,7 +207,11 @@ impl WebhookReceiverBuilder {
     ///
     /// If the guard does not answer the claim in time, the delivery is answered 503
     /// ([`VerifyErrorKind::GuardUnavailable`]). If it does not answer afterwards, the handler's
-    /// answer is sent, and an error is logged.
+    /// answer is sent, and the guard is asked again in the background while the lease lasts.
+    ///
+    /// After three time-outs in a row, deliveries are answered 503 at once, and one of them asks the
+    /// guard again after 1 second, then 2, 4, and every 8. At most 32 claims ask a guard at a time;
+    /// others wait for half of this time before they ask.
     pub fn guard_timeout(mut self, timeout: Duration) -> Self {
         self.guard_timeout = timeout;
         self

@@ -29,7 +29,8 @@ const SHARDS: usize = 64;
 ///   reaches the handler again.
 /// - **It is not shared.** Each of several replicas would handle the event once.
 ///
-/// If either matters, use a guard in a store that all replicas share, or recognise duplicates by
+/// If either matters, use a guard in a store that all replicas share (the crates
+/// `gemini-webhooks-sqlx` and `gemini-webhooks-redis`), or recognise duplicates by
 /// [`Delivery::claim_id`](crate::Delivery::claim_id) in your own database.
 ///
 /// An event takes at most 64 bytes. Events that have expired are removed as new ones arrive; there is
