@@ -3,8 +3,12 @@
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "postgres")]
-mod postgres;
+pub mod postgres;
+mod settle;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresGuard;
+pub use settle::{SettleError, SettleErrorKind};
 pub use sqlx;
