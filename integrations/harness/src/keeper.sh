@@ -1,12 +1,14 @@
 # Keeps the server of a test. It takes orders from standard input, a line each, and answers each with a
-# line: yes or no, or the id of the process that it started. Standard input closes when the test drops the server, and also when the test's process dies. Then
-# the keeper ends the server and removes its directory.
+# line: yes or no, or the id of the process that it started. Standard input closes when the test drops the
+# server, and also when the test's process dies. Then the keeper ends the server and removes its directory.
 #
 #     keeper.sh DIRECTORY LAST_SIGNAL PROGRAM [ARGUMENT…]
 directory=$1
 last_signal=$2
 shift 2
 server=
+# The test may die before it reads an answer.
+trap '' PIPE
 
 # Sets `state` and `parent` of a process. False if it is gone, or if only its exit code is left.
 look_at() {
@@ -69,8 +71,19 @@ reap() {
     server=
 }
 
+# Runs a program to its end, also if the test dies meanwhile. It follows with its arguments, a line each,
+# and an empty line.
+run() (
+    set --
+    while read -r argument && [ -n "$argument" ]; do
+        set -- "$@" "$argument"
+    done
+    exec "$@" </dev/null >>log 2>&1
+)
+
 while read -r order signal; do
     case $order in
+    run) run ;;
     start)
         "$@" </dev/null >>log 2>&1 &
         server=$!

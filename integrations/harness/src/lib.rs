@@ -20,6 +20,9 @@
 //! All of it ends when the value is dropped, and also when the test's process dies, by whatever
 //! means. Whatever fails here panics and says why.
 //!
+//! What pauses, kills, starts or waits blocks its thread, for some milliseconds up to a few seconds,
+//! so an asynchronous test may call it where nothing else of the test has to go on meanwhile.
+//!
 //! A test that needs no server of its own takes [`database_url`] or [`redis_url`].
 
 #![allow(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::port::{Port, random};
-use crate::process::{Account, Keeper, find, is_root, run};
+use crate::process::{Account, Keeper, find, is_root};
 
 const USER: &str = "gemini";
 
@@ -26,13 +26,11 @@ impl PostgresServer {
     #[must_use]
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
         let server = Self::new();
-        let template = &Template::get().keeper.directory().join("data");
-        run(server
+        let template = Template::get().keeper.directory().join("data");
+        let template = template.to_str().expect("a path in UTF-8");
+        server
             .keeper
-            .command(Path::new("cp"))
-            .arg("-a")
-            .arg(template)
-            .arg("data"));
+            .run(Path::new("cp"), &["-a", template, "data"]);
         let mut file = OpenOptions::new()
             .append(true)
             .open(server.data().join("postgresql.conf"))
@@ -49,15 +47,16 @@ impl PostgresServer {
     #[must_use]
     pub fn read_only_standby(&self) -> Self {
         let standby = Self::new();
-        run(standby
-            .keeper
-            .command(&program("pg_basebackup"))
-            .args([
+        standby.keeper.run(
+            &program("pg_basebackup"),
+            &[
                 "--write-recovery-conf",
                 "--checkpoint=fast",
                 "--pgdata=data",
-            ])
-            .args(["--dbname", &self.url()]));
+                "--dbname",
+                &self.url(),
+            ],
+        );
         standby.start_again();
         standby
     }
@@ -158,12 +157,20 @@ impl Template {
             let keeper = Keeper::new(account(), "QUIT", Path::new("false"), &[]);
             let password = format!("{:016x}", random());
             fs::write(keeper.directory().join("password"), &password).expect("the password");
-            run(keeper
-                .command(&program("initdb"))
-                .args(["--pgdata=data", "--username", USER, "--pwfile=password"])
-                .args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"])
-                // Only the machine's crash could lose what is not yet on the disk.
-                .arg("--no-sync"));
+            keeper.run(
+                &program("initdb"),
+                &[
+                    "--pgdata=data",
+                    "--username",
+                    USER,
+                    "--pwfile=password",
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--locale=C",
+                    // Only the machine's crash could lose what is not yet on the disk.
+                    "--no-sync",
+                ],
+            );
             Self { keeper, password }
         })
     }

@@ -41,11 +41,11 @@ impl Account {
 /// A directory, and a server that works there. Both end with this value, or with the process.
 ///
 /// A shell holds them, since a process that is killed cannot tidy up after itself. It has a
-/// process group of its own, so that Ctrl-C does not reach it.
+/// session of its own, so that Ctrl-C does not reach it, nor the signals that the system sends to
+/// a group with a stopped process when their parent dies.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     directory: PathBuf,
-    account: Option<Account>,
     shell: Child,
     orders: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
 }
@@ -69,28 +69,36 @@ impl Keeper {
         let log = File::create(directory.join("log")).expect("the log");
         if let Some(Account { user, group }) = account {
             for path in [".", "keeper.sh", "log"] {
-                chown(directory.join(path), Some(user), Some(group)).expect("root may");
+                chown(directory.join(path), Some(user), Some(group))
+                    .expect("root may change the owner");
             }
         }
-        let mut shell = command(Path::new("/bin/sh"), account, &directory)
-            .arg("keeper.sh")
+        let mut shell = Command::new("setsid");
+        if let Some(Account { user, group }) = account {
+            shell.uid(user).gid(group);
+        }
+        let mut shell = shell
+            .args(["/bin/sh", "keeper.sh"])
             .arg(&directory)
             .arg(last_signal)
             .arg(program)
             .args(arguments)
-            .process_group(0)
+            .current_dir(&directory)
+            // No settings of the caller's, such as PGOPTIONS; messages in English.
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
-            .expect("/bin/sh");
+            .expect("setsid, of Debian's package util-linux");
         let orders = shell
             .stdin
             .take()
             .zip(shell.stdout.take().map(BufReader::new));
         Self {
             directory,
-            account,
             shell,
             orders: Mutex::new(orders),
         }
@@ -100,9 +108,13 @@ impl Keeper {
         &self.directory
     }
 
-    /// A command that works in the directory, as the owner of it.
-    pub(crate) fn command(&self, program: &Path) -> Command {
-        command(program, self.account, &self.directory)
+    /// Runs a program to its end, in the directory, as its owner.
+    pub(crate) fn run(&self, program: &Path, arguments: &[&str]) {
+        let program = program.to_str().expect("a path in UTF-8");
+        let lines = [&["run", program], arguments, &[""]].concat().join("\n");
+        if !self.yes(&lines) {
+            self.fail(format_args!("was not prepared by {program}"));
+        }
     }
 
     pub(crate) fn log(&self) -> String {
@@ -185,35 +197,7 @@ impl Drop for Keeper {
     }
 }
 
-fn command(program: &Path, account: Option<Account>, directory: &Path) -> Command {
-    let mut command = Command::new(program);
-    command
-        .current_dir(directory)
-        // No settings of the caller's, such as PGOPTIONS; messages in English.
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("LC_ALL", "C");
-    if let Some(Account { user, group }) = account {
-        command.uid(user).gid(group);
-    }
-    command
-}
-
-/// Runs a command to its end.
-pub(crate) fn run(command: &mut Command) {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// Whether the test runs as root, as a file that it makes tells.
+/// Whether the test runs as root.
 pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").expect("/proc").uid() == 0
 }
