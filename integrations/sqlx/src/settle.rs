@@ -103,9 +103,7 @@ impl From<SettleError> for sqlx::Error {
     fn from(error: SettleError) -> Self {
         match error.0 {
             Reason::Database(error) => error,
-            Reason::ClaimLost { .. } | Reason::NoClaim => {
-                Self::InvalidArgument(error.to_string())
-            }
+            Reason::ClaimLost { .. } | Reason::NoClaim => Self::InvalidArgument(error.to_string()),
         }
     }
 }

@@ -158,25 +158,41 @@ fn judge(error: &sqlx::Error) -> (GuardErrorKind, Option<&'static str>) {
     match code {
         "42P01" => (
             Broken,
-            Some("call PostgresGuard::migrate() before the app takes deliveries, as the same role and with the same search_path"),
+            Some(
+                "call PostgresGuard::migrate() before the app takes deliveries, as the same role and with the same search_path",
+            ),
         ),
         "42703" | "42804" | "42883" | "42P10" | "23502" | "23514" => (
             Broken,
-            Some("the table is not as PostgresGuard::migrate() makes it; call migrate(), which says what differs"),
+            Some(
+                "the table is not as PostgresGuard::migrate() makes it; call migrate(), which says what differs",
+            ),
         ),
         "42501" => (
             Broken,
-            Some("grant the role SELECT, INSERT, UPDATE and DELETE on the table gemini_webhooks_claims"),
+            Some(
+                "grant the role SELECT, INSERT, UPDATE and DELETE on the table gemini_webhooks_claims",
+            ),
         ),
-        "3D000" => (Broken, Some("create the database, or correct its name in the URL")),
+        "3D000" => (
+            Broken,
+            Some("create the database, or correct its name in the URL"),
+        ),
         "26000" | "42P05" => (
             Broken,
-            Some("a connection pooler that does not keep prepared statements apart seems to be in between; let PgBouncer do so (1.21 and later, max_prepared_statements), or add statement-cache-capacity=0 to the URL"),
+            Some(
+                "a connection pooler that does not keep prepared statements apart seems to be in between; let PgBouncer do so (1.21 and later, max_prepared_statements), or add statement-cache-capacity=0 to the URL",
+            ),
         ),
-        "54000" => (Broken, Some("shorten the receiver's namespace to at most 1,000 bytes")),
+        "54000" => (
+            Broken,
+            Some("shorten the receiver's namespace to at most 1,000 bytes"),
+        ),
         "25006" => (
             Unavailable,
-            Some("this server takes no writes, as a replica or by default_transaction_read_only; if it is not a failover that is about to end, point the guard at the primary"),
+            Some(
+                "this server takes no writes, as a replica or by default_transaction_read_only; if it is not a failover that is about to end, point the guard at the primary",
+            ),
         ),
         "53100" => (Unavailable, Some("the server's disk is full: make room")),
         "53200" => (Unavailable, Some("the server is out of memory")),
@@ -192,10 +208,15 @@ fn judge(error: &sqlx::Error) -> (GuardErrorKind, Option<&'static str>) {
             Unavailable,
             Some("another transaction holds the row longer than lock_timeout allows"),
         ),
-        "57P01" | "57P02" | "57P03" => (Unavailable, Some("the server stops or starts; it is asked again")),
+        "57P01" | "57P02" | "57P03" => (
+            Unavailable,
+            Some("the server stops or starts; it is asked again"),
+        ),
         "40001" | "40P01" => (
             Unavailable,
-            Some("other transactions were in the way each time; the guard works best at the isolation level READ COMMITTED"),
+            Some(
+                "other transactions were in the way each time; the guard works best at the isolation level READ COMMITTED",
+            ),
         ),
         _ => match code.get(..2) {
             Some("28") => (
@@ -213,7 +234,9 @@ fn judge_driver(error: &sqlx::Error) -> (GuardErrorKind, Option<&'static str>) {
     match error {
         sqlx::Error::PoolTimedOut => (
             Unavailable,
-            Some("the server cannot be reached or takes no more connections, or all connections of the pool are in use; PostgresGuard::ready() tells which"),
+            Some(
+                "the server cannot be reached or takes no more connections, or all connections of the pool are in use; PostgresGuard::ready() tells which",
+            ),
         ),
         sqlx::Error::PoolClosed => (Broken, Some("the app has closed the pool of the guard")),
         sqlx::Error::Io(_) => (
@@ -235,7 +258,9 @@ fn judge_driver(error: &sqlx::Error) -> (GuardErrorKind, Option<&'static str>) {
         | sqlx::Error::ColumnIndexOutOfBounds { .. }
         | sqlx::Error::TypeNotFound { .. } => (
             Broken,
-            Some("the table is not as PostgresGuard::migrate() makes it; call migrate(), which says what differs"),
+            Some(
+                "the table is not as PostgresGuard::migrate() makes it; call migrate(), which says what differs",
+            ),
         ),
         _ => (Unavailable, None),
     }

@@ -60,7 +60,10 @@ impl PostgresGuard {
     /// The URL is invalid, or no connection can be made within 5 seconds. The error does not show the
     /// password.
     pub async fn connect(url: &str) -> Result<Self, GuardError> {
-        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        if !["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme))
+        {
             return Err(GuardError::broken(
                 "the URL of the database does not start with `postgres://`",
             ));

@@ -220,6 +220,11 @@ mod tests {
             read_only: true,
             ..sound()
         };
-        assert!(read_only.no_writes().unwrap().contains("default_transaction_read_only"));
+        assert!(
+            read_only
+                .no_writes()
+                .unwrap()
+                .contains("default_transaction_read_only")
+        );
     }
 }

@@ -118,7 +118,8 @@ async fn complete(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Er
         None => vec!["it is not found by the search_path, though it was made".to_owned()],
         Some(table) if table.born_is_indexed => table.problems(),
         Some(_) => vec![
-            "the index gemini_webhooks_claims_born is invalid or not on `born`: drop that index".to_owned(),
+            "the index gemini_webhooks_claims_born is invalid or not on `born`: drop that index"
+                .to_owned(),
         ],
     })
 }

@@ -1,0 +1,13 @@
+//! The guard for PostgreSQL on a real server, that of `DATABASE_URL`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
+mod app;
+mod database;
+mod replicas;
+mod suite;
