@@ -18,11 +18,41 @@ UPDATE gemini_webhooks_claims
 SET settled = true, until = clock_timestamp() + $3::bigint * interval '1 microsecond'
 WHERE key = $1 AND token = $2";
 
-/// Settles the claim of a delivery in the app's transaction.
+/// Settles the claim of a delivery in the app's transaction, so that the work and the mark that it is
+/// done are stored together, or neither is.
+///
+/// The table of the claims must be in the database of the transaction. If the transaction is rolled back
+/// or not committed, a 2xx of the handler is not sent: the answer is 503, and the event is handled again
+/// when Google retries. It may be called again, also in another transaction.
+///
+/// ```no_run
+/// use gemini_webhooks::{Delivery, EventKind, GeminiEvent};
+/// use gemini_webhooks_sqlx::postgres::settle_in;
+/// use gemini_webhooks_sqlx::sqlx::{self, PgPool};
+///
+/// async fn handle(
+///     pool: &PgPool,
+///     delivery: &Delivery,
+///     event: &GeminiEvent,
+/// ) -> Result<(), sqlx::Error> {
+///     let mut transaction = pool.begin().await?;
+///     if let EventKind::BatchSucceeded(batch) = event.kind() {
+///         sqlx::query("UPDATE jobs SET completions = completions + 1 WHERE id = $1")
+///             .bind(batch.id())
+///             .execute(&mut *transaction)
+///             .await?;
+///     }
+///     settle_in(&mut transaction, delivery).await?;
+///     transaction.commit().await
+/// }
+/// ```
 ///
 /// # Errors
 ///
-/// See [`SettleErrorKind`](crate::SettleErrorKind).
+/// With [`ClaimLost`](crate::SettleErrorKind::ClaimLost), another delivery has claimed the event since, so
+/// roll back; `?` does. It happens to a handler that goes on after the lease has ended. With
+/// [`NoClaim`](crate::SettleErrorKind::NoClaim), the receiver has no guard. With
+/// [`Database`](crate::SettleErrorKind::Database), the statement failed.
 pub async fn settle_in(
     transaction: &mut PgConnection,
     delivery: &Delivery,

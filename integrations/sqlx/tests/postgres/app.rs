@@ -37,11 +37,6 @@ pub(crate) const NOT_SETTLED: Answer = Answer {
     kind: Some(VerifyErrorKind::NotSettled),
 };
 
-pub(crate) const UNAVAILABLE: Answer = Answer {
-    status: 503,
-    kind: Some(VerifyErrorKind::GuardUnavailable),
-};
-
 #[derive(Clone)]
 pub(crate) struct App {
     receiver: WebhookReceiver,

@@ -13,7 +13,6 @@ use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
-pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A schema that is removed when this is dropped.
 pub(crate) struct Schema {

@@ -10,4 +10,5 @@
 mod app;
 mod database;
 mod replicas;
+mod settle;
 mod suite;

@@ -100,7 +100,7 @@ async fn replica(schema: &Schema) {
             let _turn = at_once.acquire().await.unwrap();
             for attempt in 0.. {
                 let pool = pool.clone();
-                let fails = (start + number + attempt) % 5 == 0;
+                let fails = (start + number + attempt).is_multiple_of(5);
                 let answer =
                     app.deliver(&id, move |delivery| handle(delivery, pool.clone(), fails));
                 match answer.await {
