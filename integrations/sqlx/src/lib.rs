@@ -4,11 +4,15 @@
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod settle;
 #[cfg(feature = "sqlite")]
-mod sqlite;
+pub mod sqlite;
 
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresGuard;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use settle::{SettleError, SettleErrorKind};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteGuard;
 pub use sqlx;
