@@ -1,0 +1,360 @@
+//! The ways to a server: a connection of the guard's own, one of the app's, or one to a cluster.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use gemini_webhooks::replay::{ClaimKey, ClaimToken, GuardError, Reach};
+use gemini_webhooks::{Clock as _, SystemClock};
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+#[cfg(feature = "cluster")]
+use redis::cluster_async::ClusterConnection;
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::{
+    Client, Cmd, ErrorKind, IntoConnectionInfo as _, ProtocolVersion, RedisError, RedisResult,
+    ServerErrorKind, Value, cmd,
+};
+use tokio::time::timeout;
+
+use crate::error::{self, READONLY, WRONGTYPE, explain, not_ours};
+use crate::scripts::{NotOurs, Script, milliseconds};
+
+/// Before each key, so that the guard's keys are told from those of others.
+const PREFIX: &[u8] = b"gemini-webhooks:";
+
+/// A server that does not answer for so long may be gone for good, while its system keeps the
+/// connection open.
+const SILENCE: Duration = Duration::from_secs(10);
+/// A connection is not given up sooner.
+const RENEWALS: Duration = Duration::from_secs(1);
+
+/// What a script is run with.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) key: Vec<u8>,
+    token: [u8; 16],
+    milliseconds: Option<u64>,
+}
+
+impl Call {
+    pub(crate) fn new(key: &ClaimKey, token: ClaimToken, time: Option<Duration>) -> Self {
+        Self::of(&key.to_bytes(), token, time)
+    }
+
+    pub(crate) fn of(key: &[u8], token: ClaimToken, time: Option<Duration>) -> Self {
+        Self {
+            key: [PREFIX, key].concat(),
+            token: token.to_bytes(),
+            milliseconds: time.map(milliseconds),
+        }
+    }
+
+    fn command(&self, name: &str, script: &str) -> Cmd {
+        let mut command = cmd(name);
+        command.arg(script).arg(1).arg(&self.key[..]);
+        command.arg(&self.token[..]).arg(self.milliseconds);
+        command
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Link {
+    server: Arc<str>,
+    way: Way,
+}
+
+#[derive(Clone)]
+enum Way {
+    Single(Arc<Single>),
+    #[cfg(feature = "cluster")]
+    Cluster(ClusterConnection),
+}
+
+impl Link {
+    pub(crate) async fn connect(url: &str) -> Result<Self, GuardError> {
+        let client = client(url).map_err(|error| explain("The client for Redis", error))?;
+        let server = format!("Redis at {}", client.get_connection_info().addr());
+        let connected = async {
+            let manager = ConnectionManager::new_lazy_with_config(client.clone(), settings())?;
+            let single = Single::new(manager, Some(client));
+            single.open().await?;
+            Ok(single)
+        };
+        let single = connected.await.map_err(|error| explain(&server, error))?;
+        Ok(Self {
+            server: server.into(),
+            way: Way::Single(Arc::new(single)),
+        })
+    }
+
+    pub(crate) fn managed(manager: ConnectionManager) -> Self {
+        Self {
+            server: "Redis".into(),
+            way: Way::Single(Arc::new(Single::new(manager, None))),
+        }
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) fn cluster(connection: ClusterConnection) -> Self {
+        Self {
+            server: "The Redis Cluster".into(),
+            way: Way::Cluster(connection),
+        }
+    }
+
+    /// What the server is called in messages.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        !matches!(self.way, Way::Single(_))
+    }
+
+    /// Runs a script on the server.
+    pub(crate) async fn run(
+        &self,
+        script: &Script,
+        call: &Call,
+        reach: &Reach,
+    ) -> Result<Value, GuardError> {
+        let answer = match &self.way {
+            Way::Single(single) => single.run(script, call, reach).await,
+            #[cfg(feature = "cluster")]
+            Way::Cluster(connection) => {
+                // The driver may send a request more than once. So also if the last answer is an
+                // error, an earlier attempt may have been carried out.
+                reach.sent();
+                invoke(&mut connection.clone(), script, call).await
+            }
+        };
+        answer.map_err(|error| {
+            if error::has_code(&error, WRONGTYPE) {
+                not_ours(&self.server, NotOurs::Value, &call.key)
+            } else {
+                explain(&self.server, error)
+            }
+        })
+    }
+
+    /// Asks the server, or each master of a cluster. What a server refuses is within its answer.
+    pub(crate) async fn ask_each(
+        &self,
+        command: &Cmd,
+    ) -> Result<Vec<(Arc<str>, Result<Value, RedisError>)>, GuardError> {
+        let answers = match &self.way {
+            Way::Single(single) => single.ask(command).await.map(|answer| {
+                let server = Arc::clone(&self.server);
+                vec![(server, answer)]
+            }),
+            #[cfg(feature = "cluster")]
+            Way::Cluster(connection) => ask_masters(connection.clone(), command).await,
+        };
+        answers.map_err(|error| explain(&self.server, error))
+    }
+}
+
+/// A connection to one server, which is made anew when it breaks.
+struct Single {
+    current: Mutex<Current>,
+    /// Makes another manager. None if the app made this one.
+    client: Option<Client>,
+}
+
+#[derive(Clone)]
+struct Current {
+    manager: ConnectionManager,
+    made: Instant,
+}
+
+impl Single {
+    fn new(manager: ConnectionManager, client: Option<Client>) -> Self {
+        let current = Current {
+            manager,
+            made: SystemClock.monotonic(),
+        };
+        Self {
+            current: Mutex::new(current),
+            client,
+        }
+    }
+
+    /// Waits for a connection. If there is none, nothing has been sent.
+    async fn open(&self) -> RedisResult<Current> {
+        let mut again = true;
+        loop {
+            let mut current = self.current().clone();
+            let failed = match connected(&mut current.manager).await {
+                Ok(()) => return Ok(current),
+                Err(failed) => failed,
+            };
+            // The manager tries again only after an error of the network, not for instance after
+            // `max number of clients reached`.
+            if !failed.error.is_io_error() {
+                self.renew(&current);
+            }
+            // What an earlier request has found may be long ago.
+            if !failed.earlier || !std::mem::take(&mut again) {
+                return Err(failed.error);
+            }
+        }
+    }
+
+    async fn run(&self, script: &Script, call: &Call, reach: &Reach) -> RedisResult<Value> {
+        let current = self.open().await?;
+        reach.sent();
+        let mut manager = current.manager.clone();
+        let mut answer = pin!(invoke(&mut manager, script, call));
+        let answer = match timeout(SILENCE, answer.as_mut()).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.renew(&current);
+                // It may be carried out yet, and then this connection says so.
+                answer.await
+            }
+        };
+        if let Err(error) = &answer {
+            if error::is_answer(error) {
+                reach.refused();
+            }
+            // The address may lead to the new master by now.
+            if error::has_code(error, READONLY) {
+                self.renew(&current);
+            }
+        }
+        answer
+    }
+
+    async fn ask(&self, command: &Cmd) -> RedisResult<RedisResult<Value>> {
+        let mut current = self.open().await?;
+        match command.query_async(&mut current.manager).await {
+            Err(error) if !error::is_answer(&error) => Err(error),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Gives up a connection, unless that was done already. Who waits on it goes on waiting.
+    fn renew(&self, old: &Current) {
+        let now = SystemClock.monotonic();
+        let mut current = self.current();
+        let is_old = current.made == old.made;
+        if let Some(client) = &self.client
+            && is_old
+            && now.saturating_duration_since(current.made) >= RENEWALS
+            && let Ok(manager) = ConnectionManager::new_lazy_with_config(client.clone(), settings())
+        {
+            *current = Current { manager, made: now };
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why there is no connection.
+struct NoConnection {
+    error: RedisError,
+    /// Whether an earlier request has found this.
+    earlier: bool,
+}
+
+/// Waits until a manager has a connection.
+async fn connected(manager: &mut ConnectionManager) -> Result<(), NoConnection> {
+    // The driver waits for the connection, and then sees that there is nothing to send.
+    let nothing = redis::pipe();
+    let mut waiting = pin!(manager.send_packed_commands(&nothing, 0, 0));
+    let first = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await;
+    let earlier = first.is_ready();
+    let answer = match first {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => waiting.await,
+    };
+    match answer {
+        Err(error) if error.kind() != ErrorKind::Client => Err(NoConnection { error, earlier }),
+        _ => Ok(()),
+    }
+}
+
+/// Runs a script, by its digest if the server knows it.
+async fn invoke(
+    connection: &mut impl ConnectionLike,
+    script: &Script,
+    call: &Call,
+) -> RedisResult<Value> {
+    let by_digest = call.command("EVALSHA", &script.digest);
+    match by_digest.query_async(connection).await {
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+            let whole = call.command("EVAL", &script.text);
+            whole.query_async(connection).await
+        }
+        answer => answer,
+    }
+}
+
+#[cfg(feature = "cluster")]
+async fn ask_masters(
+    mut connection: ClusterConnection,
+    command: &Cmd,
+) -> RedisResult<Vec<(Arc<str>, RedisResult<Value>)>> {
+    use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo};
+
+    let masters = MultipleNodeRoutingInfo::AllMasters;
+    let each = RoutingInfo::MultiNode((masters, Some(ResponsePolicy::Special)));
+    let answers: Vec<(String, Value)> =
+        redis::from_redis_value(connection.route_command(command.clone(), each).await?)?;
+    let answers = answers.into_iter().map(|(address, answer)| {
+        let server = format!("Redis at {address}");
+        (server.into(), answer.extract_error())
+    });
+    Ok(answers.collect())
+}
+
+/// The client of a guard that has a connection of its own.
+fn client(url: &str) -> RedisResult<Client> {
+    let info = url.into_connection_info()?.set_tcp_settings(tcp());
+    let names_protocol = redis::parse_redis_url(url)
+        .is_some_and(|url| url.query_pairs().any(|(name, _)| name == "protocol"));
+    if names_protocol {
+        return Client::open(info);
+    }
+    // With RESP3 the driver connects anew when it loses a connection, not when it is next used.
+    let redis = info.redis_settings().clone();
+    let redis = redis.set_protocol(ProtocolVersion::RESP3);
+    Client::open(info.set_redis_settings(redis))
+}
+
+fn settings() -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        // The receiver limits its patience, and awaits the real answer in the background.
+        .set_response_timeout(None)
+        .set_connection_timeout(Some(Duration::from_secs(2)))
+        // Each request that finds no connection has another attempt made. So one that was lost while
+        // nobody asks is soon found again, and the attempts of many requests are not more than those
+        // of one.
+        .set_number_of_retries(1)
+        .set_min_delay(Duration::from_millis(100))
+        .set_pipeline_buffer_size(1024)
+}
+
+/// A network that swallows everything is noticed within seconds: what is sent must be acknowledged
+/// within five, and an idle connection is probed.
+fn tcp() -> TcpSettings {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let keepalive = TcpKeepalive::new().with_time(PATIENCE);
+    #[cfg(any(
+        target_os = "android",
+        target_os = "linux",
+        target_os = "macos",
+        windows
+    ))]
+    let keepalive = keepalive.with_interval(Duration::from_secs(2));
+    let settings = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(keepalive);
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    let settings = settings.set_user_timeout(PATIENCE);
+    settings
+}
