@@ -2,11 +2,14 @@
 # line: yes or no, or the id of the process that it started. Standard input closes when the test drops the
 # server, and also when the test's process dies. Then the keeper ends the server and removes its directory.
 #
-#     keeper.sh DIRECTORY LAST_SIGNAL PROGRAM [ARGUMENT…]
+#     sh -c 'eval "$KEEPER"' keeper DIRECTORY LAST_SIGNAL PROGRAM [ARGUMENT…]
+unset KEEPER
 directory=$1
 last_signal=$2
 shift 2
 server=
+mkdir -m 700 "$directory" && cd "$directory" || exit 1
+exec 2>>log
 # The test may die before it reads an answer.
 trap '' PIPE
 

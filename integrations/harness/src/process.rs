@@ -1,7 +1,7 @@
 use std::fmt::Display;
-use std::fs::{self, DirBuilder, File};
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -60,48 +60,45 @@ impl Keeper {
         arguments: &[&str],
     ) -> Self {
         let directory = std::env::temp_dir().join(format!("gemini-webhooks-{:016x}", random()));
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&directory)
-            .expect("the temporary directory");
-        // The user whom the server runs as may not be allowed to read the sources.
-        fs::write(directory.join("keeper.sh"), include_str!("keeper.sh")).expect("the script");
-        let log = File::create(directory.join("log")).expect("the log");
-        if let Some(Account { user, group }) = account {
-            for path in [".", "keeper.sh", "log"] {
-                chown(directory.join(path), Some(user), Some(group))
-                    .expect("root may change the owner");
-            }
-        }
-        let mut shell = Command::new("setsid");
-        if let Some(Account { user, group }) = account {
-            shell.uid(user).gid(group);
-        }
-        let mut shell = shell
-            .args(["/bin/sh", "keeper.sh"])
+        let mut command = Command::new("setsid");
+        command
+            // Its text is in a variable, so that no file of it is left behind at any moment.
+            .args(["/bin/sh", "-c", "eval \"$KEEPER\"", "keeper"])
             .arg(&directory)
             .arg(last_signal)
             .arg(program)
             .args(arguments)
-            .current_dir(&directory)
+            .current_dir("/")
             // No settings of the caller's, such as PGOPTIONS; messages in English.
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("LC_ALL", "C")
+            .env("KEEPER", include_str!("keeper.sh"))
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log)
+            .stdout(Stdio::piped());
+        if let Some(Account { user, group }) = account {
+            command.uid(user).gid(group);
+        }
+        let mut shell = command
             .spawn()
             .expect("setsid, of Debian's package util-linux");
         let orders = shell
             .stdin
             .take()
             .zip(shell.stdout.take().map(BufReader::new));
-        Self {
+        let keeper = Self {
             directory,
             shell,
             orders: Mutex::new(orders),
-        }
+        };
+        // Answers when the directory is there.
+        assert_eq!(
+            keeper.order("runs"),
+            "no",
+            "no directory {}",
+            keeper.directory.display()
+        );
+        keeper
     }
 
     pub(crate) fn directory(&self) -> &Path {
