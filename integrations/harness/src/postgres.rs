@@ -52,6 +52,7 @@ impl PostgresServer {
             &[
                 "--write-recovery-conf",
                 "--checkpoint=fast",
+                "--no-sync",
                 "--pgdata=data",
                 "--dbname",
                 &self.url(),
