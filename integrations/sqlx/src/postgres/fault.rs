@@ -37,7 +37,7 @@ impl Fault {
         };
         Self {
             kind,
-            place: place(options),
+            place: place_of(options),
             what,
             advice,
             source,
@@ -52,7 +52,7 @@ impl Fault {
     ) -> GuardError {
         let fault = Self {
             kind,
-            place: place(&pool.connect_options()),
+            place: place_of(&pool.connect_options()),
             what: what.into(),
             advice: None,
             source: None,
@@ -77,7 +77,7 @@ impl From<Fault> for GuardError {
 }
 
 /// Where the server is, without the password.
-fn place(options: &PgConnectOptions) -> String {
+fn place_of(options: &PgConnectOptions) -> String {
     let server = match options.get_socket() {
         Some(socket) => socket.display().to_string(),
         None => options.get_host().to_owned(),
@@ -151,10 +151,19 @@ pub(super) fn spoils_connection(error: &sqlx::Error) -> bool {
     }
 }
 
-fn judge(error: &sqlx::Error) -> (GuardErrorKind, Option<&'static str>) {
-    let Some(code) = code(error) else {
-        return judge_driver(error);
-    };
+const UNLIKE: &str = "the table is not as PostgresGuard::migrate() makes it; call migrate(), which says what differs";
+
+/// Whether it may end by itself, and what to do.
+type Judgement = (GuardErrorKind, Option<&'static str>);
+
+fn judge(error: &sqlx::Error) -> Judgement {
+    match code(error) {
+        Some(code) => judge_server(code),
+        None => judge_driver(error),
+    }
+}
+
+fn judge_server(code: &str) -> Judgement {
     match code {
         "42P01" => (
             Broken,
@@ -162,12 +171,7 @@ fn judge(error: &sqlx::Error) -> (GuardErrorKind, Option<&'static str>) {
                 "call PostgresGuard::migrate() before the app takes deliveries, as the same role and with the same search_path",
             ),
         ),
-        "42703" | "42804" | "42883" | "42P10" | "23502" | "23514" => (
-            Broken,
-            Some(
-                "the table is not as PostgresGuard::migrate() makes it; call migrate(), which says what differs",
-            ),
-        ),
+        "42703" | "42804" | "42883" | "42P10" | "23502" | "23514" => (Broken, Some(UNLIKE)),
         "42501" => (
             Broken,
             Some(
@@ -230,7 +234,7 @@ fn judge(error: &sqlx::Error) -> (GuardErrorKind, Option<&'static str>) {
     }
 }
 
-fn judge_driver(error: &sqlx::Error) -> (GuardErrorKind, Option<&'static str>) {
+fn judge_driver(error: &sqlx::Error) -> Judgement {
     match error {
         sqlx::Error::PoolTimedOut => (
             Unavailable,
@@ -256,12 +260,109 @@ fn judge_driver(error: &sqlx::Error) -> (GuardErrorKind, Option<&'static str>) {
         | sqlx::Error::Encode(_)
         | sqlx::Error::ColumnNotFound(_)
         | sqlx::Error::ColumnIndexOutOfBounds { .. }
-        | sqlx::Error::TypeNotFound { .. } => (
-            Broken,
-            Some(
-                "the table is not as PostgresGuard::migrate() makes it; call migrate(), which says what differs",
-            ),
-        ),
+        | sqlx::Error::TypeNotFound { .. } => (Broken, Some(UNLIKE)),
         _ => (Unavailable, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_code_means() {
+        for (name, code, kind, advice) in [
+            ("no table", "42P01", Broken, "PostgresGuard::migrate()"),
+            ("no column", "42703", Broken, "call migrate()"),
+            ("no right", "42501", Broken, "grant the role"),
+            ("wrong password", "28P01", Broken, "the password"),
+            ("no such role", "28000", Broken, "the password"),
+            ("no database", "3D000", Broken, "create the database"),
+            ("no schema", "3F000", Broken, ""),
+            ("syntax", "42601", Broken, ""),
+            ("not there", "0A000", Broken, ""),
+            ("damaged", "XX001", Broken, ""),
+            ("pooler", "26000", Broken, "PgBouncer"),
+            ("pooler", "42P05", Broken, "PgBouncer"),
+            ("long key", "54000", Broken, "namespace"),
+            ("read-only", "25006", Unavailable, "the primary"),
+            ("disk full", "53100", Unavailable, "disk"),
+            ("no memory", "53200", Unavailable, "memory"),
+            ("too many", "53300", Unavailable, "max_connections"),
+            ("stops", "57P01", Unavailable, "stops or starts"),
+            ("crashes", "57P02", Unavailable, "stops or starts"),
+            ("starts", "57P03", Unavailable, "stops or starts"),
+            ("cancelled", "57014", Unavailable, "statement_timeout"),
+            ("locked", "55P03", Unavailable, "lock_timeout"),
+            ("serialization", "40001", Unavailable, "READ COMMITTED"),
+            ("deadlock", "40P01", Unavailable, "READ COMMITTED"),
+            ("connection", "08006", Unavailable, ""),
+            ("a pooler's", "08P01", Unavailable, ""),
+            ("disk", "58030", Unavailable, ""),
+            ("new", "ZZZZZ", Unavailable, ""),
+            ("odd", "", Unavailable, ""),
+        ] {
+            let (judged, advised) = judge_server(code);
+            assert_eq!(judged, kind, "{name}");
+            let advised = advised.unwrap_or_default();
+            assert!(advised.contains(advice), "{name}: {advised}");
+            assert_eq!(advised.is_empty(), advice.is_empty(), "{name}: {advised}");
+        }
+    }
+
+    #[test]
+    fn what_an_error_of_the_driver_means() {
+        let io = || std::io::Error::other("x");
+        for (error, kind, advice) in [
+            (
+                sqlx::Error::PoolTimedOut,
+                Unavailable,
+                "PostgresGuard::ready()",
+            ),
+            (sqlx::Error::PoolClosed, Broken, "closed the pool"),
+            (
+                sqlx::Error::Io(io()),
+                Unavailable,
+                "whether the server runs",
+            ),
+            (sqlx::Error::Tls(io().into()), Unavailable, "sslmode"),
+            (sqlx::Error::Configuration(io().into()), Broken, "the URL"),
+            (sqlx::Error::Decode(io().into()), Broken, "call migrate()"),
+            (sqlx::Error::Protocol("x".to_owned()), Unavailable, ""),
+            (sqlx::Error::WorkerCrashed, Unavailable, ""),
+        ] {
+            let (judged, advised) = judge(&error);
+            assert_eq!(judged, kind, "{error:?}");
+            let advised = advised.unwrap_or_default();
+            assert!(advised.contains(advice), "{error:?}: {advised}");
+            assert_eq!(advised.is_empty(), advice.is_empty(), "{error:?}");
+            // Nobody knows what became of the statement.
+            assert!(!is_refusal(&error) && !is_conflict(&error), "{error:?}");
+            assert!(spoils_connection(&error), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn it_says_where_and_shows_no_password() {
+        let options: PgConnectOptions = "postgres://app:hush@db.example:5433/orders?password=hush"
+            .parse()
+            .unwrap();
+        let error = GuardError::from(Fault::new(&options, sqlx::Error::PoolTimedOut));
+        let says = error.to_string();
+        let place = "PostgreSQL at db.example:5433, database \"orders\": ";
+        assert!(says.contains(place), "{says}");
+        let mut source: Option<&dyn Error> = Some(&error);
+        while let Some(error) = source {
+            for text in [error.to_string(), format!("{error:?}")] {
+                assert!(!text.contains("hush"), "{text}");
+            }
+            source = error.source();
+        }
+        let socket: PgConnectOptions = "postgres://app@localhost/?host=/run/postgresql"
+            .parse()
+            .unwrap();
+        assert!(
+            place_of(&socket).starts_with("PostgreSQL at /run/postgresql:5432, database \"app\"")
+        );
     }
 }

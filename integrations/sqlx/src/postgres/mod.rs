@@ -1,6 +1,7 @@
 //! The guard for PostgreSQL.
 
 mod ask;
+mod cleanup;
 mod fault;
 mod ready;
 mod schema;

@@ -54,3 +54,32 @@ RETURNING true";
 pub(super) const RELEASE: &str = "\
 DELETE FROM gemini_webhooks_claims
 WHERE key = $1 AND token = $2 AND NOT settled";
+
+/// Looks at the rows behind a place in the order of `born` (`$1` microseconds since the Unix epoch, `$2`
+/// key, `$3` how many), and deletes those that have expired and that nobody has locked. Returns how many it
+/// has deleted and looked at, and the last place.
+pub(super) const CLEANUP: &str = "\
+WITH page AS MATERIALIZED (
+    SELECT key, born, until
+    FROM gemini_webhooks_claims
+    WHERE (born, key) > (timestamptz 'epoch' + $1::bigint * interval '1 microsecond', $2)
+    ORDER BY born, key
+    LIMIT $3
+), expired AS (
+    SELECT held.key
+    FROM gemini_webhooks_claims AS held
+    WHERE held.key IN (SELECT key FROM page WHERE until <= clock_timestamp())
+        AND held.until <= clock_timestamp()
+    FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM gemini_webhooks_claims AS held
+    USING expired
+    WHERE held.key = expired.key
+    RETURNING true
+)
+SELECT
+    (SELECT count(*) FROM deleted) AS deleted,
+    (SELECT count(*) FROM page) AS looked_at,
+    (extract(epoch FROM last.born) * 1000000)::bigint AS born,
+    last.key
+FROM (SELECT born, key FROM page ORDER BY born DESC, key DESC LIMIT 1) AS last";

@@ -8,7 +8,10 @@
 )]
 
 mod app;
+mod cleanup;
 mod database;
+mod migration;
+mod refusals;
 mod replicas;
 mod settle;
 mod suite;
