@@ -1,0 +1,94 @@
+//! Many tasks that do the same in a loop, and contenders that take turns.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use gemini_webhooks::{Clock as _, SystemClock};
+use gemini_webhooks_benches::{median, quantile};
+use tokio::task::JoinSet;
+
+use super::Error;
+
+const TASKS: usize = 64;
+const TURNS: usize = 7;
+const TURN: Duration = Duration::from_secs(1);
+
+type Work = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// Something that is done again and again, each time for another event.
+pub(crate) struct Contender {
+    name: String,
+    work: Arc<dyn Fn(u64) -> Work + Send + Sync>,
+    next: Arc<AtomicU64>,
+    rates: Vec<f64>,
+    latencies: Vec<f64>,
+}
+
+impl Contender {
+    pub(crate) fn new<F>(name: &str, work: impl Fn(u64) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        Self {
+            name: name.to_owned(),
+            work: Arc::new(move |number| Box::pin(work(number))),
+            next: Arc::default(),
+            rates: Vec::new(),
+            latencies: Vec::new(),
+        }
+    }
+
+    /// Does it by so many tasks, for so long. Returns how long each took, in milliseconds.
+    pub(crate) async fn run(&self, tasks: usize, time: Duration) -> Result<Vec<f64>, Error> {
+        let end = SystemClock.monotonic() + time;
+        let mut running = JoinSet::new();
+        for _ in 0..tasks {
+            let (work, next) = (Arc::clone(&self.work), Arc::clone(&self.next));
+            running.spawn(async move {
+                let mut took = Vec::new();
+                loop {
+                    let begun = SystemClock.monotonic();
+                    if begun >= end {
+                        return Ok::<_, Error>(took);
+                    }
+                    work(next.fetch_add(1, Relaxed)).await?;
+                    let time = SystemClock.monotonic() - begun;
+                    took.push(time.as_secs_f64() * 1000.0);
+                }
+            });
+        }
+        let mut all = Vec::new();
+        while let Some(took) = running.join_next().await {
+            all.extend(took??);
+        }
+        Ok(all)
+    }
+}
+
+/// Lets all take turns, and prints a row for each; the ratio is to the first, in the same round.
+pub(crate) async fn compare(title: &str, mut contenders: Vec<Contender>) -> Result<(), Error> {
+    for contender in &contenders {
+        contender.run(TASKS, TURN / 4).await?;
+    }
+    for _ in 0..TURNS {
+        for contender in &mut contenders {
+            let took = contender.run(TASKS, TURN).await?;
+            contender.rates.push(took.len() as f64 / TURN.as_secs_f64());
+            contender.latencies.extend(took);
+        }
+    }
+    println!("\n{title}: {TASKS} tasks, {TURNS} turns of {TURN:?}");
+    println!("{:<44} {:>9} {:>9} {:>9} {:>7}", "", "a second", "p50 ms", "p99 ms", "ratio");
+    let base = contenders.first().map(|first| first.rates.clone());
+    for Contender { name, rates, latencies, .. } in contenders {
+        let ratios = rates.iter().zip(base.iter().flatten());
+        let ratio = median(ratios.map(|(rate, base)| rate / base));
+        let at = |part| quantile(latencies.iter().copied(), part);
+        let (rate, p50, p99) = (median(rates.into_iter()), at(0.5), at(0.99));
+        println!("{name:<44} {rate:>9.0} {p50:>9.2} {p99:>9.2} {ratio:>7.2}");
+    }
+    Ok(())
+}
