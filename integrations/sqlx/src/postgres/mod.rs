@@ -25,7 +25,7 @@ pub use self::settle::{SETTLE_STATEMENT, SettleParameters, settle_in};
 use self::ask::ask;
 use self::fault::Fault;
 use self::ready::ready;
-use self::statements::{CLAIM, RELEASE, SETTLE};
+use self::statements::{CLAIM, RELEASE, SETTLE, TAKE_OVER};
 
 /// A guard that keeps claims in a table of a PostgreSQL database, so that replicas share them.
 #[derive(Clone)]
@@ -39,8 +39,7 @@ const CONNECTIONS: u32 = 8;
 const ACQUIRE: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is tried before it is used: the server may have gone.
 const TRIED_AFTER: Duration = Duration::from_secs(1);
-/// How long one waits, three times, for a row that another guard's statement seems to hold. If it is an
-/// app's transaction, one does not wait for its end.
+/// How long a claim waits before it looks again, if another's statement was in its way.
 const PAUSES: [Duration; 3] = [
     Duration::from_millis(2),
     Duration::from_millis(10),
@@ -108,19 +107,27 @@ impl ReplayGuard for PostgresGuard {
     fn claim(&self, key: &ClaimKey, token: ClaimToken, lease: Duration) -> GuardFuture<Claimed> {
         let (pool, key) = (self.pool.clone(), key.to_bytes());
         GuardFuture::tracked(move |reach| async move {
-            let mut pauses = PAUSES.into_iter();
-            loop {
-                let row = ask(&pool, &reach, || {
-                    sqlx::query(CLAIM)
-                        .bind(&*key)
+            let key = &*key;
+            let ask = |statement| {
+                ask(&pool, &reach, move || {
+                    sqlx::query(statement)
+                        .bind(key)
                         .bind(token.to_bytes())
                         .bind(microseconds(lease))
                 })
-                .await?;
-                let claimed = row.map_or(Ok(None), |row| claimed(&row));
-                if let Some(claimed) = claimed.map_err(|error| Fault::of(&pool, error))? {
-                    return Ok(claimed);
+            };
+            let mut pauses = PAUSES.into_iter();
+            loop {
+                let found = ask(CLAIM).await?.map_or(Ok(None), |row| Found::of(&row));
+                match found.map_err(|error| Fault::of(&pool, error))? {
+                    Some(Found::Answer(claimed)) => return Ok(claimed),
+                    Some(Found::Expired) if ask(TAKE_OVER).await?.is_some() => {
+                        return Ok(Claimed::Claimed);
+                    }
+                    Some(Found::Expired) | None => {}
                 }
+                // Nothing was done. Somebody else was there at the same moment, and is done soon, unless it
+                // is a transaction of the app.
                 reach.refused();
                 match pauses.next() {
                     Some(pause) => sleep(pause).await,
@@ -164,24 +171,33 @@ impl ReplayGuard for PostgresGuard {
     }
 }
 
-/// What a claim found. None if somebody got in between, or holds a row that has expired.
-fn claimed(row: &PgRow) -> Result<Option<Claimed>, sqlx::Error> {
-    if row.try_get("claimed")? {
-        return Ok(Some(Claimed::Claimed));
-    }
-    let Some(settled) = row.try_get("settled")? else {
-        return Ok(None);
-    };
-    Ok(Some(if settled {
-        Claimed::Settled
-    } else if row.try_get("own")? {
-        Claimed::Claimed
-    } else {
-        let left: i64 = row.try_get("remaining")?;
-        Claimed::InFlight {
-            left: Some(Duration::from_micros(left.try_into().unwrap_or(0))),
+/// What a claim found.
+enum Found {
+    Answer(Claimed),
+    Expired,
+}
+
+impl Found {
+    /// None if somebody else put a row there meanwhile.
+    fn of(row: &PgRow) -> Result<Option<Self>, sqlx::Error> {
+        if row.try_get("claimed")? {
+            return Ok(Some(Self::Answer(Claimed::Claimed)));
         }
-    }))
+        let Some(settled) = row.try_get("settled")? else {
+            return Ok(None);
+        };
+        Ok(Some(if row.try_get("expired")? {
+            Self::Expired
+        } else if settled {
+            Self::Answer(Claimed::Settled)
+        } else if row.try_get("own")? {
+            Self::Answer(Claimed::Claimed)
+        } else {
+            let left: i64 = row.try_get("remaining")?;
+            let left = Some(Duration::from_micros(left.try_into().unwrap_or(0)));
+            Self::Answer(Claimed::InFlight { left })
+        }))
+    }
 }
 
 /// As PostgreSQL takes it; at most a hundred years, rounded up.

@@ -1,30 +1,20 @@
 //! The statements. Times are those of the server at that moment: `now()` is when the transaction began.
 
-/// Says in one row what became of a claim (`$1` key, `$2` token, `$3` lease in microseconds):
+/// Claims an event that has no row, and says in one row what it found (`$1` key, `$2` token, `$3` lease in
+/// microseconds):
 ///
-/// - `claimed`: there was no row, or it had expired, and it is this holder's now;
-/// - `settled`, `own`, `remaining`: the row as the statement found it, if it holds; all are null if another
-///   got in between, or holds the lock of a row that has expired.
+/// - `claimed`: there was no row, and it is this holder's now;
+/// - `settled`, `own`, `expired`, `remaining`: the row that was there. All are null if another put it there
+///   meanwhile.
 ///
-/// It never waits for a row that a transaction of the app has locked: what is there is read from the
-/// statement's snapshot, and a locked row is not taken over. Only rows that were not there are inserted,
-/// and those nobody holds for longer than a statement, as the app's transaction only updates.
+/// It waits for no row that a transaction of the app has locked: it reads the row as of the statement's
+/// snapshot, and inserts only where it saw none. Such a row others insert in a statement by itself, as the
+/// app's transaction only updates.
 pub(super) const CLAIM: &str = "\
 WITH seen AS MATERIALIZED (
-    SELECT token, settled, until, until <= clock_timestamp() AS expired
+    SELECT token, settled, until
     FROM gemini_webhooks_claims
     WHERE key = $1
-), free AS (
-    SELECT key
-    FROM gemini_webhooks_claims
-    WHERE key = $1 AND (SELECT expired FROM seen) AND until <= clock_timestamp()
-    FOR UPDATE SKIP LOCKED
-), taken AS (
-    UPDATE gemini_webhooks_claims AS held
-    SET token = $2, settled = false, until = clock_timestamp() + $3::bigint * interval '1 microsecond'
-    FROM free
-    WHERE held.key = free.key
-    RETURNING true
 ), added AS (
     INSERT INTO gemini_webhooks_claims (key, token, settled, until, born)
     SELECT $1, $2, false, clock_timestamp() + $3::bigint * interval '1 microsecond', clock_timestamp()
@@ -33,12 +23,26 @@ WITH seen AS MATERIALIZED (
     RETURNING true
 )
 SELECT
-    EXISTS (SELECT FROM taken) OR EXISTS (SELECT FROM added) AS claimed,
+    EXISTS (SELECT FROM added) AS claimed,
     seen.settled,
     seen.token = $2 AS own,
+    seen.until <= clock_timestamp() AS expired,
     (extract(epoch FROM seen.until - clock_timestamp()) * 1000000)::bigint AS remaining
 FROM (VALUES (true)) AS always
-LEFT JOIN seen ON NOT seen.expired";
+LEFT JOIN seen ON true";
+
+/// Claims an event whose row has expired, and returns a row if it did (`$1` key, `$2` token, `$3` lease in
+/// microseconds). It takes over no row that is locked: a transaction of the app may be settling it.
+pub(super) const TAKE_OVER: &str = "\
+UPDATE gemini_webhooks_claims
+SET token = $2, settled = false, until = clock_timestamp() + $3::bigint * interval '1 microsecond'
+WHERE key = (
+    SELECT key
+    FROM gemini_webhooks_claims
+    WHERE key = $1 AND until <= clock_timestamp()
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING true";
 
 /// Returns a row if the event is marked as handled (`$1` key, `$2` token, `$3` retention in microseconds).
 pub(super) const SETTLE: &str = "\

@@ -205,7 +205,7 @@ async fn the_role_needs_few_rights() {
         "{error}"
     );
     let error = limited
-        .claim(&key("a"), ClaimToken::generate(), LEASE)
+        .settle(&key("a"), ClaimToken::generate(), LEASE)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), GuardErrorKind::Broken);
