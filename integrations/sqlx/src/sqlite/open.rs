@@ -16,8 +16,9 @@ use super::failure::{SQLITE_BUSY, SQLITE_LOCKED, code, guard_error};
 const CONNECTIONS: u32 = 4;
 /// A statement waits so long for writers elsewhere: less than a receiver waits for a guard.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often, and with which pause, the database is asked to change to WAL.
-const ATTEMPTS: u32 = 50;
+/// How often the database is asked to change to WAL, how long for, and with which pause: for some seconds.
+const ATTEMPTS: u32 = 25;
+const ATTEMPT: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl SqliteGuard {
@@ -72,10 +73,11 @@ fn lasting() -> PoolOptions<Sqlite> {
 /// This is not done by the pool for each connection: it needs the database for itself for a moment,
 /// and SQLite does not wait for that.
 async fn use_wal(options: &SqliteConnectOptions) -> Result<String, sqlx::Error> {
+    let options = options.clone().busy_timeout(ATTEMPT);
     let mut attempts = 0;
     loop {
         attempts += 1;
-        match journal_mode(options).await {
+        match journal_mode(&options).await {
             Err(error) if attempts < ATTEMPTS && is_locked(&error) => sleep(PAUSE).await,
             done => return done,
         }

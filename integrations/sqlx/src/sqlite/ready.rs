@@ -6,6 +6,8 @@ use sqlx::sqlite::SqliteConnection;
 use super::SqliteGuard;
 use super::statements::{HAS_INDEX, WRITE_NOTHING};
 
+/// If fewer pages are left, claims fail now or soon.
+const FEW_PAGES: i64 = 16;
 /// A receiver waits so long for a guard, in milliseconds, if the app has not set another time.
 const GUARD_TIMEOUT: i64 = 2_000;
 
@@ -74,7 +76,7 @@ impl SqliteGuard {
         Ok(concerns)
     }
 
-    /// Whether no page is left for new claims.
+    /// Whether the database comes to the end of the size that it may have.
     async fn room(&self, connection: &mut SqliteConnection) -> Result<Option<String>, sqlx::Error> {
         let mut pages = [0_i64; 3];
         let pragmas = [
@@ -88,10 +90,11 @@ impl SqliteGuard {
                 .await?;
         }
         let [count, free, limit] = pages;
-        Ok((count >= limit && free == 0).then(|| {
+        let left = limit.saturating_sub(count).saturating_add(free);
+        Ok((left < FEW_PAGES).then(|| {
             format!(
-                "the SQLite database {} has reached its max_page_count of {limit} pages: claims may fail; raise it, or \
-                 run cleanup()",
+                "the SQLite database {} has {left} of its max_page_count of {limit} pages left: claims will fail; raise \
+                 it, or run cleanup()",
                 self.file().display()
             )
         }))

@@ -1,5 +1,4 @@
-//! What the tests of the guard for SQLite share.
-#![allow(dead_code, reason = "each test uses a part of it")]
+//! A database for a test, and claims on events in it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +23,7 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = tempfile::tempdir().unwrap();
         Self { folder }
     }
 
@@ -38,8 +37,8 @@ impl Database {
 
     /// A guard with a pool of its own, and the table.
     pub(crate) async fn guard(&self) -> SqliteGuard {
-        let guard = SqliteGuard::connect(&self.url()).await.expect("opened");
-        guard.migrate().await.expect("migrated");
+        let guard = SqliteGuard::connect(&self.url()).await.unwrap();
+        guard.migrate().await.unwrap();
         guard
     }
 
@@ -64,7 +63,7 @@ pub(crate) async fn pool(options: SqliteConnectOptions) -> SqlitePool {
     SqlitePoolOptions::new()
         .connect_with(options)
         .await
-        .expect("connected")
+        .unwrap()
 }
 
 /// A claim: a key, and a token of its own.

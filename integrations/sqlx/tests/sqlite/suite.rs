@@ -1,15 +1,12 @@
 //! The acceptance suite of guards over the one for SQLite, in each way to open a database.
-#![cfg(feature = "sqlite")]
-#![allow(clippy::expect_used, reason = "a test fails loudly")]
-
-mod sqlite_support;
 
 use gemini_webhooks::testing::{RealTime, replay_suite};
 use gemini_webhooks_sqlx::SqliteGuard;
 use gemini_webhooks_sqlx::sqlx::sqlite::{
     SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlite_support::{Database, pool};
+
+use crate::database::{Database, pool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_of_its_own() {
@@ -19,7 +16,7 @@ async fn a_pool_of_its_own() {
 
 async fn suite_over(pool: SqlitePool) {
     let guard = SqliteGuard::new(pool);
-    guard.migrate().await.expect("migrated");
+    guard.migrate().await.unwrap();
     replay_suite(guard, RealTime).await;
 }
 
@@ -47,15 +44,13 @@ async fn one_connection_in_memory() {
     let options = SqlitePoolOptions::new()
         .max_connections(1)
         .test_before_acquire(false);
-    let pool = options.connect("sqlite::memory:").await.expect("opened");
+    let pool = options.connect("sqlite::memory:").await.unwrap();
     suite_over(pool).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_of_its_own_in_memory() {
-    let guard = SqliteGuard::connect("sqlite::memory:")
-        .await
-        .expect("opened");
-    guard.migrate().await.expect("migrated");
+    let guard = SqliteGuard::connect("sqlite::memory:").await.unwrap();
+    guard.migrate().await.unwrap();
     replay_suite(guard, RealTime).await;
 }

@@ -1,0 +1,18 @@
+//! The guard for SQLite.
+#![cfg(feature = "sqlite")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
+mod app;
+mod cleanup;
+mod database;
+mod faults;
+mod full;
+mod locked;
+mod ready;
+mod suite;
