@@ -11,8 +11,11 @@
 mod app;
 mod cleanup;
 mod database;
+mod dropped;
 mod faults;
 mod full;
 mod locked;
+mod processes;
 mod ready;
+mod settle;
 mod suite;

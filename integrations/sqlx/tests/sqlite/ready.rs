@@ -1,12 +1,13 @@
 //! What an operator is told about a database that works.
 
+use std::time::Duration;
+
 use gemini_webhooks::replay::ReplayGuard as _;
 use gemini_webhooks_sqlx::SqliteGuard;
 use gemini_webhooks_sqlx::sqlx::query_scalar;
 use gemini_webhooks_sqlx::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous,
 };
-use std::time::Duration;
 
 use crate::database::{Database, pool};
 
@@ -31,36 +32,32 @@ async fn nothing_of_a_pool_of_its_own() {
 
 #[tokio::test]
 async fn of_the_apps_settings() {
-    let sound = |database: &Database| database.options().busy_timeout(Duration::from_secs(1));
-    let cases: [(
-        &str,
-        &dyn Fn(SqliteConnectOptions) -> SqliteConnectOptions,
-        &[&str],
-    ); 6] = [
-        ("sound", &|options| options, &[]),
+    let change = |change: fn(SqliteConnectOptions) -> SqliteConnectOptions| change;
+    for (name, change, expected) in [
+        ("sound", change(|options| options), &[][..]),
         (
             "the driver's time-out",
-            &|options| options.busy_timeout(Duration::from_secs(5)),
+            |options| options.busy_timeout(Duration::from_secs(5)),
             &["busy_timeout of the pool is 5000 ms"],
         ),
         (
             "no WAL",
-            &|options| options.journal_mode(SqliteJournalMode::Truncate),
+            |options| options.journal_mode(SqliteJournalMode::Truncate),
             &["is in journal mode truncate"],
         ),
         (
             "less synced",
-            &|options| options.synchronous(SqliteSynchronous::Normal),
+            |options| options.synchronous(SqliteSynchronous::Normal),
             &["synchronous = NORMAL: a power cut can undo the last settles"],
         ),
         (
             "not synced",
-            &|options| options.synchronous(SqliteSynchronous::Off),
+            |options| options.synchronous(SqliteSynchronous::Off),
             &["synchronous = OFF"],
         ),
         (
             "everything",
-            &|options| {
+            |options| {
                 options
                     .journal_mode(SqliteJournalMode::Delete)
                     .synchronous(SqliteSynchronous::Off)
@@ -68,10 +65,10 @@ async fn of_the_apps_settings() {
             },
             &["journal mode delete", "2000 ms", "synchronous = OFF"],
         ),
-    ];
-    for (name, change, expected) in cases {
+    ] {
         let database = Database::new();
-        let concerns = concerns(change(sound(&database))).await;
+        let sound = database.options().busy_timeout(Duration::from_secs(1));
+        let concerns = concerns(change(sound)).await;
         assert_eq!(concerns.len(), expected.len(), "{name}: {concerns:?}");
         for (concern, expected) in concerns.iter().zip(expected) {
             assert!(concern.contains(expected), "{name}: {concern}");
