@@ -60,7 +60,8 @@ const READ_ONLY: Meaning = broken(
     "cannot be written; let this process write to the file and to its folder, and do not open it with mode=ro",
 );
 const CANNOT_OPEN: Meaning = broken(
-    "cannot be opened; create its folder, and let this process read and write the folder and the file",
+    "cannot be opened; create its folder, let this process read and write the folder and the file, and see \
+     whether it has run out of file descriptors",
 );
 const CORRUPT: Meaning = broken("is damaged; restore it from a backup");
 const NOT_A_DATABASE: Meaning =

@@ -16,7 +16,11 @@ const EXPECTED: [(&str, &str, i64); 5] = [
 ];
 
 impl SqliteGuard {
-    /// Creates the table of the claims, if it is missing.
+    /// Creates the table `gemini_webhooks_claims` and its index, if they are missing.
+    ///
+    /// Run it each time your app starts, before or after your own migrations: it does not use the table
+    /// `_sqlx_migrations`. Several processes may run it at once. If you run migrations by hand, its SQL is
+    /// [`MIGRATION`](super::MIGRATION).
     ///
     /// # Errors
     ///

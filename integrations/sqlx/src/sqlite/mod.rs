@@ -1,6 +1,74 @@
 //! The guard for SQLite, and how to settle a claim in your own transaction.
 //!
-//! Docs to follow.
+//! Google delivers an event at least once. So a delivery *claims* its event before your handler runs,
+//! which marks the event as being handled. After a 2xx the claim is *settled*: the event is handled, and
+//! copies of it are answered without your handler. Otherwise the claim is *released*, and the retry runs
+//! your handler again. What keeps the claims is called a *guard*. [`SqliteGuard`] keeps them in a file, so
+//! that they outlast a restart, and so that several processes on one machine share them.
+//!
+//! ```
+//! use gemini_webhooks::{VerifyLayer, WebhookReceiver};
+//! use gemini_webhooks_sqlx::SqliteGuard;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let url = format!("sqlite:{}/claims.db", folder.path().display());
+//! # let secret = gemini_webhooks::testing::SECRET;
+//! # if false {
+//! let url = "sqlite:/var/lib/orders/claims.db";
+//! # }
+//! let guard = SqliteGuard::connect(&url).await?;
+//! guard.migrate().await?;
+//! tokio::spawn(guard.cleanup_every(std::time::Duration::from_secs(3600)));
+//!
+//! let receiver = WebhookReceiver::builder()
+//!     .signing_secret(secret)
+//!     .guard("orders", guard)
+//!     .build()?;
+//! receiver.ready().await?;
+//! let layer = VerifyLayer::new(receiver);
+//! # drop(layer);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # One writer
+//!
+//! One connection at a time can write to an SQLite database. Whoever else wants to write waits, for at most
+//! the `busy_timeout` of its connection. So keep write transactions short, in your app and in whatever else
+//! opens the file, such as a backup.
+//!
+//! If a claim waits in vain, its delivery is answered 503, and Google retries. Copies of events that are
+//! claimed or settled are recognised all the same: in WAL mode a read does not wait for a writer.
+//!
+//! The receiver waits for a guard for 2 seconds, if you have not set
+//! [`guard_timeout`](gemini_webhooks::WebhookReceiverBuilder::guard_timeout). The guard's own connections wait
+//! for 1 second for another writer. Those of your pool wait for 5 seconds, if you have not set it. Set it to
+//! 1 second: otherwise claims that nobody waits for any more keep connections of your pool.
+//!
+//! # What is guaranteed
+//!
+//! An event that was answered with a 2xx is not handled again for as long as the receiver's
+//! [`retention`](gemini_webhooks::WebhookReceiverBuilder::retention), which is 25 hours if you have not set it.
+//! These can make an event run twice. None loses an event:
+//!
+//! - **The settle fails**, because the disk is full, or something else writes for long. The 2xx is sent,
+//!   and the receiver tries to settle in the background as long as the *lease* lasts, which is how long a claim
+//!   holds. If you need more, settle in the transaction that does the work: [`settle_in`].
+//! - **The process dies, or the handler takes longer than the lease.** The next delivery runs.
+//! - **A power cut undoes the last commits.** This takes a pool of yours with `synchronous` below `FULL`, or a
+//!   disk that says that it has written what it has not. It can undo claims of the guard's own
+//!   connections, but no settle: a claim whose process died is of no use.
+//! - **The file is restored from a backup, or removed.** If it is removed while processes use it, they keep
+//!   using the removed file, and others make a new one.
+//! - **The wall clock is set forward.** Times are those of the machine's clock. A step forward that is longer
+//!   than what is left of a lease frees an event whose handler runs; one that is longer than the retention
+//!   forgets what was handled. A step back makes leases and retentions longer by as much.
+//!
+//! The file must be on a disk of the machine: locks and WAL do not work on network file systems
+//! ([How To Corrupt An SQLite Database File](https://www.sqlite.org/howtocorrupt.html)). For several machines use
+//! a server.
 
 mod cleanup;
 mod failure;
@@ -31,6 +99,13 @@ use self::failure::{SQLITE_ERROR, code, guard_error, is_refused};
 use self::statements::{CLAIM, LOOK, RELEASE, SETTLE};
 
 /// A guard that keeps claims in a table of an SQLite database.
+///
+/// Several processes on one machine may share the file. The [module](self) says what is guaranteed, and what
+/// one writer at a time means for your app. Clones share their connections.
+///
+/// Its [`ready`](ReplayGuard::ready) fails if the table is missing or cannot be written. It warns of
+/// what makes the guard weaker: a database in memory, a journal mode other than WAL, `synchronous` below `FULL`, a
+/// `busy_timeout` of 2 seconds or more, a missing index, and a database that comes to its `max_page_count`.
 #[derive(Clone)]
 pub struct SqliteGuard {
     pool: SqlitePool,
@@ -42,7 +117,33 @@ pub struct SqliteGuard {
 }
 
 impl SqliteGuard {
-    /// Makes a guard that uses the app's pool.
+    /// Makes a guard that uses your pool.
+    ///
+    /// Choose it if your handler writes to the same database, and settles the claim in its transaction
+    /// ([`settle_in`]). The settings of the pool are left as they are. These are good ones:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use gemini_webhooks_sqlx::SqliteGuard;
+    /// use gemini_webhooks_sqlx::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("orders.db");
+    /// let options = SqliteConnectOptions::new()
+    ///     .filename(file)
+    ///     .create_if_missing(true)
+    ///     .journal_mode(SqliteJournalMode::Wal)
+    ///     // Less than the receiver waits for the guard.
+    ///     .busy_timeout(Duration::from_secs(1));
+    /// let pool = SqlitePool::connect_with(options).await?;
+    /// let guard = SqliteGuard::new(pool.clone());
+    /// guard.migrate().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
         Self::over(pool.clone(), pool)
@@ -54,12 +155,6 @@ impl SqliteGuard {
             settles,
             turn: Arc::new(Semaphore::new(1)),
         }
-    }
-
-    /// Returns the pool.
-    #[must_use]
-    pub fn pool(&self) -> &SqlitePool {
-        &self.pool
     }
 
     /// Returns the row of the event if it is claimed or settled.

@@ -11,6 +11,9 @@ use gemini_webhooks_sqlx::SqliteGuard;
 use gemini_webhooks_sqlx::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
 };
+use gemini_webhooks_sqlx::sqlx::{
+    ConnectOptions as _, Connection as _, SqlSafeStr, query, query_scalar,
+};
 use tempfile::TempDir;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
@@ -47,6 +50,23 @@ impl Database {
             .filename(self.file())
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
+    }
+
+    /// Runs a statement beside the guard.
+    pub(crate) async fn execute(&self, statement: impl SqlSafeStr) {
+        let mut connection = self.options().connect().await.unwrap();
+        let statement = query(statement);
+        statement.execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// How many claims there are, in flight, settled or expired.
+    pub(crate) async fn rows(&self) -> i64 {
+        let mut connection = self.options().connect().await.unwrap();
+        let count = query_scalar("SELECT count(*) FROM gemini_webhooks_claims");
+        let rows = count.fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        rows
     }
 
     /// A pool of the app's.

@@ -17,12 +17,13 @@ use crate::database::{Database, Holder, LEASE, RETENTION, pool};
 
 const CONNECTIONS: u32 = 10;
 
-/// A guard over a pool of the app's.
-async fn guard(database: &Database) -> SqliteGuard {
+/// A guard over a pool of the app's, and the pool.
+async fn guard(database: &Database) -> (SqliteGuard, SqlitePool) {
     let options = database.options().busy_timeout(Duration::from_secs(1));
-    let guard = SqliteGuard::new(pool(options).await);
+    let pool = pool(options).await;
+    let guard = SqliteGuard::new(pool.clone());
     guard.migrate().await.unwrap();
-    guard
+    (guard, pool)
 }
 
 /// Polls so many times, and drops the future. Returns whether it was done before.
@@ -62,7 +63,7 @@ async fn assert_sound(pool: &SqlitePool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn at_any_poll_of_any_operation() {
     let database = Database::new();
-    let guard = guard(&database).await;
+    let (guard, pool) = guard(&database).await;
     let mut dropped = [0; 5];
     for round in 0..48 {
         let (id, polls) = (format!("msg_{round}"), 1 + round % 6);
@@ -84,13 +85,10 @@ async fn at_any_poll_of_any_operation() {
         dropped[4] += usize::from(!polled(polls, cleanup).await);
         assert_eq!(b.settle(&guard).await.unwrap(), Settled::Settled);
         assert_eq!(a.claim(&guard).await.unwrap(), Claimed::Settled);
-        query("DELETE FROM gemini_webhooks_claims")
-            .execute(guard.pool())
-            .await
-            .unwrap();
+        database.execute("DELETE FROM gemini_webhooks_claims").await;
     }
     assert!(dropped.iter().all(|times| *times > 0), "{dropped:?}");
-    assert_sound(guard.pool()).await;
+    assert_sound(&pool).await;
 }
 
 /// Another connection, which holds the lock.
@@ -107,25 +105,18 @@ async fn given_up<T>(future: GuardFuture<T>) {
     assert!(answer.is_err(), "it waits for the lock");
 }
 
-async fn rows(guard: &SqliteGuard) -> i64 {
-    query_scalar("SELECT count(*) FROM gemini_webhooks_claims")
-        .fetch_one(guard.pool())
-        .await
-        .unwrap()
-}
-
 /// What was sent is carried out, though nobody waits. The receiver awaits such a claim and releases it.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_it_waits_for_the_lock() {
     let database = Database::new();
-    let guard = guard(&database).await;
+    let (guard, pool) = guard(&database).await;
     let holder = Holder::of("msg_1");
 
     let other = lock(&database).await;
     given_up(guard.claim(&holder.key, holder.token, LEASE)).await;
     // The connection is in use until its thread is done.
     other.close().await.unwrap();
-    while rows(&guard).await == 0 {
+    while database.rows().await == 0 {
         sleep(Duration::from_millis(10)).await;
     }
     assert!(
@@ -135,7 +126,7 @@ async fn while_it_waits_for_the_lock() {
             .unwrap()
             .is_in_flight()
     );
-    assert_sound(guard.pool()).await;
+    assert_sound(&pool).await;
 
     let other = lock(&database).await;
     given_up(guard.settle(&holder.key, holder.token, RETENTION)).await;
@@ -143,24 +134,24 @@ async fn while_it_waits_for_the_lock() {
     while Holder::of("msg_1").claim(&guard).await.unwrap() != Claimed::Settled {
         sleep(Duration::from_millis(10)).await;
     }
-    assert_sound(guard.pool()).await;
+    assert_sound(&pool).await;
 
     let holder = Holder::of("msg_2");
     holder.claim(&guard).await.unwrap();
     let other = lock(&database).await;
     given_up(guard.release(&holder.key, holder.token)).await;
     other.close().await.unwrap();
-    while rows(&guard).await > 1 {
+    while database.rows().await > 1 {
         sleep(Duration::from_millis(10)).await;
     }
-    assert_sound(guard.pool()).await;
+    assert_sound(&pool).await;
 }
 
 /// Those that wait for their turn have sent nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_it_waits_for_its_turn() {
     let database = Database::new();
-    let guard = guard(&database).await;
+    let (guard, pool) = guard(&database).await;
     let other = lock(&database).await;
     let first = Holder::of("first");
     let claim = tokio::spawn({
@@ -172,6 +163,6 @@ async fn while_it_waits_for_its_turn() {
     given_up(guard.claim(&waiting.key, waiting.token, LEASE)).await;
     other.close().await.unwrap();
     assert_eq!(claim.await.unwrap().unwrap(), Claimed::Claimed);
-    assert_eq!(rows(&guard).await, 1);
-    assert_sound(guard.pool()).await;
+    assert_eq!(database.rows().await, 1);
+    assert_sound(&pool).await;
 }

@@ -6,7 +6,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use gemini_webhooks::replay::{Claimed, GuardError, GuardErrorKind, ReplayGuard as _, Settled};
 use gemini_webhooks_sqlx::SqliteGuard;
 use gemini_webhooks_sqlx::sqlx::sqlite::SqlitePoolOptions;
-use gemini_webhooks_sqlx::sqlx::{AssertSqlSafe, query, raw_sql};
+use gemini_webhooks_sqlx::sqlx::{AssertSqlSafe, raw_sql};
 
 use crate::database::{Database, Holder, pool};
 
@@ -58,8 +58,8 @@ async fn a_missing_table() {
 async fn half_a_migration() {
     let database = Database::new();
     let guard = database.guard().await;
-    let drop = query("DROP INDEX gemini_webhooks_claims_until");
-    drop.execute(guard.pool()).await.unwrap();
+    let drop_index = "DROP INDEX gemini_webhooks_claims_until";
+    database.execute(drop_index).await;
     let holder = Holder::of("msg_1");
     assert_eq!(holder.claim(&guard).await.unwrap(), Claimed::Claimed);
     let concerns = guard.ready().await.unwrap();
@@ -79,8 +79,7 @@ async fn a_table_of_another_shape() {
         let database = Database::new();
         let guard = SqliteGuard::connect(&database.url()).await.unwrap();
         let create = format!("CREATE TABLE gemini_webhooks_claims ({shape})");
-        let create = query(AssertSqlSafe(create));
-        create.execute(guard.pool()).await.unwrap();
+        database.execute(AssertSqlSafe(create)).await;
         let expected =
             "not key BLOB PRIMARY KEY, token BLOB, settled INTEGER, until INTEGER, born INTEGER";
         for error in [guard.migrate().await, guard.ready().await.map(drop)] {
@@ -122,12 +121,13 @@ async fn a_database_that_is_read_only() {
     let texts = ["claims.db cannot be written", "mode=ro"];
     assert_refuses_to_write(&reader, BROKEN, &texts).await;
     reader.migrate().await.unwrap();
-    let drop_table = query("DROP TABLE gemini_webhooks_claims");
     // The app may do that itself, for a pool that is to read.
     let options = database.options().pragma("query_only", "ON");
     let reader = SqliteGuard::new(pool(options).await);
     assert_refuses_to_write(&reader, BROKEN, &texts).await;
-    drop_table.execute(guard.pool()).await.unwrap();
+    drop(guard);
+    let drop_table = "DROP TABLE gemini_webhooks_claims";
+    database.execute(drop_table).await;
     assert_says(&reader.migrate().await.unwrap_err(), BROKEN, &texts);
 }
 
@@ -147,8 +147,8 @@ async fn a_file_that_is_no_database() {
 async fn a_database_that_is_damaged() {
     let database = Database::new();
     let guard = with_settled_event(&database).await;
-    let checkpoint = query("PRAGMA wal_checkpoint(TRUNCATE)");
-    checkpoint.execute(guard.pool()).await.unwrap();
+    drop(guard);
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
     let mut file = fs::OpenOptions::new()
         .write(true)
         .open(database.file())

@@ -12,14 +12,15 @@ use crate::app::{App, HANDLED};
 use crate::database::{Database, Holder, pool};
 
 /// Of at most a hundred small pages. An event with a long id needs a page of its own.
-async fn small(database: &Database) -> SqliteGuard {
+async fn small(database: &Database) -> (SqliteGuard, SqlitePool) {
     let options = database
         .options()
         .page_size(512)
         .pragma("max_page_count", "100");
-    let guard = SqliteGuard::new(pool(options).await);
+    let pool = pool(options).await;
+    let guard = SqliteGuard::new(pool.clone());
     guard.migrate().await.unwrap();
-    guard
+    (guard, pool)
 }
 
 fn long_id(number: usize) -> String {
@@ -45,7 +46,7 @@ async fn fill(guard: &SqliteGuard, lease: Duration) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_in_a_full_database_and_cleaning_up() {
     let database = Database::new();
-    let guard = small(&database).await;
+    let (guard, _) = small(&database).await;
     let claimed = fill(&guard, Duration::from_millis(1)).await;
     assert!(claimed > 10, "{claimed} were claimed");
     let concerns = guard.ready().await.unwrap();
@@ -64,7 +65,7 @@ async fn a_claim_in_a_full_database_and_cleaning_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_database_still_settles_and_releases() {
     let database = Database::new();
-    let guard = small(&database).await;
+    let (guard, _) = small(&database).await;
     let (settled, released) = (Holder::of("settled"), Holder::of("released"));
     settled.claim(&guard).await.unwrap();
     released.claim(&guard).await.unwrap();
@@ -80,22 +81,22 @@ async fn a_full_database_still_settles_and_releases() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_settle_in_a_full_database_is_made_later() {
     let database = Database::new();
-    let guard = small(&database).await;
+    let (guard, pool) = small(&database).await;
     let app = App::new(guard.clone());
-    let (id, within) = (long_id(1000), guard.clone());
+    let (id, within) = (long_id(1000), (guard, pool.clone()));
     let answer = app.deliver(&id, move |_| {
-        let guard = within.clone();
+        let (guard, pool) = within.clone();
         async move {
-            remove_all(guard.pool()).await;
+            remove_all(&pool).await;
             fill(&guard, Duration::from_secs(60)).await;
             Ok(200)
         }
     });
     assert_eq!(answer.await, HANDLED);
-    assert_eq!(settled(guard.pool()).await, 0, "there was no room");
-    remove_all(guard.pool()).await;
+    assert_eq!(settled(&pool).await, 0, "there was no room");
+    remove_all(&pool).await;
     for _ in 0..100 {
-        if settled(guard.pool()).await > 0 {
+        if settled(&pool).await > 0 {
             break;
         }
         sleep(Duration::from_millis(100)).await;

@@ -148,9 +148,10 @@ async fn a_commit_that_fails_is_no_claim() {
     let holder = Holder::of("msg_1");
     assert_busy(holder.claim(&guard).await);
     assert_busy(holder.settle(&guard).await);
-    end(reader).await;
-    let rows: i64 = query_scalar(count).fetch_one(guard.pool()).await.unwrap();
+    query("ROLLBACK").execute(&mut reader).await.unwrap();
+    let rows: i64 = query_scalar(count).fetch_one(&mut reader).await.unwrap();
     assert_eq!(rows, 0);
+    reader.close().await.unwrap();
     assert_eq!(
         Holder::of("msg_1").claim(&guard).await.unwrap(),
         Claimed::Claimed

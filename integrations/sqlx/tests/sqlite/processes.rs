@@ -208,12 +208,13 @@ async fn a_process_that_is_killed() {
         let claim = claimed.claim_for(&guard, LEASE).await;
         assert_eq!(claim.unwrap(), Claimed::Claimed);
         // It is in the middle of a transaction as well.
-        let mut connection = guard.pool().acquire().await.unwrap();
+        let options = SqliteConnectOptions::new().filename(file);
+        let mut connection = options.connect().await.unwrap();
         for statement in [
             "BEGIN IMMEDIATE",
             "INSERT INTO gemini_webhooks_claims VALUES (x'00', x'00', 1, 1, 1)",
         ] {
-            query(statement).execute(&mut *connection).await.unwrap();
+            query(statement).execute(&mut connection).await.unwrap();
         }
         println!("claimed");
         return may_go_on().await;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use gemini_webhooks::replay::ReplayGuard as _;
 use gemini_webhooks_sqlx::SqliteGuard;
-use gemini_webhooks_sqlx::sqlx::query_scalar;
 use gemini_webhooks_sqlx::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous,
 };
@@ -23,11 +22,7 @@ async fn nothing_of_a_pool_of_its_own() {
     let guard = database.guard().await;
     assert_eq!(guard.ready().await.unwrap(), [""; 0]);
     // It leaves nothing behind.
-    let rows: i64 = query_scalar("SELECT count(*) FROM gemini_webhooks_claims")
-        .fetch_one(guard.pool())
-        .await
-        .unwrap();
-    assert_eq!(rows, 0);
+    assert_eq!(database.rows().await, 0);
 }
 
 #[tokio::test]
