@@ -111,6 +111,11 @@ const PERMISSIONS: &str = "Its user lacks a permission. The guard needs `~gemini
 pub(crate) const NODE: &str = "It is a node of a Redis Cluster: make the guard from a cluster connection (feature \
     `cluster`).";
 
+const BROKE: &str = "The connection broke, and is made anew.";
+
+const CLOSED: &str =
+    "It closes new connections: it may have reached its maxclients, or want TLS (rediss:).";
+
 /// By what an answer says, if it has no code of its own.
 const TEXTS: &[Row] = &[
     ("The user executing the script can't", Broken, PERMISSIONS),
@@ -133,9 +138,26 @@ const TEXTS: &[Row] = &[
     ("SELECT is not allowed in cluster mode", Broken, NODE),
 ];
 
-/// Makes the guard's error of one of the driver.
+/// Makes the guard's error of one that an attempt to connect ended with.
+pub(crate) fn explain_no_connection(server: &str, error: RedisError) -> GuardError {
+    match meaning(&error) {
+        (_, BROKE) => explained(server, error, Unavailable, CLOSED),
+        (kind, advice) => explained(server, error, kind, advice),
+    }
+}
+
+/// Makes the guard's error of one that a request ended with.
 pub(crate) fn explain(server: &str, error: RedisError) -> GuardError {
     let (kind, advice) = meaning(&error);
+    explained(server, error, kind, advice)
+}
+
+fn explained(
+    server: &str,
+    error: RedisError,
+    kind: GuardErrorKind,
+    advice: &'static str,
+) -> GuardError {
     let said = said(&error);
     // A server repeats the arguments of a command that it does not know, and the token is one of them.
     let (said, source) = match said.split_once(", with args beginning with") {
@@ -143,7 +165,9 @@ pub(crate) fn explain(server: &str, error: RedisError) -> GuardError {
         None => (said, Some(error)),
     };
     let verb = match source.as_ref().map(RedisError::kind) {
-        Some(ErrorKind::Io | ErrorKind::ClusterConnectionNotFound) => "does not answer",
+        Some(ErrorKind::Io | ErrorKind::Parse | ErrorKind::ClusterConnectionNotFound) => {
+            "does not answer"
+        }
         _ => "answers with an error",
     };
     let message = format!("{server} {verb}: {said}. {advice}");
@@ -220,7 +244,10 @@ fn meaning(error: &RedisError) -> (GuardErrorKind, &'static str) {
     if let Some(&(_, kind, advice)) = row(error) {
         return (kind, advice);
     }
+    // The driver calls an answer that breaks off malformed.
+    let breaks_off = said(error).contains("Unexpected end of input");
     match error.kind() {
+        ErrorKind::Parse if breaks_off => (Unavailable, BROKE),
         ErrorKind::AuthenticationFailed => (
             Broken,
             "It refuses the user or the password: check both in the URL.",
@@ -255,7 +282,7 @@ fn io_meaning(error: &RedisError) -> (GuardErrorKind, &'static str) {
         );
     }
     if error.is_connection_dropped() {
-        return (Unavailable, "The connection broke, and is made anew.");
+        return (Unavailable, BROKE);
     }
     match io_error(error).map(io::Error::kind) {
         // From the TLS library.

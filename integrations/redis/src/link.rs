@@ -13,12 +13,12 @@ use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
-    Client, Cmd, ErrorKind, IntoConnectionInfo as _, ProtocolVersion, RedisError, RedisResult,
-    ServerErrorKind, Value, cmd,
+    Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, ProtocolVersion, RedisError,
+    RedisResult, ServerErrorKind, Value, cmd,
 };
 use tokio::time::timeout;
 
-use crate::error::{self, READONLY, WRONGTYPE, explain, not_ours};
+use crate::error::{self, READONLY, WRONGTYPE, explain, explain_no_connection, not_ours};
 use crate::scripts::{NotOurs, Script, milliseconds};
 
 /// Before each key, so that the guard's keys are told from those of others.
@@ -75,24 +75,27 @@ enum Way {
 impl Link {
     pub(crate) async fn connect(url: &str) -> Result<Self, GuardError> {
         let client = client(url).map_err(|error| explain("The client for Redis", error))?;
-        let server = format!("Redis at {}", client.get_connection_info().addr());
-        let connected = async {
-            let manager = ConnectionManager::new_lazy_with_config(client.clone(), settings())?;
-            let single = Single::new(manager, Some(client));
-            single.open().await?;
-            Ok(single)
+        let address = client.get_connection_info().addr();
+        let tls = match address {
+            ConnectionAddr::TcpTls { .. } => " (TLS)",
+            _ => "",
         };
-        let single = connected.await.map_err(|error| explain(&server, error))?;
+        let server = format!("Redis at {address}{tls}");
+        let manager = ConnectionManager::new_lazy_with_config(client.clone(), settings())
+            .map_err(|error| explain(&server, error))?;
+        let single = Single::new(server, manager, Some(client));
+        single.open().await?;
         Ok(Self {
-            server: server.into(),
+            server: Arc::clone(&single.server),
             way: Way::Single(Arc::new(single)),
         })
     }
 
     pub(crate) fn managed(manager: ConnectionManager) -> Self {
+        let single = Single::new("Redis".to_owned(), manager, None);
         Self {
-            server: "Redis".into(),
-            way: Way::Single(Arc::new(Single::new(manager, None))),
+            server: Arc::clone(&single.server),
+            way: Way::Single(Arc::new(single)),
         }
     }
 
@@ -121,7 +124,7 @@ impl Link {
         reach: &Reach,
     ) -> Result<Value, GuardError> {
         let answer = match &self.way {
-            Way::Single(single) => single.run(script, call, reach).await,
+            Way::Single(single) => single.run(script, call, reach).await?,
             #[cfg(feature = "cluster")]
             Way::Cluster(connection) => {
                 // The driver may send a request more than once. So also if the last answer is an
@@ -143,21 +146,23 @@ impl Link {
     pub(crate) async fn ask_each(
         &self,
         command: &Cmd,
-    ) -> Result<Vec<(Arc<str>, Result<Value, RedisError>)>, GuardError> {
-        let answers = match &self.way {
-            Way::Single(single) => single.ask(command).await.map(|answer| {
-                let server = Arc::clone(&self.server);
-                vec![(server, answer)]
-            }),
+    ) -> Result<Vec<(Arc<str>, RedisResult<Value>)>, GuardError> {
+        match &self.way {
+            Way::Single(single) => {
+                let answer = single.ask(command).await?;
+                Ok(vec![(Arc::clone(&self.server), answer)])
+            }
             #[cfg(feature = "cluster")]
-            Way::Cluster(connection) => ask_masters(connection.clone(), command).await,
-        };
-        answers.map_err(|error| explain(&self.server, error))
+            Way::Cluster(connection) => ask_masters(connection.clone(), command)
+                .await
+                .map_err(|error| explain(&self.server, error)),
+        }
     }
 }
 
 /// A connection to one server, which is made anew when it breaks.
 struct Single {
+    server: Arc<str>,
     current: Mutex<Current>,
     /// Makes another manager. None if the app made this one.
     client: Option<Client>,
@@ -170,19 +175,20 @@ struct Current {
 }
 
 impl Single {
-    fn new(manager: ConnectionManager, client: Option<Client>) -> Self {
+    fn new(server: String, manager: ConnectionManager, client: Option<Client>) -> Self {
         let current = Current {
             manager,
             made: SystemClock.monotonic(),
         };
         Self {
+            server: server.into(),
             current: Mutex::new(current),
             client,
         }
     }
 
     /// Waits for a connection. If there is none, nothing has been sent.
-    async fn open(&self) -> RedisResult<Current> {
+    async fn open(&self) -> Result<Current, GuardError> {
         let mut again = true;
         loop {
             let mut current = self.current().clone();
@@ -190,19 +196,24 @@ impl Single {
                 Ok(()) => return Ok(current),
                 Err(failed) => failed,
             };
-            // The manager tries again only after an error of the network, not for instance after
-            // `max number of clients reached`.
+            // The manager tries again only after an error of the network, not for instance after a
+            // password was refused.
             if !failed.error.is_io_error() {
                 self.renew(&current);
             }
             // What an earlier request has found may be long ago.
             if !failed.earlier || !std::mem::take(&mut again) {
-                return Err(failed.error);
+                return Err(explain_no_connection(&self.server, failed.error));
             }
         }
     }
 
-    async fn run(&self, script: &Script, call: &Call, reach: &Reach) -> RedisResult<Value> {
+    async fn run(
+        &self,
+        script: &Script,
+        call: &Call,
+        reach: &Reach,
+    ) -> Result<RedisResult<Value>, GuardError> {
         let current = self.open().await?;
         reach.sent();
         let mut manager = current.manager.clone();
@@ -224,13 +235,13 @@ impl Single {
                 self.renew(&current);
             }
         }
-        answer
+        Ok(answer)
     }
 
-    async fn ask(&self, command: &Cmd) -> RedisResult<RedisResult<Value>> {
+    async fn ask(&self, command: &Cmd) -> Result<RedisResult<Value>, GuardError> {
         let mut current = self.open().await?;
         match command.query_async(&mut current.manager).await {
-            Err(error) if !error::is_answer(&error) => Err(error),
+            Err(error) if !error::is_answer(&error) => Err(explain(&self.server, error)),
             answer => Ok(answer),
         }
     }

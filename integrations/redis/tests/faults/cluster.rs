@@ -1,0 +1,127 @@
+//! A cluster whose slots move, and whose nodes fail.
+
+use std::time::Duration;
+
+use gemini_webhooks::Scheme;
+use gemini_webhooks::replay::{ClaimKey, GuardErrorKind, ReplayGuard as _};
+use gemini_webhooks_harness::RedisCluster;
+use gemini_webhooks_redis::RedisGuard;
+use gemini_webhooks_redis::redis::cluster::ClusterClient;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::common::App;
+
+async fn guard(cluster: &RedisCluster) -> RedisGuard {
+    let client = ClusterClient::new(cluster.urls()).unwrap();
+    RedisGuard::from(client.get_async_connection().await.unwrap())
+}
+
+fn key(id: &str) -> Vec<u8> {
+    let key = ClaimKey::new("faults", Scheme::V1, id).to_bytes();
+    [b"gemini-webhooks:", &key[..]].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_move() {
+    let cluster = RedisCluster::start();
+    let app = App::new(guard(&cluster).await);
+    for round in 0..3 {
+        for id in ["a", "b", "c"] {
+            let runs_before = app.runs(id);
+            assert_eq!(app.status(id).await, 200);
+            assert_eq!(app.runs(id), 1.max(runs_before), "{id}, round {round}");
+            // Half moved: the old node answers ASK.
+            cluster.half_move_slot_of(&key(id));
+            assert_eq!(app.status(id).await, 200, "half moved");
+            // Moved: it answers MOVED.
+            cluster.move_slot_of(&key(id));
+            assert_eq!(app.status(id).await, 200, "moved");
+            assert_eq!(app.runs(id), 1, "{id}, round {round}");
+        }
+        // New events in a slot that is half moved.
+        let id = format!("new_{round}");
+        cluster.half_move_slot_of(&key(&id));
+        app.work(|_| 500);
+        assert_eq!(app.status(&id).await, 500);
+        app.work(|_| 200);
+        assert_eq!(app.status(&id).await, 200, "it was released");
+        assert_eq!(app.status(&id).await, 200);
+        cluster.move_slot_of(&key(&id));
+        assert_eq!(app.status(&id).await, 200);
+        assert_eq!(app.runs(&id), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_move_while_events_come() {
+    let cluster = RedisCluster::start();
+    let app = App::new(guard(&cluster).await);
+    let mut senders = JoinSet::new();
+    for sender in 0..8 {
+        let app = app.clone();
+        senders.spawn(async move {
+            for number in 0..200 {
+                app.deliver_until_done(&format!("{sender}/{number}")).await;
+            }
+        });
+    }
+    let cluster = tokio::task::spawn_blocking(move || {
+        for number in 0..12 {
+            let id = key(&format!("{}/{number}", number % 8));
+            cluster.half_move_slot_of(&id);
+            cluster.move_slot_of(&id);
+        }
+        cluster
+    });
+    senders.join_all().await;
+    let _cluster = cluster.await.unwrap();
+    for sender in 0..8 {
+        for number in 0..200 {
+            let id = format!("{sender}/{number}");
+            assert_eq!(app.deliver(&id).await, (200, String::new()), "{id}");
+            assert_eq!(app.runs(&id), 1, "{id}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_is_killed_and_comes_back() {
+    let cluster = RedisCluster::start();
+    let app = App::new(guard(&cluster).await);
+    assert_eq!(app.status("a").await, 200);
+    let owner = cluster.owner_of(&key("a"));
+    owner.kill();
+    app.assert_unavailable("a", &[]).await;
+    // After the node's time-out the cluster says that it is down.
+    sleep(Duration::from_secs(7)).await;
+    app.assert_unavailable("b", &[]).await;
+    owner.start_again();
+    app.deliver_until_done("a").await;
+    app.deliver_until_done("b").await;
+    assert_eq!(app.runs("b"), 1);
+    assert!(app.runs("a") <= 2, "the node keeps no log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_not_the_whole() {
+    let cluster = RedisCluster::start();
+    let guard = RedisGuard::connect(&cluster.urls()[0]).await.unwrap();
+    let error = guard.ready().await.unwrap_err();
+    assert_eq!(error.kind(), GuardErrorKind::Broken, "{error}");
+    assert!(
+        error.to_string().contains("a node of a Redis Cluster"),
+        "{error}"
+    );
+    let app = App::new(guard);
+    let mut moved = 0;
+    for number in 0..30 {
+        let (status, reason) = app.deliver(&number.to_string()).await;
+        if status == 503 {
+            assert!(reason.contains("MOVED"), "{reason}");
+            assert!(reason.contains("feature `cluster`"), "{reason}");
+            moved += 1;
+        }
+    }
+    assert!(moved > 5);
+}
