@@ -57,7 +57,7 @@ impl Redis {
     pub(crate) async fn grow(&self, rows: u64) -> Result<(), Error> {
         let mut connection = self.connection.clone();
         for (number, rows) in [FEW_ROWS, rows].into_iter().enumerate() {
-            cmd("FLUSHALL").query_async::<()>(&mut connection).await?;
+            cmd("FLUSHALL").arg("ASYNC").query_async::<()>(&mut connection).await?;
             for from in (0..rows).step_by(1_000) {
                 let mut batch = pipe();
                 for number in from..rows.min(from + 1_000) {
