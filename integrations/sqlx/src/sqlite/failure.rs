@@ -113,7 +113,11 @@ fn meaning(error: &sqlx::Error) -> Meaning {
             | sqlx::Error::Decode(_)
             | sqlx::Error::TypeNotFound { .. },
             _,
-        ) => SHAPE,
+        ) => Meaning {
+            // It has been carried out, and its row was not what the guard expects.
+            refused: false,
+            ..SHAPE
+        },
         _ => BROKEN_OFF,
     }
 }
@@ -133,5 +137,150 @@ pub(super) fn guard_error(file: &Path, error: sqlx::Error) -> GuardError {
     match kind {
         GuardErrorKind::Broken => GuardError::broken(failure),
         _ => GuardError::unavailable(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use GuardErrorKind::{Broken, Unavailable};
+    use sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::*;
+
+    /// An error of SQLite, which only SQLite can make.
+    #[derive(Debug)]
+    struct Coded(i32);
+
+    impl fmt::Display for Coded {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "(code: {})", self.0)
+        }
+    }
+
+    impl Error for Coded {}
+
+    impl DatabaseError for Coded {
+        fn message(&self) -> &str {
+            "a text that may change"
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.to_string().into())
+        }
+
+        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    #[test]
+    fn codes() {
+        for (name, code, kind, refused, text) in [
+            ("ERROR", 1, Broken, true, "another shape"),
+            ("PERM", 3, Broken, true, "cannot be written"),
+            ("BUSY", 5, Unavailable, true, "is being written"),
+            ("BUSY_SNAPSHOT", 517, Unavailable, true, "is being written"),
+            (
+                "LOCKED_SHAREDCACHE",
+                262,
+                Unavailable,
+                true,
+                "is being written",
+            ),
+            (
+                "NOMEM",
+                7,
+                Unavailable,
+                false,
+                "cannot be read or written now",
+            ),
+            ("READONLY", 8, Broken, true, "cannot be written"),
+            (
+                "READONLY_DIRECTORY",
+                1544,
+                Broken,
+                true,
+                "cannot be written",
+            ),
+            (
+                "IOERR",
+                10,
+                Unavailable,
+                false,
+                "cannot be read or written now",
+            ),
+            (
+                "IOERR_FSYNC",
+                1034,
+                Unavailable,
+                false,
+                "cannot be read or written now",
+            ),
+            ("CORRUPT", 11, Broken, true, "is damaged"),
+            ("FULL", 13, Unavailable, true, "is full"),
+            ("CANTOPEN", 14, Broken, true, "cannot be opened"),
+            (
+                "PROTOCOL",
+                15,
+                Unavailable,
+                false,
+                "cannot be read or written now",
+            ),
+            ("CONSTRAINT_NOTNULL", 1299, Broken, true, "another shape"),
+            ("AUTH", 23, Broken, true, "cannot be written"),
+            ("NOTADB", 26, Broken, true, "is no SQLite database"),
+        ] {
+            let error = sqlx::Error::Database(Box::new(Coded(code)));
+            assert_eq!(is_refused(&error), refused, "{name}");
+            let error = guard_error(Path::new("claims.db"), error);
+            assert_eq!(error.kind(), kind, "{name}");
+            let said = error.to_string();
+            assert!(
+                said.contains("the SQLite database claims.db"),
+                "{name}: {said}"
+            );
+            assert!(said.contains(text), "{name}: {said}");
+            assert!(said.contains(&format!("(code: {code})")), "{name}: {said}");
+        }
+    }
+
+    #[test]
+    fn errors_of_the_driver() {
+        let row = || sqlx::Error::ColumnIndexOutOfBounds { index: 1, len: 1 };
+        for (error, kind, refused, text) in [
+            (sqlx::Error::PoolClosed, Broken, true, "pool is closed"),
+            (
+                sqlx::Error::PoolTimedOut,
+                Unavailable,
+                true,
+                "no free connection",
+            ),
+            (
+                sqlx::Error::WorkerCrashed,
+                Unavailable,
+                false,
+                "cannot be read or written now",
+            ),
+            (row(), Broken, false, "another shape"),
+        ] {
+            assert_eq!(is_refused(&error), refused, "{error}");
+            let said = guard_error(Path::new("claims.db"), error);
+            assert_eq!(said.kind(), kind, "{said}");
+            assert!(said.to_string().contains(text), "{said}");
+        }
     }
 }

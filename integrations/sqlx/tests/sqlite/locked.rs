@@ -1,8 +1,12 @@
 //! A database that another connection writes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gemini_webhooks::replay::{Claimed, GuardError, GuardErrorKind, ReplayGuard as _};
+use gemini_webhooks::replay::{
+    ClaimKey, ClaimToken, Claimed, GuardError, GuardErrorKind, GuardFuture, ReplayGuard, Settled,
+};
 use gemini_webhooks::{VerifyErrorKind, WebhookReceiverBuilder};
 use gemini_webhooks_sqlx::SqliteGuard;
 use gemini_webhooks_sqlx::sqlx::sqlite::{SqliteConnection, SqliteJournalMode};
@@ -14,6 +18,11 @@ use crate::database::{Database, Holder, pool};
 
 /// What a receiver waits, if it is not told otherwise.
 const GUARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+const UNAVAILABLE: Answer = Answer {
+    status: 503,
+    kind: Some(VerifyErrorKind::GuardUnavailable),
+};
 
 /// Another connection, which begins a transaction.
 async fn other(database: &Database, begin: &'static str) -> SqliteConnection {
@@ -187,13 +196,10 @@ async fn a_claim_that_is_late_is_given_up() {
     };
     let app = App::with(patience);
     let other = other(&database, "BEGIN IMMEDIATE").await;
-    let unavailable = Answer {
-        status: 503,
-        kind: Some(VerifyErrorKind::GuardUnavailable),
-    };
-    assert_eq!(app.deliver("msg_1", async |_| Ok(200)).await, unavailable);
+    assert_eq!(app.deliver("msg_1", async |_| Ok(200)).await, UNAVAILABLE);
     end(other).await;
-    // Until it is released, which is soon, the event is in flight.
+    // It is made now, and then released.
+    sleep(Duration::from_millis(300)).await;
     let mut answer = app.deliver("msg_1", async |_| Ok(200)).await;
     for _ in 0..100 {
         if answer.status != 409 {
@@ -203,4 +209,54 @@ async fn a_claim_that_is_late_is_given_up() {
         answer = app.deliver("msg_1", async |_| Ok(200)).await;
     }
     assert_eq!(answer, HANDLED);
+}
+
+/// Counts what a receiver asks of a guard.
+#[derive(Debug)]
+struct Counting {
+    guard: SqliteGuard,
+    releases: Arc<AtomicUsize>,
+}
+
+impl ReplayGuard for Counting {
+    fn claim(&self, key: &ClaimKey, token: ClaimToken, lease: Duration) -> GuardFuture<Claimed> {
+        self.guard.claim(key, token, lease)
+    }
+
+    fn settle(
+        &self,
+        key: &ClaimKey,
+        token: ClaimToken,
+        retention: Duration,
+    ) -> GuardFuture<Settled> {
+        self.guard.settle(key, token, retention)
+    }
+
+    fn release(&self, key: &ClaimKey, token: ClaimToken) -> GuardFuture<()> {
+        self.releases.fetch_add(1, Ordering::SeqCst);
+        self.guard.release(key, token)
+    }
+
+    fn ready(&self) -> GuardFuture<Vec<String>> {
+        self.guard.ready()
+    }
+}
+
+/// SQLite has said that it did nothing: there is nothing to give up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_waited_in_vain_is_not_released() {
+    let database = Database::new();
+    let (guard, releases) = (database.guard().await, Arc::new(AtomicUsize::new(0)));
+    let counting = Counting {
+        guard,
+        releases: releases.clone(),
+    };
+    let app = App::new(counting);
+    let other = other(&database, "BEGIN IMMEDIATE").await;
+    assert_eq!(app.deliver("msg_1", async |_| Ok(200)).await, UNAVAILABLE);
+    end(other).await;
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(releases.load(Ordering::SeqCst), 0);
+    assert_eq!(app.deliver("msg_1", async |_| Ok(500)).await.status, 500);
+    assert_eq!(releases.load(Ordering::SeqCst), 1);
 }

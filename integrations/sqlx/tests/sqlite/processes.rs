@@ -38,7 +38,12 @@ struct Other {
 
 impl Other {
     fn start(test: &str, database: &Database) -> Self {
-        let mut process = Command::new(env::current_exe().unwrap())
+        let this = env::current_exe().unwrap();
+        Self::of(Command::new(this), test, database)
+    }
+
+    fn of(mut command: Command, test: &str, database: &Database) -> Self {
+        let mut process = command
             .args(["--exact", test, "--nocapture"])
             .env(FILE, database.file())
             .stdin(Stdio::piped())
@@ -236,4 +241,49 @@ async fn a_process_that_is_killed() {
         Claimed::Settled
     );
     assert_eq!(guard.cleanup().await.unwrap(), 0, "it had not committed");
+}
+
+/// A write to the disk fails.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_whose_files_must_not_grow() {
+    if let Some(file) = shared_file() {
+        let guard = SqliteGuard::connect(&url(&file)).await.unwrap();
+        for number in 0..10_000 {
+            match Holder::of(&number.to_string()).claim(&guard).await {
+                Ok(claimed) => assert_eq!(claimed, Claimed::Claimed),
+                Err(error) => {
+                    assert_eq!(error.kind(), GuardErrorKind::Unavailable);
+                    let text = error.to_string();
+                    assert!(
+                        text.contains("claims.db cannot be read or written now"),
+                        "{text}"
+                    );
+                    println!("failed {number}");
+                    return;
+                }
+            }
+        }
+        panic!("there is no limit");
+    }
+    let database = Database::new();
+    let guard = database.guard().await;
+    // Some hundred kilobytes. A write beyond them is an error, and not the end of the process.
+    let mut command = Command::new("sh");
+    let limit = "trap '' XFSZ; ulimit -f 800; exec \"$0\" \"$@\"";
+    command.args(["-c", limit]).arg(env::current_exe().unwrap());
+    let test = "processes::a_process_whose_files_must_not_grow";
+    let mut other = Other::of(command, test, &database);
+    let mut claimed = 0;
+    while let Some(line) = other.lines.next_line().await.unwrap() {
+        if let Some((_, number)) = line.split_once("failed ") {
+            claimed = number.parse().unwrap();
+        }
+    }
+    assert!(other.process.wait().await.unwrap().success());
+    assert!(claimed > 0);
+    for number in 0..claimed {
+        let copy = Holder::of(&number.to_string()).claim(&guard).await.unwrap();
+        assert!(copy.is_in_flight(), "{number} of {claimed}");
+    }
 }
