@@ -20,7 +20,7 @@ use crate::database::{Database, Holder, pool};
 struct Orders {
     app: App,
     pool: SqlitePool,
-    _database: Database,
+    database: Arc<Database>,
 }
 
 const FAILED: Answer = Answer {
@@ -30,17 +30,20 @@ const FAILED: Answer = Answer {
 
 impl Orders {
     async fn new() -> Self {
-        let database = Database::new();
+        let orders = Self::of(Arc::new(Database::new())).await;
+        orders.execute("CREATE TABLE orders (id TEXT)").await;
+        orders
+    }
+
+    async fn of(database: Arc<Database>) -> Self {
         let options = database.options().busy_timeout(Duration::from_secs(1));
         let pool = pool(options).await;
         let guard = SqliteGuard::new(pool.clone());
         guard.migrate().await.unwrap();
-        let table = query("CREATE TABLE orders (id TEXT)");
-        table.execute(&pool).await.unwrap();
         Self {
             app: App::new(guard),
             pool,
-            _database: database,
+            database,
         }
     }
 
@@ -256,11 +259,13 @@ async fn a_copy_while_the_transaction_is_open_is_in_flight_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_deliveries_at_once() {
-    let orders = Arc::new(Orders::new().await);
+async fn two_replicas_and_many_deliveries_at_once() {
+    let orders = Orders::new().await;
+    let other = Orders::of(orders.database.clone()).await;
+    let replicas = [Arc::new(orders), Arc::new(other)];
     let mut deliveries = JoinSet::new();
-    for number in 0..90 {
-        let orders = orders.clone();
+    for number in 0..120 {
+        let orders = replicas[number / 30 % 2].clone();
         deliveries.spawn(async move {
             let id = format!("msg_{}", number % 30);
             loop {
@@ -276,7 +281,7 @@ async fn many_deliveries_at_once() {
         done.unwrap();
     }
     for number in 0..30 {
-        assert_eq!(orders.done(&format!("msg_{number}")).await, 1);
+        assert_eq!(replicas[0].done(&format!("msg_{number}")).await, 1);
     }
 }
 
