@@ -23,6 +23,9 @@ pub(crate) async fn check(link: &Link, scripts: &Scripts) -> Result<Vec<String>,
     let fsync = settings(link, "appendfsync").await?;
     let save = settings(link, "save").await?;
     let mut concerns = Vec::new();
+    if link.is_cluster() {
+        concerns.extend(whole_cluster(link).await?);
+    }
     for (server, info) in link.ask_each(&cmd("INFO")).await? {
         let info = info.and_then(|info| Ok(from_redis_value::<String>(info)?));
         let info = match &info {
@@ -63,6 +66,53 @@ async fn try_out(link: &Link, scripts: &Scripts) -> Result<(), GuardError> {
     let release = Call::of(&key, token, None);
     let answer = link.run(&scripts.release, &release, &reach).await?;
     scripts::released(&answer).map_err(|what| not_ours(link.server(), what, &release.key))
+}
+
+/// Whether all masters of a cluster answer. The driver leaves out those that it cannot reach.
+async fn whole_cluster(link: &Link) -> Result<Option<String>, GuardError> {
+    let mut command = cmd("CLUSTER");
+    command.arg("INFO");
+    let answers = link.ask_each(&command).await?;
+    for (server, answer) in &answers {
+        let info = match answer
+            .clone()
+            .and_then(|info| Ok(from_redis_value::<String>(info)?))
+        {
+            Ok(info) => fields(&info),
+            Err(error) => {
+                return Ok(Some(format!(
+                    "{server} refuses CLUSTER INFO ({}). So it cannot be seen whether all masters of the \
+                     cluster answer. The events of one that does not are answered 503, and none is lost.",
+                    said(&error)
+                )));
+            }
+        };
+        is_whole(server, &info, answers.len())?;
+    }
+    Ok(None)
+}
+
+/// Whether a cluster is whole, of which so many masters answer, one of them so.
+fn is_whole(server: &str, info: &Info, answering: usize) -> Result<(), GuardError> {
+    let state = field(info, "cluster_state");
+    if state != "ok" {
+        return Err(of_message(
+            GuardErrorKind::Unavailable,
+            format!(
+                "{server} says that its cluster is down (cluster_state is {state}): see CLUSTER NODES."
+            ),
+        ));
+    }
+    let size = field(info, "cluster_size");
+    if size.parse().is_ok_and(|size: usize| answering < size) {
+        return Err(of_message(
+            GuardErrorKind::Unavailable,
+            format!(
+                "{answering} of the {size} masters of the Redis Cluster can be reached: see CLUSTER NODES."
+            ),
+        ));
+    }
+    Ok(())
 }
 
 type Info = HashMap<String, String>;
@@ -171,10 +221,13 @@ fn weaknesses(server: &str, info: &Info, settings: Settings<'_>) -> Vec<String> 
     };
     let replicas = match field(info, "connected_slaves") {
         "" | "0" => None,
-        count => Some(format!(
-            "{server} has {count} replicas, and answers before they have what was written. So a failover may \
-             forget the last moments."
-        )),
+        count => {
+            let replicas = if count == "1" { "replica" } else { "replicas" };
+            Some(format!(
+                "{server} has {count} {replicas}, and answers before what was written is there. So a failover \
+                 may forget the last moments."
+            ))
+        }
     };
     let all = [eviction, persistence, replicas].into_iter().flatten();
     all.map(|weakness| format!("{weakness} {COST}")).collect()
@@ -215,5 +268,140 @@ fn no_log(server: &str, save: Result<&str, &str>) -> String {
             "{server} keeps no log of its writes (appendonly is no), and refuses CONFIG GET save ({refusal}). So a \
              restart may make it forget what came after its last snapshot, or everything. {ADVICE}"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "# Server\r\nredis_version:7.0.15\r\n# Memory\r\nmaxmemory_policy:noeviction\r\n\
+        # Persistence\r\naof_enabled:1\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\
+        # Cluster\r\ncluster_enabled:0\r\n";
+
+    fn info(changes: &[(&str, &str)]) -> Info {
+        let mut info = fields(GOOD);
+        for (name, value) in changes {
+            info.insert((*name).to_owned(), (*value).to_owned());
+        }
+        info
+    }
+
+    #[test]
+    fn usable_servers() {
+        for (name, value, by_cluster, expected) in [
+            ("role", "master", false, None),
+            ("redis_version", "6.2.0", false, None),
+            ("redis_version", "8.2.1", false, None),
+            ("redis_version", "10.0", false, None),
+            ("redis_version", "v1-of-another", false, None),
+            (
+                "redis_version",
+                "6.0.20",
+                false,
+                Some("6.0.20. The guard needs Redis 6.2"),
+            ),
+            ("redis_version", "5.9.9", false, Some("5.9.9")),
+            ("role", "slave", false, Some("is a replica")),
+            ("cluster_enabled", "1", false, Some("feature `cluster`")),
+            ("cluster_enabled", "1", true, None),
+        ] {
+            let usable = is_usable("Redis at x", &info(&[(name, value)]), by_cluster);
+            match (usable, expected) {
+                (Ok(()), None) => {}
+                (Err(error), Some(text)) => {
+                    assert!(error.to_string().contains(text), "{error}");
+                    assert!(error.to_string().contains("Redis at x"), "{error}");
+                }
+                (usable, _) => panic!("{name} is {value}: {usable:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn whole_clusters() {
+        for (state, size, answering, expected) in [
+            ("ok", "3", 3, None),
+            ("ok", "3", 4, None),
+            ("ok", "3", 2, Some("2 of the 3 masters")),
+            ("fail", "3", 3, Some("cluster_state is fail")),
+        ] {
+            let info = info(&[("cluster_state", state), ("cluster_size", size)]);
+            let error = is_whole("Redis at x", &info, answering).err();
+            let text = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(text.contains(expected.unwrap_or_default()), "{text}");
+            assert_eq!(text.is_empty(), expected.is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn concerns() {
+        let refused = Err("NOPERM x");
+        for (changes, fsync, save, expected) in [
+            (&[][..], Ok("always"), Ok(""), &[][..]),
+            (&[], Ok("always"), refused, &[]),
+            (
+                &[("maxmemory_policy", "volatile-lru")],
+                Ok("always"),
+                Ok(""),
+                &["evicts keys when its memory is full (maxmemory-policy is volatile-lru)"],
+            ),
+            (
+                &[("maxmemory_policy", "")],
+                Ok("always"),
+                Ok(""),
+                &["does not say whether it evicts"],
+            ),
+            (
+                &[("aof_enabled", "0")],
+                Ok("always"),
+                Ok(""),
+                &["in memory only"],
+            ),
+            (
+                &[("aof_enabled", "0")],
+                Ok("always"),
+                Ok("3600 1"),
+                &["snapshots to the disk only (appendonly is no, save is 3600 1)"],
+            ),
+            (
+                &[("aof_enabled", "0")],
+                Ok("always"),
+                refused,
+                &["refuses CONFIG GET save (NOPERM x)"],
+            ),
+            (&[], Ok("everysec"), Ok(""), &["a second or two"]),
+            (&[], Ok("no"), Ok(""), &["half a minute"]),
+            (
+                &[],
+                refused,
+                Ok(""),
+                &["refuses CONFIG GET appendfsync (NOPERM x)"],
+            ),
+            (
+                &[("connected_slaves", "2")],
+                Ok("always"),
+                Ok(""),
+                &["has 2 replicas,"],
+            ),
+            (
+                &[
+                    ("connected_slaves", "1"),
+                    ("maxmemory_policy", "allkeys-lru"),
+                    ("aof_enabled", "0"),
+                ],
+                Ok("always"),
+                Ok(""),
+                &["allkeys-lru", "in memory only", "has 1 replica,"],
+            ),
+        ] {
+            let concerns = weaknesses("Redis at x", &info(changes), Settings { fsync, save });
+            assert_eq!(concerns.len(), expected.len(), "{concerns:?}");
+            for (concern, text) in concerns.iter().zip(expected) {
+                assert!(concern.starts_with("Redis at x "), "{concern}");
+                assert!(concern.contains(text), "no {text:?} in: {concern}");
+                assert!(concern.ends_with("none is lost."), "{concern}");
+            }
+        }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) struct App {
     receiver: WebhookReceiver,
     work: Arc<Mutex<Work>>,
     runs: Arc<Mutex<HashMap<String, usize>>>,
+    successes: Arc<Mutex<HashMap<String, usize>>>,
 }
 
 impl App {
@@ -42,6 +43,7 @@ impl App {
             receiver,
             work: Arc::new(Mutex::new(Arc::new(|_: &str| 200))),
             runs: Arc::default(),
+            successes: Arc::default(),
         }
     }
 
@@ -52,8 +54,12 @@ impl App {
 
     /// How often the handler has run with an event.
     pub(crate) fn runs(&self, id: &str) -> usize {
-        let id = id.replace(' ', "_");
-        *self.runs.lock().unwrap().get(&id).unwrap_or(&0)
+        count(&self.runs, id)
+    }
+
+    /// How often the handler has succeeded with an event.
+    pub(crate) fn successes(&self, id: &str) -> usize {
+        count(&self.successes, id)
     }
 
     /// Delivers an event once, with spaces in its id as underscores. What was refused comes with the
@@ -115,9 +121,18 @@ async fn handle(
         .to_owned();
     *app.runs.lock().unwrap().entry(id.clone()).or_default() += 1;
     let work = Arc::clone(&app.work.lock().unwrap());
+    let status = StatusCode::from_u16(work(&id))?;
+    if status.is_success() {
+        *app.successes.lock().unwrap().entry(id).or_default() += 1;
+    }
     let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::from_u16(work(&id))?;
+    *response.status_mut() = status;
     Ok(response)
+}
+
+fn count(counts: &Mutex<HashMap<String, usize>>, id: &str) -> usize {
+    let id = id.replace(' ', "_");
+    *counts.lock().unwrap().get(&id).unwrap_or(&0)
 }
 
 /// Waits until it is so.
