@@ -1,11 +1,13 @@
-//! A complete small receiver of static and dynamic webhooks, with axum.
+//! A complete small receiver of static and dynamic webhooks, with axum, whose replicas remember
+//! together in Redis which events they have handled.
 //!
 //! ```text
-//! WEBHOOK_SIGNING_SECRET=whsec_… cargo run --example axum --features axum,jwt,tracing
+//! REDIS_URL=redis://127.0.0.1 WEBHOOK_SIGNING_SECRET=whsec_… cargo run --example axum_redis
 //! ```
 //!
 //! | Variable | Meaning |
 //! |---|---|
+//! | `REDIS_URL` | The Redis or Valkey server, such as `redis://user:password@host:6379/0`. It must be set. |
 //! | `LISTEN_ADDR` | The address to listen on. `127.0.0.1:8000` by default. |
 //! | `WEBHOOK_SIGNING_SECRET` | The signing secrets of static webhooks, separated by white space, for `POST /gemini-callback`. If it is not set, that route answers 404. |
 //! | `WEBHOOK_ENDPOINT_TOKEN` | The endpoint token of dynamic webhooks, for `POST /gemini-webhook-dynamic?token=…`. If it is not set, that route answers 404. |
@@ -31,6 +33,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use gemini_webhooks::jwks::HttpKeySource;
 use gemini_webhooks::{Delivery, EndpointToken, GeminiEvent, VerifyLayer, WebhookReceiver};
+use gemini_webhooks_redis::RedisGuard;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -47,8 +50,9 @@ use tower::ServiceExt as _;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
+// Visible to `tests/example.rs`, which runs it.
 #[tokio::main]
-async fn main() -> ExitCode {
+pub(crate) async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -64,7 +68,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let app = app()?;
+    let app = app().await?;
     let address = variable("LISTEN_ADDR")?.unwrap_or_else(|| "127.0.0.1:8000".to_owned());
     let listener = TcpListener::bind(&address)
         .await
@@ -77,27 +81,46 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn app() -> Result<Router, Box<dyn Error>> {
+async fn app() -> Result<Router, Box<dyn Error>> {
+    let url = variable("REDIS_URL")?.ok_or(
+        "REDIS_URL is not set; it is the server that remembers events, such as redis://127.0.0.1",
+    )?;
+    let guard = RedisGuard::connect(&url)
+        .await
+        .map_err(|error| format!("REDIS_URL: {error}"))?;
     let mut app = Router::new();
-    if let Some(receiver) = static_receiver()? {
+    if let Some(receiver) = static_receiver(guard.clone())? {
+        check(&receiver).await;
         let on_event = post(on_event).layer(VerifyLayer::new(receiver));
         app = app.route("/gemini-callback", on_event);
     }
-    if let Some(receiver) = dynamic_receiver()? {
+    if let Some(receiver) = dynamic_receiver(guard)? {
+        check(&receiver).await;
         let on_event = post(on_event).layer(VerifyLayer::new(receiver));
         app = app.route("/gemini-webhook-dynamic", on_event);
     }
     Ok(app)
 }
 
+/// The namespace of the guard's keys. It must be the same in all replicas, and another one for each app
+/// that uses the server.
+const NAMESPACE: &str = "gemini-webhooks-example";
+
+/// Says what is wrong with the server or the public keys. Deliveries are answered 503 until that is over.
+async fn check(receiver: &WebhookReceiver) {
+    if let Err(error) = receiver.ready().await {
+        error!("{error}");
+    }
+}
+
 /// The receiver of static webhooks, which are registered once and signed with a shared secret.
 /// Without a secret no delivery could be verified, so there is no receiver and no route.
-fn static_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
+fn static_receiver(guard: RedisGuard) -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
     let Some(secrets) = variable("WEBHOOK_SIGNING_SECRET")? else {
         warn!("WEBHOOK_SIGNING_SECRET is not set, so /gemini-callback answers 404");
         return Ok(None);
     };
-    let mut builder = WebhookReceiver::builder();
+    let mut builder = WebhookReceiver::builder().guard(NAMESPACE, guard);
     for secret in secrets.split_whitespace() {
         builder = builder.signing_secret(secret);
     }
@@ -110,8 +133,8 @@ fn static_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
 /// The receiver of dynamic webhooks, which are named in a job's request and signed with Google's
 /// keys. All of Google's customers share these keys, so without an endpoint token there is no
 /// receiver and no route.
-fn dynamic_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
-    let mut builder = WebhookReceiver::builder();
+fn dynamic_receiver(guard: RedisGuard) -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
+    let mut builder = WebhookReceiver::builder().guard(NAMESPACE, guard);
     if let Some(token) = variable("WEBHOOK_ENDPOINT_TOKEN")? {
         let token = EndpointToken::new(token)
             .map_err(|error| format!("WEBHOOK_ENDPOINT_TOKEN: {error}"))?;
@@ -307,28 +330,4 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             std::future::pending::<()>().await;
         }
     })
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails loudly")]
-mod tests {
-    use tokio::io::AsyncWriteExt as _;
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_sends_no_whole_head_is_closed() {
-        let get = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
-        for sent in ["", "POST / HTTP/1.1\r\nhost:", get, &format!("{get}POST")] {
-            let (mut client, server) = tokio::io::duplex(1024);
-            let (_running, stopping) = watch::channel(());
-            client.write_all(sent.as_bytes()).await.unwrap();
-            let mut served = pin!(connection(server, Router::new(), stopping));
-            let second = Duration::from_secs(1);
-            let early = timeout(HEAD_TIMEOUT - second, served.as_mut()).await;
-            assert!(early.is_err(), "{sent:?}");
-            let late = timeout(2 * second, served).await;
-            assert!(late.is_ok(), "{sent:?}");
-        }
-    }
 }

@@ -7,7 +7,7 @@ use gemini_webhooks_harness::{Direction, Proxy, RedisServer};
 use gemini_webhooks_redis::RedisGuard;
 use gemini_webhooks_redis::redis::{Client, aio::ConnectionManager};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, timeout};
 
 use crate::common::{App, until};
 
@@ -141,9 +141,8 @@ async fn a_paused_server_makes_late_claims_that_are_given_up() {
     assert_eq!(app.runs("late"), 0);
     server.resume();
     // Not 409 until the lease of two minutes is over.
-    let start = Instant::now();
-    app.deliver_until_done("late").await;
-    assert!(start.elapsed() < Duration::from_secs(10));
+    let soon = timeout(Duration::from_secs(10), app.deliver_until_done("late"));
+    soon.await.unwrap();
     assert_eq!(app.status("late").await, 200);
     assert_eq!(app.runs("late"), 1);
 }
@@ -155,7 +154,7 @@ async fn many_deliveries_over_a_pause_and_a_crash() {
     let mut senders = JoinSet::new();
     let calls = AtomicU64::new(0);
     app.work(move |_| {
-        if calls.fetch_add(1, Relaxed) % 7 == 0 {
+        if calls.fetch_add(1, Relaxed).is_multiple_of(7) {
             500
         } else {
             200
