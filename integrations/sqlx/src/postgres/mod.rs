@@ -1,4 +1,81 @@
-//! The guard for PostgreSQL.
+//! The guard for PostgreSQL, and how to settle a claim in your own transaction.
+//!
+//! Google delivers an event at least once. So a delivery *claims* its event before your handler runs, which
+//! marks the event as being handled. After a 2xx the claim is *settled*: the event is handled, and copies of
+//! it are answered without your handler. Otherwise the claim is *released*, and the retry runs your handler
+//! again. What keeps the claims is called a *guard*. [`PostgresGuard`] keeps them in a table, so that they
+//! outlast a restart, and so that all replicas of your app share them.
+//!
+//! ```no_run
+//! use gemini_webhooks::{VerifyLayer, WebhookReceiver};
+//! use gemini_webhooks_sqlx::PostgresGuard;
+//!
+//! # async fn example(url: &str, secret: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let guard = PostgresGuard::connect(url).await?;
+//! guard.migrate().await?;
+//! tokio::spawn(guard.cleanup_every(std::time::Duration::from_secs(3600)));
+//!
+//! let receiver = WebhookReceiver::builder()
+//!     .signing_secret(secret)
+//!     .guard("orders-production", guard)
+//!     .build()?;
+//! receiver.ready().await?;
+//! let layer = VerifyLayer::new(receiver);
+//! # drop(layer);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! If your handler writes to the same database, call [`settle_in`] in its transaction: then the work and the
+//! mark that it is done are stored together, or neither is. For a transaction of another driver there are
+//! [`SETTLE_STATEMENT`] and [`SettleParameters`].
+//!
+//! # What is guaranteed
+//!
+//! An event that was answered with a 2xx is not handled again for as long as the receiver's
+//! [`retention`](gemini_webhooks::WebhookReceiverBuilder::retention), which is 25 hours if you have not set
+//! it. These can make an event run twice:
+//!
+//! - **The settle fails**, because the server cannot be reached. The 2xx is sent, and the receiver tries to
+//!   settle in the background as long as the *lease* lasts, which is how long a claim holds. [`settle_in`] has
+//!   no such gap: without a commit there is no 2xx.
+//! - **The process dies, or the handler takes longer than the lease.** The next delivery runs. With
+//!   `settle_in` only one of them commits.
+//! - **The database loses what it had confirmed**: by a failover to a replica that lagged behind, by a restore
+//!   from a backup, with a lost disk, or by a crash while `fsync` or `synchronous_commit` is off or the table
+//!   is UNLOGGED. Those events run again if copies of them come. What your handler wrote to that database
+//!   then is lost as well, with `settle_in` or without. [`ready`](gemini_webhooks::WebhookReceiver::ready)
+//!   logs a warning about such settings.
+//!
+//! No failure of the guard loses an event: one that was not handled is sent again.
+//!
+//! If the server cannot be reached, deliveries are answered 503, and Google retries for 24 hours.
+//!
+//! # Connections
+//!
+//! [`PostgresGuard::connect`] makes a pool of its own, of at most 8 connections.
+//! [`PostgresGuard::new`] shares yours. A delivery then takes two round trips, or three with `settle_in`. The
+//! pool of sqlx adds one to each, unless you switch `test_before_acquire` off.
+//!
+//! In a pool that you share, sqlx 0.9.0 can lend a connection inside of a transaction that nobody ends: if the
+//! future of `pool.begin()` is dropped before it is done
+//! ([launchbadge/sqlx#4393](https://github.com/launchbadge/sqlx/issues/4393)). What the guard does on it is
+//! undone when that connection closes, so an event may run twice. hyper drops a handler when the sender
+//! closes the connection. So if a handler opens a transaction, call `finish_once_started()` on the
+//! `VerifyLayer`, or give the guard a pool of its own.
+//!
+//! A pooler such as PgBouncer may stand in between. If it works by transactions, it must keep prepared
+//! statements apart (PgBouncer 1.21 and later, `max_prepared_statements`), or add
+//! `?statement-cache-capacity=0` to the URL.
+//!
+//! TLS needs a feature of sqlx, such as `tls-rustls-ring`. Without one, sqlx connects unencrypted unless the
+//! URL has `sslmode=require` or stricter.
+//!
+//! # Several apps, one table
+//!
+//! The guard uses the table `gemini_webhooks_claims` that the `search_path` of its connections leads to.
+//! Several guards and apps may share it: the receiver's namespace keeps their events apart. It must be equal
+//! on all replicas of an app, and different in staging.
 
 mod ask;
 mod cleanup;
@@ -28,6 +105,9 @@ use self::ready::ready;
 use self::statements::{CLAIM, RELEASE, SETTLE, TAKE_OVER};
 
 /// A guard that keeps claims in a table of a PostgreSQL database, so that replicas share them.
+///
+/// The [module](self) shows how to use it, and says what it guarantees. It is cheap to clone. It works with
+/// PostgreSQL 15 and later; older versions are not tested.
 #[derive(Clone)]
 pub struct PostgresGuard {
     pool: PgPool,
@@ -47,13 +127,20 @@ const PAUSES: [Duration; 3] = [
 ];
 
 impl PostgresGuard {
-    /// Makes a guard that uses the app's pool.
+    /// Makes a guard that uses the app's pool, or any other that you have set up.
+    ///
+    /// A claim waits for a connection of the pool for at most its `acquire_timeout`, and the receiver for at
+    /// most [`guard_timeout`](gemini_webhooks::WebhookReceiverBuilder::guard_timeout). Leave the first longer
+    /// than the second: a receiver notices by its own time-outs that a server cannot be reached, and then
+    /// answers 503 at once for a while.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self { pool }
     }
 
     /// Connects to the database of a URL, with a pool of its own of at most 8 connections.
+    ///
+    /// The URL is as sqlx reads it, such as `postgres://user:password@host/database`.
     ///
     /// # Errors
     ///

@@ -10,7 +10,9 @@
 mod app;
 mod cleanup;
 mod database;
+mod example;
 mod migration;
+mod readme;
 mod refusals;
 mod replicas;
 mod settle;
