@@ -53,19 +53,29 @@ async fn main() -> Result<(), Error> {
     compare(title, redis.contenders()).await?;
     let title = "Redis, appendfsync always";
     compare(title, durable.contenders()).await?;
-    let title = format!("PostgreSQL, a pool of {POOL}: claim and settle, beside INSERT and UPDATE by primary key");
+    let title = format!(
+        "PostgreSQL, a pool of {POOL}: claim and settle, beside INSERT and UPDATE by primary key"
+    );
     compare(&title, postgres.contenders()).await?;
-    let title = "SQLite, WAL, synchronous FULL: claim and settle, beside INSERT and UPDATE by primary key";
+    let title =
+        "SQLite, WAL, synchronous FULL: claim and settle, beside INSERT and UPDATE by primary key";
     compare(title, sqlite.contenders()).await?;
 
     let layers = vec![
-        delivery("no guard", WebhookReceiverBuilder::without_replay_protection)?,
+        delivery(
+            "no guard",
+            WebhookReceiverBuilder::without_replay_protection,
+        )?,
         delivery("memory", |builder| {
             builder.guard("bench", MemoryGuard::new().with_capacity(100_000_000))
         })?,
         delivery("Redis", |builder| builder.guard("bench", redis.guard()))?,
-        delivery("Redis, appendfsync always", |builder| builder.guard("bench", durable.guard()))?,
-        delivery("PostgreSQL", |builder| builder.guard("bench", postgres.guard()))?,
+        delivery("Redis, appendfsync always", |builder| {
+            builder.guard("bench", durable.guard())
+        })?,
+        delivery("PostgreSQL", |builder| {
+            builder.guard("bench", postgres.guard())
+        })?,
         delivery("SQLite", |builder| builder.guard("bench", sqlite.guard()))?,
     ];
     compare("deliveries through `VerifyLayer`, in process", layers).await?;
@@ -84,7 +94,11 @@ async fn main() -> Result<(), Error> {
 
 /// An event that nobody has claimed before.
 fn key(number: u64) -> ClaimKey {
-    ClaimKey::new("bench", Scheme::V1, &format!("msg_{:032x}", rand_of(number)))
+    ClaimKey::new(
+        "bench",
+        Scheme::V1,
+        &format!("msg_{:032x}", rand_of(number)),
+    )
 }
 
 /// As ids are: not in the order in which they come.

@@ -81,9 +81,18 @@ pub(crate) async fn compare(title: &str, mut contenders: Vec<Contender>) -> Resu
         }
     }
     println!("\n{title}: {TASKS} tasks, {TURNS} turns of {TURN:?}");
-    println!("{:<44} {:>9} {:>9} {:>9} {:>7}", "", "a second", "p50 ms", "p99 ms", "ratio");
+    println!(
+        "{:<44} {:>9} {:>9} {:>9} {:>7}",
+        "", "a second", "p50 ms", "p99 ms", "ratio"
+    );
     let base = contenders.first().map(|first| first.rates.clone());
-    for Contender { name, rates, latencies, .. } in contenders {
+    for Contender {
+        name,
+        rates,
+        latencies,
+        ..
+    } in contenders
+    {
         let ratios = rates.iter().zip(base.iter().flatten());
         let ratio = median(ratios.map(|(rate, base)| rate / base));
         let at = |part| quantile(latencies.iter().copied(), part);

@@ -30,7 +30,10 @@ impl Postgres {
         .execute(&pool)
         .await?;
         query("CREATE INDEX ON plain (born)").execute(&pool).await?;
-        Ok(Self { _server: server, pool })
+        Ok(Self {
+            _server: server,
+            pool,
+        })
     }
 
     pub(crate) fn guard(&self) -> PostgresGuard {
@@ -65,7 +68,9 @@ impl Postgres {
 
     pub(crate) async fn grow(&self, rows: u64) -> Result<(), Error> {
         for (number, rows) in [FEW_ROWS, rows].into_iter().enumerate() {
-            query("TRUNCATE gemini_webhooks_claims").execute(&self.pool).await?;
+            query("TRUNCATE gemini_webhooks_claims")
+                .execute(&self.pool)
+                .await?;
             self.fill(rows, "25 hours").await?;
             let first = (1 << 40) << number;
             let title = format!("PostgreSQL with {rows} rows");
@@ -86,13 +91,17 @@ impl Postgres {
         .bind(until)
         .execute(&self.pool)
         .await?;
-        query("VACUUM ANALYZE gemini_webhooks_claims").execute(&self.pool).await?;
+        query("VACUUM ANALYZE gemini_webhooks_claims")
+            .execute(&self.pool)
+            .await?;
         query("CHECKPOINT").execute(&self.pool).await?;
         Ok(())
     }
 
     pub(crate) async fn clean_up(&self) -> Result<(), Error> {
-        query("TRUNCATE gemini_webhooks_claims").execute(&self.pool).await?;
+        query("TRUNCATE gemini_webhooks_claims")
+            .execute(&self.pool)
+            .await?;
         self.fill(100_000, "-1 second").await?;
         let guard = self.guard();
         beside_a_clean_up("PostgreSQL", self.shared(), guard.cleanup()).await

@@ -21,7 +21,10 @@ impl Redis {
     pub(crate) async fn start(arguments: &[&str]) -> Result<Self, Error> {
         let server = RedisServer::start_with(arguments);
         let connection = ConnectionManager::new(Client::open(server.url())?).await?;
-        Ok(Self { _server: server, connection })
+        Ok(Self {
+            _server: server,
+            connection,
+        })
     }
 
     pub(crate) fn guard(&self) -> RedisGuard {
@@ -38,11 +41,20 @@ impl Redis {
                 let value = [1_u8; 17];
                 let (lease, retention) = (LEASE.as_millis(), RETENTION.as_millis());
                 let mut claim = cmd("SET");
-                claim.arg(&key).arg(&value[..]).arg("NX").arg("PX").arg(u64::try_from(lease)?);
+                claim
+                    .arg(&key)
+                    .arg(&value[..])
+                    .arg("NX")
+                    .arg("PX")
+                    .arg(u64::try_from(lease)?);
                 let claimed: Option<String> = claim.query_async(&mut connection).await?;
                 claimed.ok_or("it was there")?;
                 let mut settle = cmd("SET");
-                settle.arg(&key).arg(&value[..]).arg("PX").arg(u64::try_from(retention)?);
+                settle
+                    .arg(&key)
+                    .arg(&value[..])
+                    .arg("PX")
+                    .arg(u64::try_from(retention)?);
                 settle.query_async::<()>(&mut connection).await?;
                 Ok(())
             }
@@ -57,13 +69,22 @@ impl Redis {
     pub(crate) async fn grow(&self, rows: u64) -> Result<(), Error> {
         let mut connection = self.connection.clone();
         for (number, rows) in [FEW_ROWS, rows].into_iter().enumerate() {
-            cmd("FLUSHALL").arg("ASYNC").query_async::<()>(&mut connection).await?;
+            cmd("FLUSHALL")
+                .arg("ASYNC")
+                .query_async::<()>(&mut connection)
+                .await?;
             for from in (0..rows).step_by(1_000) {
                 let mut batch = pipe();
                 for number in from..rows.min(from + 1_000) {
                     let key = [&b"gemini-webhooks:"[..], &key(number).to_bytes()].concat();
                     let value = [b's'; 17];
-                    batch.cmd("SET").arg(key).arg(&value[..]).arg("EX").arg(90_000).ignore();
+                    batch
+                        .cmd("SET")
+                        .arg(key)
+                        .arg(&value[..])
+                        .arg("EX")
+                        .arg(90_000)
+                        .ignore();
                 }
                 batch.query_async::<()>(&mut connection).await?;
             }

@@ -37,7 +37,9 @@ impl Sqlite {
         )
         .execute(&pool)
         .await?;
-        query("CREATE INDEX plain_born ON plain (born)").execute(&pool).await?;
+        query("CREATE INDEX plain_born ON plain (born)")
+            .execute(&pool)
+            .await?;
         Ok(Self {
             _folder: folder,
             pool,
@@ -80,7 +82,9 @@ impl Sqlite {
 
     pub(crate) async fn grow(&self, rows: u64) -> Result<(), Error> {
         for (number, rows) in [FEW_ROWS, rows].into_iter().enumerate() {
-            query("DELETE FROM gemini_webhooks_claims").execute(&self.pool).await?;
+            query("DELETE FROM gemini_webhooks_claims")
+                .execute(&self.pool)
+                .await?;
             self.fill(rows, 90_000).await?;
             let first = (1 << 40) << number;
             let title = format!("SQLite with {rows} rows");
@@ -100,12 +104,16 @@ impl Sqlite {
         .bind(seconds)
         .execute(&self.pool)
         .await?;
-        query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+        query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
     pub(crate) async fn clean_up(&self) -> Result<(), Error> {
-        query("DELETE FROM gemini_webhooks_claims").execute(&self.pool).await?;
+        query("DELETE FROM gemini_webhooks_claims")
+            .execute(&self.pool)
+            .await?;
         self.fill(100_000, -1).await?;
         beside_a_clean_up("SQLite", self.shared(), self.guard.cleanup()).await
     }

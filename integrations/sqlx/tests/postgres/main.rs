@@ -10,7 +10,6 @@
 mod app;
 mod cleanup;
 mod database;
-mod example;
 mod migration;
 mod readme;
 mod refusals;

@@ -1,4 +1,11 @@
-//! `examples/axum.rs` as a process, with deliveries that the `standardwebhooks` crate signs.
+//! The example as a process, over both databases, with deliveries that the `standardwebhooks` crate signs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -6,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gemini_webhooks::{Clock as _, SystemClock, testing};
 use gemini_webhooks_sqlx::sqlx::query_as;
+use gemini_webhooks_sqlx::sqlx::sqlite::SqlitePool;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
@@ -15,7 +23,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
-use crate::database::Schema;
+#[path = "../postgres/database.rs"]
+#[allow(dead_code, reason = "other tests use it")]
+mod database;
+
+use database::Schema;
 
 const EVENT: &str = testing::SAMPLE_EVENTS[0];
 const SOON: Duration = Duration::from_secs(20);
@@ -35,7 +47,7 @@ fn example(url: &str) -> Command {
         .join("examples/axum_sqlx");
     assert!(
         program.exists(),
-        "{} is missing; build it with `cargo build --package gemini-webhooks-sqlx --features postgres --example axum_sqlx`",
+        "{} is missing; build it with `cargo build --package gemini-webhooks-sqlx --all-features --example axum_sqlx`",
         program.display()
     );
     let mut command = Command::new(program);
@@ -51,8 +63,8 @@ fn example(url: &str) -> Command {
 }
 
 impl Example {
-    async fn start(schema: &Schema) -> Self {
-        let mut process = example(&schema.url()).spawn().unwrap();
+    async fn start(url: &str) -> Self {
+        let mut process = example(url).spawn().unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
         let address = async {
             loop {
@@ -114,12 +126,33 @@ fn signature(id: &str) -> String {
     webhook.sign(id, now(), EVENT.as_bytes()).unwrap()
 }
 
+/// What the app has stored: id, type and body.
+type Rows = Vec<(String, Option<String>, Vec<u8>)>;
+
+const ROWS: &str = "SELECT webhook_id, type, body FROM received_events ORDER BY webhook_id";
+
 #[tokio::test(flavor = "multi_thread")]
-async fn events_are_stored_once_also_over_a_restart() {
+async fn events_are_stored_once_also_over_a_restart_in_postgresql() {
     let schema = Schema::new().await;
+    stored_once(&schema.url()).await;
+    let rows: Rows = query_as(ROWS).fetch_all(&schema.pool()).await.unwrap();
+    check(&rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_stored_once_also_over_a_restart_in_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("events.db").display());
+    stored_once(&url).await;
+    let pool = SqlitePool::connect(&url).await.unwrap();
+    let rows: Rows = query_as(ROWS).fetch_all(&pool).await.unwrap();
+    check(&rows);
+}
+
+async fn stored_once(url: &str) {
     let received = (200, r#"{"status":"received"}"#.to_owned());
     for run in ["first", "second"] {
-        let example = Example::start(&schema).await;
+        let example = Example::start(url).await;
         let new = format!("msg_{run}");
         assert_eq!(
             example.deliver(&new, &signature(&new), EVENT).await,
@@ -139,11 +172,9 @@ async fn events_are_stored_once_also_over_a_restart() {
         assert_eq!(line["webhook_id"], *new);
         assert_eq!(line["type"], "batch.succeeded");
     }
-    let rows: Vec<(String, Option<String>, Vec<u8>)> =
-        query_as("SELECT webhook_id, type, body FROM received_events ORDER BY received")
-            .fetch_all(&schema.pool())
-            .await
-            .unwrap();
+}
+
+fn check(rows: &Rows) {
     let [first, second] = &rows[..] else {
         panic!("{rows:?}");
     };
@@ -167,6 +198,7 @@ async fn without_a_database_it_says_so() {
             "postgres://a:hush@127.0.0.1:1/b",
             "PostgreSQL at 127.0.0.1:1",
         ),
+        ("sqlite:/nowhere/at/all.db", "unable to open database file"),
     ] {
         let output = timeout(SOON, example(url).output()).await.unwrap().unwrap();
         assert_eq!(output.status.code(), Some(1), "{url}");

@@ -4,12 +4,12 @@
 //! claim, so that it is stored exactly once, whatever fails.
 //!
 //! ```text
-//! DATABASE_URL=postgres://… WEBHOOK_SIGNING_SECRET=whsec_… cargo run --example axum_sqlx --features postgres
+//! DATABASE_URL=postgres://… WEBHOOK_SIGNING_SECRET=whsec_… cargo run --example axum_sqlx --features postgres,sqlite
 //! ```
 //!
 //! | Variable | Meaning |
 //! |---|---|
-//! | `DATABASE_URL` | The database, `postgres://user:password@host/database`. |
+//! | `DATABASE_URL` | The database, `postgres://user:password@host/database` or `sqlite:path/of/a/file`. |
 //! | `LISTEN_ADDR` | The address to listen on. `127.0.0.1:8000` by default. |
 //! | `WEBHOOK_SIGNING_SECRET` | The signing secrets of static webhooks, separated by white space, for `POST /gemini-callback`. If it is not set, that route answers 404. |
 //! | `WEBHOOK_ENDPOINT_TOKEN` | The endpoint token of dynamic webhooks, for `POST /gemini-webhook-dynamic?token=…`. If it is not set, that route answers 404. |
@@ -25,39 +25,28 @@
 use std::env;
 use std::error::Error;
 use std::io::{self, Write as _};
-use std::pin::pin;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use gemini_webhooks::jwks::HttpKeySource;
-use gemini_webhooks::replay::ReplayGuard as _;
-use gemini_webhooks::{
-    Delivery, EndpointToken, GeminiEvent, VerifyLayer, WebhookReceiver, WebhookReceiverBuilder,
-};
-use gemini_webhooks_sqlx::PostgresGuard;
-use gemini_webhooks_sqlx::postgres::settle_in;
-use gemini_webhooks_sqlx::sqlx;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use gemini_webhooks::{Delivery, EndpointToken, GeminiEvent, VerifyLayer, WebhookReceiver};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tower::ServiceExt as _;
-use tracing::{debug, error, info, warn};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
+
+mod store;
+
+use store::Store;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -76,7 +65,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let store = Store::open().await?;
+    let url = variable("DATABASE_URL")?.ok_or("DATABASE_URL is not set")?;
+    let store = Store::open(&url)
+        .await
+        .map_err(|error| format!("DATABASE_URL: {error}"))?;
     let app = app(&store)?;
     let address = variable("LISTEN_ADDR")?.unwrap_or_else(|| "127.0.0.1:8000".to_owned());
     let listener = TcpListener::bind(&address)
@@ -85,65 +77,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     // Listens for the signal before the first request, so that none is missed.
     let stop = stop_signal()?;
     info!("listening on http://{}", listener.local_addr()?);
-    let cleanup = tokio::spawn(store.guard.cleanup_every(CLEANUP));
+    let clean_up = store.clean_up();
     serve(listener, app, stop).await;
-    cleanup.abort();
-    store.guard.pool().close().await;
+    clean_up.abort();
+    store.close().await;
     info!("stopped");
     Ok(())
-}
-
-/// How often rows of the guard that have expired are deleted.
-const CLEANUP: Duration = Duration::from_secs(60 * 60);
-
-/// The database.
-#[derive(Clone)]
-struct Store {
-    /// Remembers events. The app uses its pool as well.
-    guard: PostgresGuard,
-}
-
-impl Store {
-    /// Connects, and makes the tables where they are missing.
-    async fn open() -> Result<Self, Box<dyn Error>> {
-        let url = variable("DATABASE_URL")?.ok_or("DATABASE_URL is not set")?;
-        let guard = PostgresGuard::connect(&url)
-            .await
-            .map_err(|error| format!("DATABASE_URL: {error}"))?;
-        guard.migrate().await?;
-        for concern in guard.ready().await? {
-            warn!("{concern}");
-        }
-        // Your app has its migrations for this.
-        let table = "CREATE TABLE IF NOT EXISTS received_events (
-            webhook_id text NOT NULL,
-            type text,
-            body bytea NOT NULL,
-            received timestamptz NOT NULL DEFAULT now()
-        )";
-        sqlx::query(table).execute(guard.pool()).await?;
-        Ok(Self { guard })
-    }
-
-    /// A receiver that remembers events in the database. The name must be the same on all replicas, and
-    /// different in staging.
-    fn protect(&self, builder: WebhookReceiverBuilder) -> WebhookReceiverBuilder {
-        builder.guard("example", self.guard.clone())
-    }
-
-    /// Stores an event, and settles its claim. Either both take effect or neither does.
-    async fn insert(&self, delivery: &Delivery, event: &GeminiEvent) -> Result<(), sqlx::Error> {
-        let mut transaction = self.guard.pool().begin().await?;
-        sqlx::query("INSERT INTO received_events (webhook_id, type, body) VALUES ($1, $2, $3)")
-            .bind(delivery.id())
-            .bind(event.type_name())
-            .bind(&event.raw()[..])
-            .execute(&mut *transaction)
-            .await?;
-        // An error, also that the claim is no longer ours, rolls back.
-        settle_in(&mut transaction, delivery).await?;
-        transaction.commit().await
-    }
 }
 
 fn app(store: &Store) -> Result<Router, Box<dyn Error>> {
@@ -278,84 +217,30 @@ impl IntoResponse for Failed {
     }
 }
 
-/// How long a connection may be idle, or take to send the head of a request. It must be longer than
-/// the proxy in front keeps idle connections, or a connection is closed just as the proxy sends a
-/// delivery over it. nginx and AWS load balancers keep connections for 60 s, Google Cloud's for 600.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How large a head may be, and how much of a body is read at once. hyper's own limit is 400 KiB for
-/// each connection. JWTs are in the head, and have one or two KiB.
-const READ_BUFFER: usize = 16 * 1024;
 /// How long requests in flight may take after the signal to stop. A body may take 10 s by default.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// Serves until `stop`. It replaces `axum::serve`, which waits for heads, and for requests in flight
-/// when it stops, as long as the senders like.
-async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
-    let (stopping, stopped) = watch::channel(());
-    let mut connections = JoinSet::new();
-    let mut stop = pin!(stop);
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, app.clone(), stopped.clone()));
-                }
-                Err(error) => {
-                    // Most likely too many files are open, and some have to be closed first.
-                    warn!("cannot accept a connection: {error}");
-                    sleep(Duration::from_millis(100)).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-            () = &mut stop => break,
-        }
-    }
-    drop((listener, stopping));
-    let all = async { while connections.join_next().await.is_some() {} };
-    if timeout(GRACE, all).await.is_err() {
-        warn!("cut off the requests that were still in flight {GRACE:?} after the signal to stop");
-    }
-}
-
-/// Serves one connection until it ends, or, after `stopping`, until its request is answered.
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+/// Serves until `stop`, and then for a while what is in flight. The example `axum` of `gemini-webhooks` has
+/// a server that also limits idle connections and slow heads.
+async fn serve(
+    listener: TcpListener,
     app: Router,
-    mut stopping: watch::Receiver<()>,
+    stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    // Each request in flight holds a clone.
-    let requests = Arc::new(());
-    let service = service_fn(|request: Request<Incoming>| {
-        let (app, request_in_flight) = (app.clone(), Arc::clone(&requests));
-        async move {
-            let answer = app.oneshot(request).await;
-            drop(request_in_flight);
-            answer
-        }
+    let (stopping, stopped) = oneshot::channel::<()>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async {
+        stop.await;
+        drop(stopping);
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(READ_BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        // Its sender was dropped, so the signal has come.
-        _ = stopping.changed() => {
-            connection.as_mut().graceful_shutdown();
-            loop {
-                // A head that has begun may take this long.
-                match timeout(Duration::from_millis(500), connection.as_mut()).await {
-                    Ok(ended) => break ended,
-                    Err(_) if Arc::strong_count(&requests) > 1 => {}
-                    Err(_) => return,
-                }
-            }
-        }
+    let grace = async {
+        let _ = stopped.await;
+        sleep(GRACE).await;
     };
-    if let Err(error) = ended {
-        debug!("a connection broke: {error}");
+    tokio::select! {
+        ended = server => if let Err(error) = ended {
+            error!("the server failed: {error}");
+        },
+        () = grace => warn!("cut off the requests that were still in flight {GRACE:?} after the signal to stop"),
     }
 }
 
