@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use gemini_webhooks::Delivery;
 use gemini_webhooks_sqlx::PostgresGuard;
+use gemini_webhooks_sqlx::postgres::settle_in;
 use gemini_webhooks_sqlx::sqlx::postgres::PgPool;
 use gemini_webhooks_sqlx::sqlx::{query, query_as};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -16,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::app::{Answered, App, HANDLED};
+use crate::app::{Answered, App, HANDLED, NOT_SETTLED};
 use crate::database::Schema;
 
 const PROCESSES: usize = 3;
@@ -105,7 +106,7 @@ async fn replica(schema: &Schema) {
                     app.deliver(&id, move |delivery| handle(delivery, pool.clone(), fails));
                 match answer.await {
                     HANDLED => break,
-                    answer if [409, 500].contains(&answer.status) => {
+                    answer if [409, 500].contains(&answer.status) || answer == NOT_SETTLED => {
                         sleep(Duration::from_millis(20)).await;
                     }
                     answer => panic!("{answer:?}"),
@@ -118,14 +119,28 @@ async fn replica(schema: &Schema) {
     }
 }
 
+/// Half of the events are settled in the transaction of their work.
 async fn handle(delivery: Delivery, pool: PgPool, fails: bool) -> Answered {
-    query("INSERT INTO handled VALUES ($1, $2, $3)")
+    let insert = query("INSERT INTO handled VALUES ($1, $2, $3)")
         .bind(delivery.id())
         .bind(i32::try_from(std::process::id())?)
-        .bind(fails)
-        .execute(&pool)
-        .await?;
-    Ok(if fails { 500 } else { 200 })
+        .bind(fails);
+    if delivery.id().len().is_multiple_of(2) {
+        insert.execute(&pool).await?;
+        return Ok(if fails { 500 } else { 200 });
+    }
+    if fails {
+        insert.execute(&pool).await?;
+        let mut transaction = pool.begin().await?;
+        settle_in(&mut transaction, &delivery).await?;
+        transaction.rollback().await?;
+        return Ok(200);
+    }
+    let mut transaction = pool.begin().await?;
+    insert.execute(&mut *transaction).await?;
+    settle_in(&mut transaction, &delivery).await?;
+    transaction.commit().await?;
+    Ok(200)
 }
 
 /// Two guards, as of two replicas, at the same event.
