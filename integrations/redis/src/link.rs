@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "tls-rustls")]
+use gemini_webhooks::replay::GuardErrorKind;
 use gemini_webhooks::replay::{ClaimKey, ClaimToken, GuardError, Reach};
 use gemini_webhooks::{Clock as _, SystemClock};
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
@@ -75,12 +77,7 @@ enum Way {
 impl Link {
     pub(crate) async fn connect(url: &str) -> Result<Self, GuardError> {
         let client = client(url).map_err(|error| explain("The client for Redis", error))?;
-        let address = client.get_connection_info().addr();
-        let tls = match address {
-            ConnectionAddr::TcpTls { .. } => " (TLS)",
-            _ => "",
-        };
-        let server = format!("Redis at {address}{tls}");
+        let server = called(client.get_connection_info().addr())?;
         let manager = ConnectionManager::new_lazy_with_config(client.clone(), settings())
             .map_err(|error| explain(&server, error))?;
         let single = Single::new(server, manager, Some(client));
@@ -321,6 +318,31 @@ async fn ask_masters(
         (server.into(), answer.extract_error())
     });
     Ok(answers.collect())
+}
+
+/// What the server at an address is called in messages.
+///
+/// # Errors
+///
+/// If the address is with TLS, and there can be none.
+fn called(address: &ConnectionAddr) -> Result<String, GuardError> {
+    let server = format!("Redis at {address}");
+    if !matches!(address, ConnectionAddr::TcpTls { .. }) {
+        return Ok(server);
+    }
+    // The driver would panic at each attempt to connect.
+    #[cfg(feature = "tls-rustls")]
+    if std::panic::catch_unwind(rustls::ClientConfig::builder).is_err() {
+        return Err(error::of_message(
+            GuardErrorKind::Broken,
+            format!(
+                "{server} is asked for with TLS, and rustls cannot tell by which crypto provider. Call \
+                 `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the same of `ring`, \
+                 before you connect."
+            ),
+        ));
+    }
+    Ok(format!("{server} (TLS)"))
 }
 
 /// The client of a guard that has a connection of its own.

@@ -62,7 +62,11 @@ fn command(redis: &str) -> Command {
 
 impl Example {
     async fn start(redis: &str) -> Self {
-        let mut child = command(redis).spawn().unwrap();
+        Self::of(command(redis)).await
+    }
+
+    async fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut log = String::new();
@@ -210,6 +214,43 @@ async fn it_says_why_it_cannot_start() {
         assert!(log.contains(why), "no {why:?} in: {log}");
         assert!(!log.contains("mistaken"), "{log}");
     }
+}
+
+#[cfg(feature = "tls-rustls")]
+#[tokio::test]
+async fn it_speaks_tls() {
+    let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/");
+    let file = |name: &str| format!("{tls}{name}");
+    // Free a moment ago, which must do.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    let _server = RedisServer::start_with(&[
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &file("server.pem"),
+        "--tls-key-file",
+        &file("server.key"),
+        "--tls-ca-cert-file",
+        &file("ca.pem"),
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let url = format!("rediss://localhost:{port}");
+
+    let mut trusting = command(&url);
+    trusting.env("SSL_CERT_FILE", file("ca.pem"));
+    let example = Example::of(trusting).await;
+    assert_eq!(
+        example.send("msg_tls", SAMPLE_EVENTS[0], SECRET).await.0,
+        200
+    );
+    assert_eq!(example.stop().await.0.len(), 1);
+
+    let distrusting = command(&url).output().await.unwrap();
+    let log = String::from_utf8(distrusting.stderr).unwrap();
+    assert!(log.contains("TLS fails"), "{log}");
 }
 
 fn random() -> [u8; 16] {

@@ -363,11 +363,11 @@ async fn keys_that_others_wrote() {
 async fn errors_lead_to_that_of_the_driver() {
     let server = RedisServer::start();
     let guard = RedisGuard::connect(&server.url()).await.unwrap();
-    server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    server.stop();
     let error = guard.ready().await.unwrap_err();
     let failure = error.source().unwrap();
     let driver: &RedisError = failure.source().unwrap().downcast_ref().unwrap();
-    assert_eq!(driver.code(), Some("OOM"));
+    assert!(driver.is_io_error(), "{driver}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
