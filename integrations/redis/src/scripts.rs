@@ -2,6 +2,7 @@
 //!
 //! The value of a key is `f` (in flight) or `s` (settled), and the 16 bytes of the holder's token.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gemini_webhooks::replay::{Claimed, Settled};
@@ -11,6 +12,10 @@ use redis::Value;
 /// own before Redis 7.0, and its code would be lost.
 const READ: &str = r"
 local value = redis.pcall('GET', KEYS[1])
+";
+
+/// Takes apart what was read.
+const CHECK: &str = r"
 if type(value) == 'table' then return value end
 local state, holder
 if value then
@@ -32,12 +37,18 @@ if left == -1 then return -4 end
 return left
 ";
 
+/// Before the value is taken apart: it nearly always is the claim that is settled.
 const SETTLE: &str = r"
-if value and holder ~= ARGV[1] then return 0 end
-if state == 's' then return 1 end
-local made = redis.pcall('SET', KEYS[1], 's' .. ARGV[1], 'PX', ARGV[2])
-if made.err then return made end
-return 1
+if not value or value == 'f' .. ARGV[1] then
+  local made = redis.pcall('SET', KEYS[1], 's' .. ARGV[1], 'PX', ARGV[2])
+  if made.err then return made end
+  return 1
+end
+";
+
+const SETTLED: &str = r"
+if holder == ARGV[1] then return 1 end
+return 0
 ";
 
 const RELEASE: &str = r"
@@ -53,6 +64,26 @@ return 1
 pub(crate) struct Script {
     pub(crate) text: String,
     pub(crate) digest: String,
+    /// For the claim: whether the server may know the command that does the same where there is no
+    /// value yet.
+    command: Option<AtomicBool>,
+}
+
+impl Script {
+    /// Returns whether to try the command first: `SET` with `NX` and `GET`, from Redis 7.0 on. A script
+    /// costs the server more.
+    pub(crate) fn has_command(&self) -> bool {
+        self.command
+            .as_ref()
+            .is_some_and(|known| known.load(Ordering::Relaxed))
+    }
+
+    /// The server does not know the command.
+    pub(crate) fn without_command(&self) {
+        if let Some(known) = &self.command {
+            known.store(false, Ordering::Relaxed);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -64,15 +95,22 @@ pub(crate) struct Scripts {
 
 impl Scripts {
     pub(crate) fn new() -> Self {
-        let script = |rest: &str| {
-            let text = format!("{READ}{rest}");
+        let script = |parts: &[&str]| {
+            let text = parts.concat();
             let digest = redis::Script::new(&text).get_hash().to_owned();
-            Script { text, digest }
+            Script {
+                text,
+                digest,
+                command: None,
+            }
         };
         Self {
-            claim: script(CLAIM),
-            settle: script(SETTLE),
-            release: script(RELEASE),
+            claim: Script {
+                command: Some(AtomicBool::new(true)),
+                ..script(&[READ, CHECK, CLAIM])
+            },
+            settle: script(&[READ, SETTLE, CHECK, SETTLED]),
+            release: script(&[READ, CHECK, RELEASE]),
         }
     }
 }
@@ -88,9 +126,12 @@ pub(crate) enum NotOurs {
     Answer,
 }
 
+/// What the script of the claim answers where the event is this holder's.
+pub(crate) const CLAIMED: i64 = -1;
+
 pub(crate) fn claimed(answer: &Value) -> Result<Claimed, NotOurs> {
     match number(answer)? {
-        -1 => Ok(Claimed::Claimed),
+        CLAIMED => Ok(Claimed::Claimed),
         -2 => Ok(Claimed::Settled),
         left => {
             let left = u64::try_from(left).map_err(|_| NotOurs::Answer)?;
