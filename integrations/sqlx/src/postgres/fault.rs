@@ -136,12 +136,6 @@ pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
     matches!(code(error), Some("40001" | "40P01"))
 }
 
-/// Whether the pool lent a connection inside of a transaction that somebody has left open, and that has
-/// failed. sqlx 0.9.0 does so after a `begin()` that was dropped (launchbadge/sqlx#4393).
-pub(super) fn is_left_open(error: &sqlx::Error) -> bool {
-    code(error) == Some("25P02")
-}
-
 /// Whether the connection can be used again.
 pub(super) fn spoils_connection(error: &sqlx::Error) -> bool {
     match code(error) {

@@ -59,10 +59,10 @@
 //!
 //! In a pool that you share, sqlx 0.9.0 can lend a connection inside of a transaction that nobody ends: if the
 //! future of `pool.begin()` is dropped before it is done
-//! ([launchbadge/sqlx#4393](https://github.com/launchbadge/sqlx/issues/4393)). What the guard does on it is
-//! undone when that connection closes, so an event may run twice. hyper drops a handler when the sender
-//! closes the connection. So if a handler opens a transaction, call `finish_once_started()` on the
-//! `VerifyLayer`, or give the guard a pool of its own.
+//! ([launchbadge/sqlx#4393](https://github.com/launchbadge/sqlx/issues/4393)). The guard closes such a
+//! connection when a claim finds out, which undoes what was done on it before, so an event may run twice.
+//! hyper drops a handler when the sender closes the connection. So if a handler opens a transaction, call
+//! `finish_once_started()` on the `VerifyLayer`, or give the guard a pool of its own.
 //!
 //! A pooler such as PgBouncer may stand in between. If it works by transactions, it must keep prepared
 //! statements apart (PgBouncer 1.21 and later, `max_prepared_statements`), or add
@@ -302,5 +302,25 @@ impl fmt::Debug for PostgresGuard {
             .field("port", &options.get_port())
             .field("database", &options.get_database())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_as_postgresql_takes_them() {
+        const CENTURY: i64 = 100 * 365 * 24 * 60 * 60 * 1_000_000;
+        for (time, expected) in [
+            (Duration::ZERO, 0),
+            (Duration::from_nanos(1), 1),
+            (Duration::from_nanos(1000), 1),
+            (Duration::from_nanos(1001), 2),
+            (Duration::from_secs(90_000), 90_000_000_000),
+            (Duration::MAX, CENTURY),
+        ] {
+            assert_eq!(microseconds(time), expected, "{time:?}");
+        }
     }
 }

@@ -5,7 +5,9 @@
 ///
 /// - `claimed`: there was no row, and it is this holder's now;
 /// - `settled`, `own`, `expired`, `remaining`: the row that was there. All are null if another put it there
-///   meanwhile.
+///   meanwhile;
+/// - `left_open`: the statement is part of a transaction that has written before, or that began earlier. Its
+///   column comes first, so that it is read before the statement itself writes.
 ///
 /// It waits for no row that a transaction of the app has locked: it reads the row as of the statement's
 /// snapshot, and inserts only where it saw none. Such a row others insert in a statement by itself, as the
@@ -23,6 +25,8 @@ WITH seen AS MATERIALIZED (
     RETURNING true
 )
 SELECT
+    pg_current_xact_id_if_assigned() IS NOT NULL
+        OR statement_timestamp() - transaction_timestamp() > interval '1 second' AS left_open,
     EXISTS (SELECT FROM added) AS claimed,
     seen.settled,
     seen.token = $2 AS own,

@@ -15,4 +15,6 @@ mod readme;
 mod refusals;
 mod replicas;
 mod settle;
+mod settle_errors;
+mod shop;
 mod suite;

@@ -238,6 +238,35 @@ async fn limits_of_the_server() {
     assert_eq!(settle.await.unwrap(), Settled::Settled);
 }
 
+/// Each connection is inside of a transaction from the start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_whose_transactions_are_never_ended() {
+    let schema = Schema::migrated().await;
+    let pool = PgPoolOptions::new()
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                connection.execute("BEGIN").await?;
+                connection.execute("SELECT pg_current_xact_id()").await?;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(schema.options());
+    let guard = PostgresGuard::new(pool);
+    let claim = guard.claim(&key("a"), ClaimToken::generate(), LEASE);
+    let error = claim.await.unwrap_err();
+    says(
+        &error,
+        GuardErrorKind::Unavailable,
+        &["left inside of a transaction"],
+    );
+    let claim = schema
+        .guard()
+        .await
+        .claim(&key("a"), ClaimToken::generate(), LEASE)
+        .await;
+    assert_eq!(claim.unwrap(), Claimed::Claimed, "nothing of it is left");
+}
+
 /// A row in the details of an error would show the claim's token.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_row_is_not_shown() {

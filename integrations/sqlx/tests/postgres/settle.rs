@@ -4,113 +4,17 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gemini_webhooks::replay::{ClaimToken, Claimed, ReplayGuard as _};
-use gemini_webhooks::{Delivery, WebhookReceiverBuilder};
+use gemini_webhooks::Delivery;
+use gemini_webhooks::replay::Claimed;
+use gemini_webhooks_sqlx::SettleErrorKind;
 use gemini_webhooks_sqlx::postgres::{SETTLE_STATEMENT, SettleParameters, settle_in};
-use gemini_webhooks_sqlx::sqlx::postgres::PgPool;
-use gemini_webhooks_sqlx::sqlx::{self, Executor as _, PgConnection, query, query_scalar};
-use gemini_webhooks_sqlx::{PostgresGuard, SettleError, SettleErrorKind};
+use gemini_webhooks_sqlx::sqlx::{PgConnection, query, query_scalar};
 use tokio::sync::Notify;
-use tokio::time::timeout;
 use tower::BoxError;
 
-use crate::app::{Answer, Answered, App, HANDLED, IN_FLIGHT, NOT_SETTLED};
-use crate::database::{LEASE, Schema, key};
-
-/// An app with a table of its work, in the schema of the guard.
-#[derive(Clone)]
-struct Shop {
-    /// It is removed at the end.
-    _schema: Arc<Schema>,
-    pool: PgPool,
-    guard: PostgresGuard,
-    app: App,
-}
-
-impl Shop {
-    async fn open() -> Self {
-        let schema = Schema::migrated().await;
-        schema.execute("CREATE TABLE work (id text)").await;
-        let pool = schema.pool();
-        let guard = PostgresGuard::new(pool.clone());
-        Self {
-            app: App::new(guard.clone()),
-            _schema: Arc::new(schema),
-            pool,
-            guard,
-        }
-    }
-
-    /// Delivers the event, for which `work` works in a transaction.
-    async fn deliver(&self, id: &str, end: End) -> Answer {
-        let pool = self.pool.clone();
-        let handler = move |delivery| handle(pool.clone(), delivery, end);
-        self.app.deliver(id, handler).await
-    }
-
-    async fn work_done(&self, id: &str) -> i64 {
-        query_scalar("SELECT count(*) FROM work WHERE id = $1")
-            .bind(id)
-            .fetch_one(&self.pool)
-            .await
-            .unwrap()
-    }
-
-    /// Ends the lease, or the retention, of an event.
-    async fn expire(&self, id: &str) {
-        let done =
-            query("UPDATE gemini_webhooks_claims SET until = clock_timestamp() WHERE key = $1")
-                .bind(key(id).to_bytes())
-                .execute(&self.pool)
-                .await
-                .unwrap();
-        assert_eq!(done.rows_affected(), 1);
-    }
-
-    /// What another delivery of the event would find.
-    async fn claim(&self, id: &str) -> Claimed {
-        let claim = self.guard.claim(&key(id), ClaimToken::generate(), LEASE);
-        claim.await.unwrap()
-    }
-}
-
-/// How a handler ends, which has worked and settled in a transaction.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
-    Commit(u16),
-    Rollback(u16),
-    /// Commits nothing, and forgets the transaction.
-    Forget(u16),
-    Fail,
-    Panic,
-}
-
-async fn handle(pool: PgPool, delivery: Delivery, end: End) -> Answered {
-    let mut transaction = pool.begin().await?;
-    work(&mut transaction, &delivery).await?;
-    settle_in(&mut transaction, &delivery).await?;
-    match end {
-        End::Commit(status) => {
-            transaction.commit().await?;
-            Ok(status)
-        }
-        End::Rollback(status) => {
-            transaction.rollback().await?;
-            Ok(status)
-        }
-        End::Forget(status) => Ok(status),
-        End::Fail => Err("the app fails".into()),
-        End::Panic => panic!("the app panics"),
-    }
-}
-
-async fn work(connection: &mut PgConnection, delivery: &Delivery) -> sqlx::Result<()> {
-    query("INSERT INTO work VALUES ($1)")
-        .bind(delivery.id())
-        .execute(connection)
-        .await
-        .map(drop)
-}
+use crate::app::{HANDLED, IN_FLIGHT, NOT_SETTLED};
+use crate::database::key;
+use crate::shop::{End, Shop, handle, work};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_handles_the_event() {
@@ -360,74 +264,4 @@ async fn the_statement_by_itself() {
     assert_eq!(shop.app.deliver("msg_1", handler(false)).await, NOT_SETTLED);
     assert_eq!(shop.app.deliver("msg_1", handler(true)).await, HANDLED);
     assert_eq!(shop.app.deliver("msg_1", handler(false)).await, HANDLED);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_replay_protection_there_is_nothing_to_settle() {
-    let shop = Shop::open().await;
-    let app = App::with(WebhookReceiverBuilder::without_replay_protection);
-    let pool = shop.pool.clone();
-    let answer = app.deliver("msg_1", move |delivery| {
-        let pool = pool.clone();
-        async move {
-            let mut transaction = pool.begin().await?;
-            let error = settle_in(&mut transaction, &delivery).await.unwrap_err();
-            assert_eq!(error.kind(), SettleErrorKind::NoClaim);
-            let says = error.to_string();
-            assert!(says.contains("without_replay_protection()"), "{says}");
-            Err(error.into())
-        }
-    });
-    assert_eq!(answer.await.status, 500);
-}
-
-/// Its errors go into those that apps have.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_error_of_a_database() {
-    fn is_an_error(_: &(impl std::error::Error + Send + Sync + 'static)) {}
-
-    let shop = Shop::open().await;
-    let pool = shop.pool.clone();
-    let answer = shop.app.deliver("msg_1", move |delivery| {
-        let pool = pool.clone();
-        async move {
-            let mut transaction = pool.begin().await?;
-            transaction
-                .execute("DROP TABLE gemini_webhooks_claims")
-                .await?;
-            let error = settle_in(&mut transaction, &delivery).await.unwrap_err();
-            is_an_error(&error);
-            assert_eq!(error.kind(), SettleErrorKind::Database);
-            assert!(error.source().unwrap().is::<sqlx::Error>());
-            let sqlx: sqlx::Error = error.into();
-            let code = sqlx.as_database_error().unwrap().code();
-            assert_eq!(code.as_deref(), Some("42P01"));
-            Err(sqlx.into())
-        }
-    });
-    assert_eq!(answer.await.status, 500);
-    let lost: Result<(), SettleError> = Err(no_claim().await);
-    let sqlx: sqlx::Result<()> = async { Ok(lost?) }.await;
-    assert!(
-        sqlx.unwrap_err()
-            .to_string()
-            .contains("without_replay_protection()")
-    );
-    // What was dropped was rolled back.
-    assert_eq!(shop.deliver("msg_1", End::Commit(200)).await, HANDLED);
-}
-
-async fn no_claim() -> SettleError {
-    let (send, mut receive) = tokio::sync::mpsc::channel(1);
-    let app = App::with(WebhookReceiverBuilder::without_replay_protection);
-    let handler = move |delivery: Delivery| {
-        let send = send.clone();
-        async move {
-            send.send(SettleParameters::of(&delivery).unwrap_err())
-                .await?;
-            Ok(200)
-        }
-    };
-    app.deliver("msg_1", handler).await;
-    timeout(LEASE, receive.recv()).await.unwrap().unwrap()
 }
