@@ -60,7 +60,9 @@ impl Schema {
     }
 
     pub(crate) fn pool(&self) -> PgPool {
-        PgPoolOptions::new().connect_lazy_with(self.options())
+        PgPoolOptions::new()
+            .max_connections(5)
+            .connect_lazy_with(self.options())
     }
 
     /// A guard with a pool of its own.

@@ -25,16 +25,16 @@ async fn passes_over_each_pool() {
     let guards = [
         ("a pool of its own", schema.guard().await),
         // As an app may have set it, for all its transactions.
-        ("serializable", over(10, isolation("serializable")).await),
+        ("serializable", over(5, isolation("serializable")).await),
         (
             "repeatable read",
-            over(10, isolation("repeatable read")).await,
+            over(5, isolation("repeatable read")).await,
         ),
         ("one connection", over(1, schema.options()).await),
         // As behind some poolers.
         (
             "no prepared statements",
-            over(10, schema.options().statement_cache_capacity(0)).await,
+            over(5, schema.options().statement_cache_capacity(0)).await,
         ),
     ];
     let suites = guards.map(|(name, guard)| (name, tokio::spawn(replay_suite(guard, RealTime))));
