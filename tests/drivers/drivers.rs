@@ -1,7 +1,7 @@
 //! Claims that an app settles in its own transaction, with other drivers than the guard's.
 //!
-//! A driver gets all cases by writing one `Driver`. `documented/` has what an app on it needs; a page
-//! that shows it holds the same text.
+//! A driver gets all cases by writing one `Driver`. `documented/` has what an app on it needs, and
+//! `OTHER_DRIVERS.md` of the guard's crate holds the same text.
 #![forbid(unsafe_code)]
 
 mod app;
@@ -48,4 +48,21 @@ drivers! {
     tokio_postgres: TokioPostgres
     diesel_async: DieselAsync
     sea_orm: SeaOrm
+}
+
+#[test]
+fn the_page_shows_what_is_run() {
+    let page = include_str!("../../integrations/sqlx/OTHER_DRIVERS.md");
+    for code in [
+        include_str!("documented/tokio_postgres.rs"),
+        include_str!("documented/diesel_async.rs"),
+        include_str!("documented/sea_orm.rs"),
+        include_str!("documented/sqlx_0_8.rs"),
+    ] {
+        assert!(
+            page.contains(&format!("```rust,ignore\n{code}```")),
+            "{code}"
+        );
+    }
+    assert_eq!(page.matches("```rust").count(), 4);
 }

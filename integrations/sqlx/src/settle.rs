@@ -23,8 +23,8 @@ enum Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SettleErrorKind {
-    /// The claim is no longer this delivery's: its lease has ended, and another delivery has claimed
-    /// the event. Roll back: the other delivery does the work, or has done it.
+    /// The claim is no longer this delivery's: its lease has ended, or the receiver has released it
+    /// because the handler was given up. Roll back: another delivery may do the work, or has done it.
     ClaimLost,
     /// There is no claim, because the receiver was built
     /// [`without_replay_protection`](gemini_webhooks::WebhookReceiverBuilder::without_replay_protection).
@@ -68,8 +68,9 @@ impl fmt::Display for SettleError {
         match &self.0 {
             Reason::ClaimLost { key, lease } => write!(
                 f,
-                "the claim on {key:?} is no longer this delivery's: its lease of {lease:?} has ended, and another \
-                 delivery has claimed the event since; roll the transaction back, or the work is done twice"
+                "the claim on {key:?} is no longer this delivery's: its lease of {lease:?} has ended, \
+                 or the handler was given up; another delivery may have the event, so roll the transaction back, \
+                 or the work is done twice"
             ),
             Reason::NoClaim => f.write_str(
                 "the delivery has no claim to settle, because its receiver was built with \
