@@ -10,6 +10,7 @@
 mod app;
 mod cleanup;
 mod database;
+mod guide;
 mod migration;
 mod readme;
 mod refusals;
