@@ -306,9 +306,15 @@ async fn invoke(
             Ok(Value::Nil) => return Ok(Value::Int(CLAIMED)),
             // The script says what it means, and when it ends.
             Ok(_) => {}
-            // An older server does not know these options together.
-            Err(error) if error.code() == Some("ERR") => script.without_command(),
-            Err(error) => return Err(error),
+            Err(error) if !error::is_answer(&error) => return Err(error),
+            Err(error) => {
+                // An older server does not know these options together.
+                if error.code() == Some("ERR") {
+                    script.without_command();
+                }
+                // A server that takes no writes, such as one out of memory, can still tell what it
+                // knows: the script writes only if there is no value.
+            }
         }
     }
     let by_digest = call.command("EVALSHA", &script.digest);
@@ -488,9 +494,28 @@ mod tests {
                 "EVALSHA",
             ),
             (
-                "another error is not for the script to find",
-                vec![error("OOM command not allowed")],
+                "no memory for a claim, but the event is known",
+                vec![error("OOM command not allowed"), Ok(Value::Int(-2))],
+                Ok(Value::Int(-2)),
+                "SET EVALSHA",
+                "SET EVALSHA",
+            ),
+            (
+                "no memory for a claim",
+                vec![
+                    error("OOM command not allowed"),
+                    error("OOM command not allowed"),
+                ],
                 Err("OOM"),
+                "SET EVALSHA",
+                "SET EVALSHA",
+            ),
+            (
+                "a request that may be on its way",
+                vec![Err(
+                    std::io::Error::from(std::io::ErrorKind::BrokenPipe).into()
+                )],
+                Err("?"),
                 "SET",
                 "SET EVALSHA",
             ),

@@ -12,7 +12,7 @@ use gemini_webhooks_redis::RedisGuard;
 use gemini_webhooks_redis::redis::RedisError;
 use tokio::time::sleep;
 
-use crate::common::App;
+use crate::common::{App, until};
 
 use GuardErrorKind::{Broken, Unavailable};
 
@@ -77,6 +77,12 @@ async fn too_many_clients() {
     proxy.cut();
     proxy.refuse();
     app.assert_unavailable("b", &["Connection refused"]).await;
+    until("the server has no other client", async || {
+        server
+            .cli(&["INFO", "clients"])
+            .contains("connected_clients:1\r")
+    })
+    .await;
     let others = fill(&server);
     proxy.pass();
     for _ in 0..10 {
