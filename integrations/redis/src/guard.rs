@@ -85,15 +85,16 @@ impl RedisGuard {
 
 /// Makes a guard that uses a connection of the app's.
 ///
-/// The manager's settings hold, and three of them matter:
+/// The manager's settings hold, and three things matter:
 ///
-/// - It waits for an answer for half a second by default. If an answer comes later, the delivery has
-///   been answered 503, and the receiver releases the claim in the background.
-/// - It does not connect anew as long as the connection does not break. Set a keepalive and a user
-///   timeout for TCP, as [`connect`](RedisGuard::connect) does; without them an outage of the network
-///   may be noticed after minutes only.
-/// - If an attempt to connect fails with an error that the server answers, such as `max number of
-///   clients reached`, redis 1.8 makes no other attempt, until the app makes a new manager.
+/// - It waits for an answer for half a second by default. If the answer comes later, the delivery has
+///   been answered 503, and the receiver has to release the claim without knowing whether it was made.
+/// - It connects anew only if the connection breaks. Set a keepalive and a user timeout for TCP, as
+///   [`connect`](RedisGuard::connect) does: without them it may take minutes until an outage of the
+///   network breaks it. If the server becomes a replica and leaves the connection open, make a new
+///   manager and a new guard.
+/// - If the server refuses an attempt to connect, for instance because the password is being changed,
+///   redis 1.8 makes no other attempt: make a new manager.
 impl From<ConnectionManager> for RedisGuard {
     fn from(manager: ConnectionManager) -> Self {
         Self::over(Link::managed(manager))
