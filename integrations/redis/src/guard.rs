@@ -10,8 +10,9 @@ use redis::aio::ConnectionManager;
 #[cfg(feature = "cluster")]
 use redis::cluster_async::ClusterConnection;
 
+use crate::call::Call;
 use crate::error::not_ours;
-use crate::link::{Call, Link};
+use crate::link::Link;
 use crate::ready;
 use crate::scripts::{self, NotOurs, Script, Scripts};
 

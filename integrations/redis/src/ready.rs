@@ -7,8 +7,9 @@ use std::time::Duration;
 use gemini_webhooks::replay::{ClaimToken, Claimed, GuardError, GuardErrorKind, Reach};
 use redis::{RedisError, Value, cmd, from_redis_value};
 
+use crate::call::Call;
 use crate::error::{NODE, not_ours, of_message, said};
-use crate::link::{Call, Link};
+use crate::link::Link;
 use crate::scripts::{self, NotOurs, Scripts};
 
 /// The oldest version that the guard is for.

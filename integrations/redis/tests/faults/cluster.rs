@@ -104,6 +104,21 @@ async fn a_master_that_is_killed_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_is_paused_makes_late_claims_that_are_given_up() {
+    let cluster = RedisCluster::start();
+    let app = App::new(guard(&cluster).await);
+    assert_eq!(app.status("a").await, 200);
+    let owner = cluster.owner_of(&key("late"));
+    owner.pause();
+    app.assert_unavailable("late", &["deadline has elapsed"])
+        .await;
+    owner.resume();
+    app.deliver_until_done("late").await;
+    assert_eq!(app.status("a").await, 200);
+    assert_eq!((app.runs("a"), app.runs("late")), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_not_the_whole() {
     let cluster = RedisCluster::start();
     let guard = RedisGuard::connect(&cluster.urls()[0]).await.unwrap();

@@ -39,6 +39,18 @@ async fn out_of_memory() {
     app.assert_unavailable("new", &["OOM", "out of memory", "maxmemory"])
         .await;
     assert_eq!(app.status("settled").await, 200, "what is known is told");
+    // What was refused was not done, so there is nothing to release.
+    let scripts = || server.cli(&["INFO", "commandstats"]);
+    let asked = |stats: &str| {
+        let mut lines = stats.lines();
+        lines
+            .find(|line| line.starts_with("cmdstat_evalsha:"))
+            .unwrap()
+            .to_owned()
+    };
+    let before = asked(&scripts());
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(asked(&scripts()), before);
     server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(app.status("new").await, 200, "it is not in flight");
     assert_eq!((app.runs("new"), app.runs("settled")), (1, 1));
