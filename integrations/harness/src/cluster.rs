@@ -90,15 +90,22 @@ impl RedisCluster {
     pub fn move_slot_of(&self, key: &[u8]) {
         let (from, to) = self.half_move(key);
         let (slot, id) = (self.slot_of(key), to.cli(&["CLUSTER", "MYID"]));
-        // The new owner first: nobody may send to it before it knows.
-        let others = self
-            .nodes
-            .iter()
-            .filter(|node| ![from.port(), to.port()].contains(&node.port()));
-        for node in [to, from].into_iter().chain(others) {
-            node.cli(&["CLUSTER", "SETSLOT", &slot.to_string(), "NODE", &id]);
-        }
-        self.wait_until_agreed();
+        let mut attempts = 0;
+        self.wait_until(|| {
+            // On a busy machine a node may hear of an older table after it was told of the new one.
+            if attempts % 500 == 0 {
+                // The new owner first: nobody may send to it before it knows.
+                let others = self
+                    .nodes
+                    .iter()
+                    .filter(|node| ![from.port(), to.port()].contains(&node.port()));
+                for node in [to, from].into_iter().chain(others) {
+                    node.cli(&["CLUSTER", "SETSLOT", &slot.to_string(), "NODE", &id]);
+                }
+            }
+            attempts += 1;
+            self.agree()
+        });
     }
 
     /// Moves the keys of the slot of a key to another node, and leaves the slot with the old one,
@@ -162,23 +169,35 @@ impl RedisCluster {
     }
 
     fn wait_until_agreed(&self) {
-        wait_until(|| {
-            let mut tables = self.nodes.iter().map(|node| {
-                let mut table: Vec<_> = known_to(node)
-                    .into_iter()
-                    .map(|node| (node.port, node.slots))
-                    .collect();
-                table.sort();
-                table
+        self.wait_until(|| self.agree());
+    }
+
+    fn wait_until(&self, agree: impl FnMut() -> bool) {
+        if wait_until(agree).is_err() {
+            let tables = self.nodes.iter().map(|node| {
+                let info = node.cli(&["CLUSTER", "INFO"]);
+                format!("{}\n{info}", node.cli(&["CLUSTER", "NODES"]))
             });
-            let first = tables.next();
-            tables.all(|table| Some(table) == first)
-                && self
-                    .nodes
-                    .iter()
-                    .all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
-        })
-        .expect("the nodes agree within a minute");
+            let tables = tables.collect::<Vec<_>>().join("\n");
+            panic!("the nodes do not agree within a minute:\n{tables}");
+        }
+    }
+
+    fn agree(&self) -> bool {
+        let mut tables = self.nodes.iter().map(|node| {
+            let mut table: Vec<_> = known_to(node)
+                .into_iter()
+                .map(|node| (node.port, node.slots))
+                .collect();
+            table.sort();
+            table
+        });
+        let first = tables.next();
+        tables.all(|table| Some(table) == first)
+            && self
+                .nodes
+                .iter()
+                .all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
     }
 }
 
