@@ -164,13 +164,20 @@ fn variable(name: &str) -> Result<Option<String>, String> {
     Ok((!value.is_empty()).then(|| value.to_owned()))
 }
 
+type BoxError = Box<dyn Error + Send + Sync>;
+
 /// Stands for what your app does. An error is answered 500, and Google retries.
 async fn on_event(
     State(store): State<Store>,
     delivery: Delivery,
     event: GeminiEvent,
 ) -> Result<Json<Value>, Failed> {
-    store.insert(&delivery, &event).await?;
+    let print = || print(&delivery, &event);
+    store.insert(&delivery, &event, print).await?;
+    Ok(Json(json!({"status": "received"})))
+}
+
+fn print(delivery: &Delivery, event: &GeminiEvent) -> Result<(), BoxError> {
     let line = serde_json::to_string(&Line {
         webhook_id: delivery.id(),
         scheme: delivery.scheme().as_str(),
@@ -186,7 +193,7 @@ async fn on_event(
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")?;
     stdout.flush()?;
-    Ok(Json(json!({"status": "received"})))
+    Ok(())
 }
 
 /// `RawValue` writes the JSON as it arrived, whatever its shape.
@@ -202,9 +209,9 @@ struct Line<'a> {
 }
 
 /// Logs what went wrong, and tells the sender nothing.
-struct Failed(Box<dyn Error + Send + Sync>);
+struct Failed(BoxError);
 
-impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failed {
+impl<E: Into<BoxError>> From<E> for Failed {
     fn from(error: E) -> Self {
         Self(error.into())
     }

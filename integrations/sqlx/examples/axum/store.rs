@@ -12,6 +12,8 @@ use gemini_webhooks_sqlx::{PostgresGuard, SqliteGuard, postgres, sqlite};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
+use crate::BoxError;
+
 /// The same on all replicas, and different in staging.
 const NAMESPACE: &str = "example";
 /// How often rows of the guard that have expired are deleted.
@@ -70,13 +72,14 @@ impl Store {
         }
     }
 
-    /// Stores an event, and settles its claim. Either both take effect or neither does: an error, also that
-    /// the claim is no longer ours, rolls back.
+    /// Stores an event, does what else is to be done with it, and settles its claim. Any error rolls back, also
+    /// that the claim is no longer ours: nothing is stored then, and the event is not handled.
     pub(crate) async fn insert(
         &self,
         delivery: &Delivery,
         event: &GeminiEvent,
-    ) -> Result<(), sqlx::Error> {
+        also: impl FnOnce() -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
         match self {
             Self::Postgres(_, pool) => {
                 let mut transaction = pool.begin().await?;
@@ -88,8 +91,9 @@ impl Store {
                 .bind(&event.raw()[..])
                 .execute(&mut *transaction)
                 .await?;
+                also()?;
                 postgres::settle_in(&mut transaction, delivery).await?;
-                transaction.commit().await
+                transaction.commit().await?;
             }
             Self::Sqlite(_, pool) => {
                 // It waits here for other writers, and not in the middle.
@@ -102,10 +106,12 @@ impl Store {
                 .bind(&event.raw()[..])
                 .execute(&mut *transaction)
                 .await?;
+                also()?;
                 sqlite::settle_in(&mut transaction, delivery).await?;
-                transaction.commit().await
+                transaction.commit().await?;
             }
         }
+        Ok(())
     }
 
     /// Deletes what has expired, now and then.
