@@ -50,9 +50,17 @@ impl Fault {
         kind: GuardErrorKind,
         what: impl Into<String>,
     ) -> GuardError {
+        Self::found_at(&pool.connect_options(), kind, what)
+    }
+
+    pub(super) fn found_at(
+        options: &PgConnectOptions,
+        kind: GuardErrorKind,
+        what: impl Into<String>,
+    ) -> GuardError {
         let fault = Self {
             kind,
-            place: place_of(&pool.connect_options()),
+            place: place_of(options),
             what: what.into(),
             advice: None,
             source: None,

@@ -80,21 +80,19 @@
 mod ask;
 mod cleanup;
 mod fault;
+mod open;
 mod ready;
 mod schema;
 mod settle;
 mod statements;
 
 use std::fmt;
-use std::str::FromStr as _;
 use std::time::Duration;
 
-use gemini_webhooks::replay::{
-    ClaimKey, ClaimToken, Claimed, GuardError, GuardFuture, ReplayGuard, Settled,
-};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
-use tokio::time::{sleep, timeout};
+use gemini_webhooks::replay::{ClaimKey, ClaimToken, Claimed, GuardFuture, ReplayGuard, Settled};
+use sqlx::Row as _;
+use sqlx::postgres::{PgPool, PgRow};
+use tokio::time::sleep;
 
 pub use self::schema::MIGRATION;
 pub use self::settle::{SETTLE_STATEMENT, SettleParameters, settle_in};
@@ -113,12 +111,6 @@ pub struct PostgresGuard {
     pool: PgPool,
 }
 
-/// Of a pool of the guard's own. A statement takes a millisecond or two.
-const CONNECTIONS: u32 = 8;
-/// Longer than a receiver waits by default, so that it notices an outage by its time-outs.
-const ACQUIRE: Duration = Duration::from_secs(5);
-/// A connection that was idle for longer is tried before it is used: the server may have gone.
-const TRIED_AFTER: Duration = Duration::from_secs(1);
 /// How long a claim waits before it looks again, if another's statement was in its way.
 const PAUSES: [Duration; 3] = [
     Duration::from_millis(2),
@@ -136,51 +128,6 @@ impl PostgresGuard {
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self { pool }
-    }
-
-    /// Connects to the database of a URL, with a pool of its own of at most 8 connections.
-    ///
-    /// The URL is as sqlx reads it, such as `postgres://user:password@host/database`.
-    ///
-    /// # Errors
-    ///
-    /// The URL is invalid, or no connection can be made within 5 seconds. The error does not show the
-    /// password.
-    pub async fn connect(url: &str) -> Result<Self, GuardError> {
-        if !["postgres://", "postgresql://"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme))
-        {
-            return Err(GuardError::broken(
-                "the URL of the database does not start with `postgres://`",
-            ));
-        }
-        let mut options = PgConnectOptions::from_str(url)
-            .map_err(|error| GuardError::broken(format!("the URL of the database cannot be read: {error}; special characters in the password must be percent-encoded")))?;
-        if options.get_application_name().is_none() {
-            options = options.application_name("gemini-webhooks");
-        }
-        // The pool would only say that its time is over.
-        match timeout(ACQUIRE, options.connect()).await {
-            Ok(Ok(connection)) => drop(connection.close().await),
-            Ok(Err(error)) => return Err(Fault::new(&options, error).into()),
-            Err(_) => return Err(Fault::new(&options, sqlx::Error::PoolTimedOut).into()),
-        }
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(ACQUIRE)
-            // It would be a round trip for each statement.
-            .test_before_acquire(false)
-            .before_acquire(|connection, metadata| {
-                Box::pin(async move {
-                    if metadata.idle_for > TRIED_AFTER {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(options);
-        Ok(Self { pool })
     }
 
     /// Returns the pool.

@@ -127,7 +127,7 @@ async fn urls_that_lead_nowhere() {
         (
             format!("postgres://a:hu/sh@{host}:{port}/b"),
             GuardErrorKind::Broken,
-            ["cannot be read", "percent-encoded"],
+            ["an `@` behind its host", "percent-encoded"],
         ),
         (
             "postgres://a:hush@127.0.0.1:1/b".to_owned(),
