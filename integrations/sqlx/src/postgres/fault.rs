@@ -187,7 +187,7 @@ fn judge_server(code: &str) -> Judgement {
         "26000" | "42P05" => (
             Broken,
             Some(
-                "a connection pooler that does not keep prepared statements apart seems to be in between; let PgBouncer do so (1.21 and later, max_prepared_statements), or add statement-cache-capacity=0 to the URL",
+                "a connection pooler that does not keep prepared statements apart seems to be in between; connect the guard to PostgreSQL itself, or let PgBouncer keep them apart (1.21 and later: max_prepared_statements)",
             ),
         ),
         "54000" => (

@@ -41,6 +41,8 @@
 //!   no such gap: without a commit there is no 2xx.
 //! - **The process dies, or the handler takes longer than the lease.** The next delivery runs. With
 //!   `settle_in` only one of them commits.
+//! - **The server's clock is set forward**, by more than what is left of a lease or a retention. Times are those
+//!   of the server, and the clocks of your replicas do not matter.
 //! - **The database loses what it had confirmed**: by a failover to a replica that lagged behind, by a restore
 //!   from a backup, with a lost disk, or by a crash while `fsync` or `synchronous_commit` is off or the table
 //!   is UNLOGGED. Those events run again if copies of them come. What your handler wrote to that database
@@ -64,9 +66,9 @@
 //! hyper drops a handler when the sender closes the connection. So if a handler opens a transaction, call
 //! `finish_once_started()` on the `VerifyLayer`, or give the guard a pool of its own.
 //!
-//! A pooler such as PgBouncer may stand in between. If it works by transactions, it must keep prepared
-//! statements apart (PgBouncer 1.21 and later, `max_prepared_statements`), or add
-//! `?statement-cache-capacity=0` to the URL.
+//! PgBouncer in transaction mode mixes up the prepared statements of sqlx, unless it keeps them apart: from
+//! 1.21 on it does with `max_prepared_statements`, by its documentation. Otherwise use its session mode, or
+//! connect the guard to PostgreSQL itself.
 //!
 //! TLS needs a feature of sqlx, such as `tls-rustls-ring`. Without one, sqlx connects unencrypted unless the
 //! URL has `sslmode=require` or stricter.

@@ -31,9 +31,8 @@ async fn passes_over_each_pool() {
             over(5, isolation("repeatable read")).await,
         ),
         ("one connection", over(1, schema.options()).await),
-        // As behind some poolers.
         (
-            "no prepared statements",
+            "no cache of statements",
             over(5, schema.options().statement_cache_capacity(0)).await,
         ),
     ];
