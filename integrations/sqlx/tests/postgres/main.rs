@@ -7,6 +7,7 @@
     reason = "a test fails loudly"
 )]
 
+#[path = "../common/app.rs"]
 mod app;
 mod cleanup;
 mod database;

@@ -8,7 +8,7 @@
 )]
 
 #[allow(dead_code, reason = "other tests use more of it")]
-#[path = "../postgres/app.rs"]
+#[path = "../common/app.rs"]
 mod app;
 mod cuts;
 mod outages;
