@@ -219,7 +219,7 @@ pub(crate) fn left_to_its_lease(who: Who<'_>) {
 pub(crate) fn guard_concern(concern: &str) {
     say!(
         warn,
-        "the guard, which remembers events, answers; there is a concern",
+        "the guard, which remembers events, works, but its store may forget or fail",
         concern = display(Plain::new(concern).at_most(2048))
     );
 }
@@ -247,11 +247,17 @@ pub(crate) fn short_retention(retention: Duration) {
     );
 }
 
-/// Which secrets a receiver was built with, by the names under which other lines speak of them.
-pub(crate) fn secrets<'a>(key_ids: impl Iterator<Item = &'a str>) {
+/// Which secrets a receiver was built with, by the names under which other lines speak of them, and which
+/// events it shares with others.
+pub(crate) fn built<'a>(key_ids: impl Iterator<Item = &'a str>, namespace: Option<&str>) {
     if ENABLED {
         let key_ids = key_ids.collect::<Vec<_>>().join(" ");
-        say!(info, "receiver of static webhooks built", key_ids = key_ids);
+        say!(
+            info,
+            "receiver built",
+            key_ids = key_ids,
+            namespace = namespace
+        );
     }
 }
 

@@ -736,6 +736,48 @@ async fn a_claim_says_how_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_receiver_is_drained_when_nothing_is_left_to_do() {
+    let drained = async |app: &App, within| {
+        let drained = app.receiver.drained();
+        tokio::time::timeout(within, drained).await.is_ok()
+    };
+    // A handler runs, also if its sender has left.
+    let mut app = App::new([Step::Late(3)]);
+    app.finish = true;
+    let sent = app.spawn("msg_1");
+    settle().await;
+    sent.abort();
+    assert!(!drained(&app, SECOND * 2).await);
+    assert!(drained(&app, SECOND * 2).await);
+    assert_eq!(app.handler.finished(), 1);
+
+    // A handler is cut off, and its claim is released by a store that takes its time.
+    let guard = Scripted::new(|operation| match operation {
+        "release" => Reply::Late(SECOND * 3),
+        _ => Reply::Works,
+    });
+    let app = App::under([Step::Never], &guard);
+    let running = app.spawn("msg_1");
+    settle().await;
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    assert!(!drained(&app, SECOND).await);
+    assert!(drained(&app, SECOND * 4).await);
+    assert!(guard.inner.is_empty(), "it is free for the retry");
+
+    // A settle that was not answered.
+    let guard = Scripted::new(|operation| match operation {
+        "settle" => Reply::Late(SECOND * 5),
+        _ => Reply::Works,
+    });
+    let app = App::under([Step::Answer(200)], &guard);
+    assert_eq!(app.deliver("msg_1").await, HANDLED);
+    assert!(drained(&app, SECOND * 10).await);
+    assert_eq!(guard.settled(), 1);
+    assert!(drained(&app, Duration::ZERO).await, "nothing is left");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_receiver_is_ready_when_its_guard_is() {
     let receiver = |ready: fn() -> GuardFuture<Vec<String>>| {
         let guard = Readiness(ready);

@@ -1,6 +1,6 @@
 //! A store that fails for a while, and senders that go on: whether the receiver recovers.
 #![cfg(all(feature = "testing", feature = "tower"))]
-#![allow(clippy::unwrap_used, reason = "a test fails loudly")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

@@ -11,7 +11,9 @@ use tokio::runtime::Handle;
 use crate::contained::contained;
 use crate::error::{VerifyError, VerifyErrorKind};
 use crate::eventual::Eventual;
-use crate::receiver::{Claims, Delivery, Leftover, WebhookReceiver, leave, unavailable, within};
+use crate::receiver::{
+    AtWork, Claims, Delivery, Leftover, WebhookReceiver, leave, unavailable, within,
+};
 use crate::replay::{Claim, Claimed, GuardError, GuardFuture, Settled};
 use crate::trace;
 
@@ -63,9 +65,18 @@ impl<O> fmt::Debug for Closing<O> {
 pub(super) struct Holder {
     pub(super) receiver: WebhookReceiver,
     pub(super) delivery: Delivery,
+    _at_work: AtWork,
 }
 
 impl Holder {
+    pub(super) fn new(receiver: WebhookReceiver, delivery: Delivery) -> Self {
+        Self {
+            _at_work: receiver.shared.at_work.clone(),
+            receiver,
+            delivery,
+        }
+    }
+
     fn claim(&self) -> Option<(&Claims, &Claim)> {
         self.receiver.claims().zip(self.delivery.claim())
     }

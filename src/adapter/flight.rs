@@ -34,7 +34,7 @@ impl Flight {
         Self {
             begun: receiver.shared.clock.monotonic(),
             event: trace::ENABLED.then(|| event.clone()),
-            holder: Holder { receiver, delivery },
+            holder: Holder::new(receiver, delivery),
             _held: held,
             ended: false,
         }

@@ -452,7 +452,7 @@ impl fmt::Display for VerifyError {
             Kind::AcceptanceFailed => "the app's own check (`accept_if`) gave no answer",
             Kind::InFlight => "another delivery of the same event is being handled",
             Kind::GuardUnavailable => {
-                "the guard, which remembers events, did not say whether this one is new"
+                "it is not known whether the event is new"
             }
             Kind::NotSettled => {
                 "the handler took over the claim and answered with a 2xx, but its transaction has not settled the claim"

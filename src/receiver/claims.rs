@@ -1,6 +1,6 @@
 //! Steps 9 (claim) and 11 (settle or release) of a delivery, through the receiver's guard.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Semaphore;
@@ -32,6 +32,8 @@ pub(crate) struct Claims {
     /// handled comes before one that is to be handled, or a busy store does work in vain.
     pub(crate) turns: Semaphore,
     pub(crate) leftovers: Leftovers,
+    /// What was last said about the guard's store.
+    pub(crate) concerns: Mutex<Vec<String>>,
 }
 
 /// So many claims ask the guard at a time: enough to keep any store busy.
@@ -178,10 +180,10 @@ impl Asking {
                 give_up_failed(&receiver, &self.delivery, &claimed, &self.reach);
                 claimed
             }
-            Err(late) => {
+            Err(_) => {
                 let now = receiver.shared.clock.monotonic();
                 claims.outage.timed_out(now);
-                Err(GuardError::unavailable(late))
+                Err(GuardError::unavailable(Late(claims.timeout)))
             }
         };
         claims.judge(claimed, &self.delivery)
@@ -243,9 +245,25 @@ pub(crate) async fn within<T>(
 ) -> Result<T, GuardError> {
     match timeout(time, Contained::new(answer)).await {
         Ok(answer) => answer.unwrap_or_else(|| Err(panicked())),
-        Err(late) => Err(GuardError::unavailable(late)),
+        Err(_) => Err(GuardError::unavailable(Late(time))),
     }
 }
+
+/// The guard gave no answer in this time.
+#[derive(Debug)]
+struct Late(Duration);
+
+impl std::fmt::Display for Late {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "it gave no answer within {:?}; `WebhookReceiver::ready` may tell why",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for Late {}
 
 /// The guard is not asked for a while.
 #[derive(Debug)]
@@ -255,8 +273,8 @@ impl std::fmt::Display for Silent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "it did not answer the last deliveries in time, so it is asked again in {:?} only",
-            self.0
+            "it did not answer the last deliveries in time; the next attempt is in {:.1} s",
+            self.0.as_secs_f64()
         )
     }
 }

@@ -64,6 +64,7 @@ impl Leftovers {
             return;
         };
         let (receiver, delivery) = (receiver.clone(), delivery.clone());
+        let at_work = receiver.shared.at_work.clone();
         runtime.spawn(async move {
             if let Some((claims, claim)) = receiver.claims().zip(delivery.claim()) {
                 let work = Work {
@@ -73,7 +74,7 @@ impl Leftovers {
                 };
                 work.through(leftover).await;
             }
-            drop(place);
+            drop((place, at_work));
         });
     }
 }

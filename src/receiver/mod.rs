@@ -32,6 +32,7 @@ pub(crate) use claims::{Claims, ask, leave, unavailable, within};
 #[cfg(feature = "jwks")]
 pub(crate) use keys::Keys;
 pub(crate) use leftovers::Leftover;
+pub(crate) use ready::AtWork;
 pub use ready::NotReady;
 
 /// Holds the configuration of a webhook endpoint: keys, checks, limits and guard.
@@ -76,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) max_body_bytes: usize,
     pub(crate) max_buffered_bytes: usize,
     pub(crate) buffered: AtomicUsize,
+    pub(crate) at_work: AtWork,
     pub(crate) body_timeout: Duration,
     pub(crate) handler_timeout: Duration,
     pub(crate) statuses: Vec<(VerifyErrorKind, u16)>,

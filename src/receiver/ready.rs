@@ -2,6 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 #[cfg(feature = "jwks")]
 use super::Keys;
@@ -17,7 +21,11 @@ impl WebhookReceiver {
     /// Call it before the app takes traffic, and in a readiness probe. It fetches public keys if none
     /// are known, and asks the guard, for at most
     /// [`guard_timeout`](crate::WebhookReceiverBuilder::guard_timeout). What an operator should know
-    /// about a guard that works is logged as a warning, such as a Redis server that may evict keys.
+    /// about a guard that works is logged as a warning, such as a Redis server that may evict keys: the
+    /// first time, and when it has changed.
+    ///
+    /// The text of the error can contain the name of a host or a database. Log it, and do not answer it
+    /// to the probe.
     ///
     /// # Errors
     ///
@@ -30,11 +38,60 @@ impl WebhookReceiver {
         }
         if let Some(claims) = self.claims() {
             let concerns = within(claims.timeout, &mut claims.ready()).await;
-            for concern in concerns.map_err(NotReady::Guard)? {
-                trace::guard_concern(&concern);
+            let concerns = concerns.map_err(NotReady::Guard)?;
+            let mut said = claims
+                .concerns
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            for concern in concerns.iter().filter(|concern| !said.contains(concern)) {
+                trace::guard_concern(concern);
             }
+            *said = concerns;
         }
         Ok(())
+    }
+}
+
+/// How many handlers run, and how much is done in the background.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AtWork(Arc<()>);
+
+impl AtWork {
+    fn count(&self) -> usize {
+        // Without the receiver's own.
+        Arc::strong_count(&self.0) - 1
+    }
+}
+
+impl WebhookReceiver {
+    /// Waits until no handler runs, and nothing is left to do with the guard.
+    ///
+    /// Call it when the server has stopped, before the runtime ends, and limit the time. Otherwise the
+    /// claims of handlers that are cut off then are released by nobody: in a store they stay until the
+    /// lease ends, and retries are answered 409 meanwhile. It also waits for handlers whose sender has
+    /// left, after `finish_once_started`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use gemini_webhooks::WebhookReceiver;
+    /// use tokio::time::timeout;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), gemini_webhooks::ConfigError> {
+    /// # let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    /// let receiver = WebhookReceiver::builder().signing_secret(secret).build()?;
+    /// // … serve with a clone of it, until the signal to stop. Then:
+    /// if timeout(Duration::from_secs(10), receiver.drained()).await.is_err() {
+    ///     eprintln!("some handlers were cut off");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn drained(&self) {
+        // Nobody is told when the count falls: that would cost each delivery something.
+        while self.shared.at_work.count() > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 

@@ -65,7 +65,7 @@ impl fmt::Display for GuardError {
         let what = match self.kind {
             GuardErrorKind::Unavailable => "the guard, which remembers events, cannot answer now",
             GuardErrorKind::Broken => {
-                "the guard, which remembers events, is broken until somebody repairs it"
+                "the guard, which remembers events, cannot work until this is fixed"
             }
         };
         write!(f, "{what}: {}", self.source)

@@ -1,7 +1,7 @@
 //! Checks the settings, and makes a receiver of them.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -13,9 +13,9 @@ use crate::receiver::Keys;
 use crate::receiver::claims::AT_ONCE;
 use crate::receiver::leftovers::Leftovers;
 use crate::receiver::outage::Outage;
-use crate::receiver::{Claims, Shared, WebhookReceiver};
+use crate::receiver::{AtWork, Claims, Shared, WebhookReceiver};
 use crate::replay::{MemoryGuard, ReplayGuard};
-use crate::secret::SigningSecret;
+use crate::secret::{Keyring, SigningSecret};
 use crate::trace;
 use crate::verifier::Verifier;
 
@@ -55,6 +55,17 @@ impl WebhookReceiverBuilder {
             let tokens = false;
             Keys::new(self.keys, &self.clock, self.max_stale, tokens)
         };
+        let namespace = match &self.guard {
+            Guard::Given(namespace, _) => Some(&**namespace),
+            Guard::Memory | Guard::None => None,
+        };
+        let secrets = || self.keyring.iter().flat_map(Keyring::secrets);
+        trace::built(secrets().map(SigningSecret::key_id), namespace);
+        for secret in secrets() {
+            if let Some(bytes) = secret.unusual_length() {
+                trace::unusual_secret(secret.key_id(), bytes);
+            }
+        }
         Ok(WebhookReceiver {
             shared: Arc::new(Shared {
                 id: rand::random(),
@@ -72,6 +83,7 @@ impl WebhookReceiverBuilder {
                 max_body_bytes: self.max_body_bytes,
                 max_buffered_bytes: self.max_buffered_bytes,
                 buffered: AtomicUsize::new(0),
+                at_work: AtWork::default(),
                 body_timeout: self.body_timeout,
                 handler_timeout: self.handler_timeout,
                 statuses: self.statuses,
@@ -85,12 +97,6 @@ impl WebhookReceiverBuilder {
         let mut verifier = Verifier::empty().with_tolerance(self.tolerance)?;
         let mut has_keys = false;
         if let Some(keyring) = &self.keyring {
-            trace::secrets(keyring.secrets().map(SigningSecret::key_id));
-            for secret in keyring.secrets() {
-                if let Some(bytes) = secret.unusual_length() {
-                    trace::unusual_secret(secret.key_id(), bytes);
-                }
-            }
             verifier = verifier.with_keyring(keyring.clone());
             has_keys = true;
         }
@@ -166,6 +172,7 @@ impl WebhookReceiverBuilder {
             outage: Outage::default(),
             turns: Semaphore::new(AT_ONCE),
             leftovers: Leftovers::default(),
+            concerns: Mutex::default(),
         }))
     }
 }
