@@ -116,14 +116,13 @@ impl Holder {
             return Ok(());
         };
         let mut answer = claims.claim(claim);
-        let reach = answer.reach();
         let error = match within(claims.timeout, &mut answer).await {
             Ok(Claimed::Settled) => return Ok(()),
             Ok(Claimed::Claimed | Claimed::InFlight { .. }) => VerifyErrorKind::NotSettled.into(),
             Err(error) => {
-                if reach.get() {
+                if answer.reach().get() {
                     // It may be made again later, after the release below.
-                    let asked = Leftover::Claim(Some(answer));
+                    let asked = Leftover::Claim(answer.is_awaited().then_some(answer));
                     leave(&self.receiver, &self.delivery, asked);
                 }
                 unavailable(error)
@@ -148,7 +147,7 @@ impl Holder {
                 let holder = self.clone();
                 Closing::waiting(async move {
                     let answered = within(holder.patience(), &mut answer).await;
-                    let sent = answer.reach().get().then_some(answer);
+                    let sent = answer.is_awaited().then_some(answer);
                     holder.conclude(operation, answered, sent);
                     output
                 })

@@ -170,7 +170,8 @@ impl WebhookReceiver {
 /// Up to half as long again, in whole seconds: deliveries that were refused together are not to come
 /// again together.
 fn spread(time: Duration, chance: u8) -> Duration {
-    let seconds = time.as_secs_f64().ceil();
+    // No longer than a day: Google retries no longer.
+    let seconds = time.as_secs_f64().ceil().min(86_400.0);
     let more = seconds / 2.0 * f64::from(chance) / f64::from(u8::MAX);
     Duration::from_secs_f64((seconds + more).round())
 }

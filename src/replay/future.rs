@@ -122,6 +122,11 @@ impl<T> GuardFuture<T> {
         }
     }
 
+    /// Whether its request was sent, and its answer is still to come.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.reach.get() && matches!(self.answer, Eventual::Later(_))
+    }
+
     pub(crate) fn reach(&self) -> Reach {
         self.reach.clone()
     }
@@ -134,7 +139,10 @@ impl<T> Future for GuardFuture<T> {
         if self.untracked {
             self.reach.sent();
         }
-        Pin::new(&mut self.answer).poll(cx)
+        let answer = std::task::ready!(Pin::new(&mut self.answer).poll(cx));
+        // So that nobody asks it again: its future is done.
+        self.answer = Eventual::Now(None);
+        Poll::Ready(answer)
     }
 }
 
