@@ -74,6 +74,10 @@ async fn at_any_poll_of_any_operation() {
         while b.claim(&guard).await.unwrap() != Claimed::Claimed {
             a.release(&guard).await.unwrap();
         }
+        // Of another event, as the first claim may land even now.
+        let id = format!("{id}-settled");
+        let (a, b) = (Holder::of(&id), Holder::of(&id));
+        b.claim(&guard).await.unwrap();
         let release = guard.release(&b.key, b.token);
         dropped[1] += usize::from(!polled(polls, release).await);
         b.claim(&guard).await.unwrap();
