@@ -13,9 +13,9 @@ use super::fault::Fault;
 use super::schema::{Table, unlike};
 
 /// If the pool has lent no connection by then, it is found out why.
-const SOON: Duration = Duration::from_millis(500);
+const SOON: Duration = Duration::from_millis(400);
 /// How long that may take, and then the pool. It is less than a receiver waits by default.
-const THEN: Duration = Duration::from_millis(600);
+const THEN: Duration = Duration::from_millis(500);
 /// The oldest version that the tests have run with.
 const TESTED: i32 = 15_00_00;
 
