@@ -16,6 +16,7 @@ pub struct SettleError(Reason);
 enum Reason {
     ClaimLost { key: ClaimKey, lease: Duration },
     NoClaim,
+    NoTransaction,
     Database(sqlx::Error),
 }
 
@@ -23,12 +24,16 @@ enum Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SettleErrorKind {
-    /// The claim is no longer this delivery's: its lease has ended, or the receiver has released it
-    /// because the handler was given up. Roll back: another delivery may do the work, or has done it.
+    /// The claim is not this delivery's to settle. Its lease has ended, the receiver has released it because
+    /// the handler was given up, or it is settled already, such as by a transaction whose commit seemed to
+    /// fail. Roll back: another delivery may do the work, or it is done.
     ClaimLost,
     /// There is no claim, because the receiver was built
     /// [`without_replay_protection`](gemini_webhooks::WebhookReceiverBuilder::without_replay_protection).
     NoClaim,
+    /// `settle_in` was called outside of a transaction, where it would take effect at once. Begin one, by
+    /// `begin` or `begin_with` of sqlx.
+    NoTransaction,
     /// The statement failed. The error's `source` is that of sqlx.
     Database,
 }
@@ -41,6 +46,15 @@ impl SettleError {
         })
     }
 
+    /// Outside of a transaction it would not be undone with the work.
+    pub(crate) fn unless_in_transaction(is_in_transaction: bool) -> Result<(), Self> {
+        if is_in_transaction {
+            Ok(())
+        } else {
+            Err(Self(Reason::NoTransaction))
+        }
+    }
+
     pub(crate) fn database(error: sqlx::Error) -> Self {
         Self(Reason::Database(error))
     }
@@ -51,6 +65,7 @@ impl SettleError {
         match self.0 {
             Reason::ClaimLost { .. } => SettleErrorKind::ClaimLost,
             Reason::NoClaim => SettleErrorKind::NoClaim,
+            Reason::NoTransaction => SettleErrorKind::NoTransaction,
             Reason::Database(_) => SettleErrorKind::Database,
         }
     }
@@ -68,13 +83,16 @@ impl fmt::Display for SettleError {
         match &self.0 {
             Reason::ClaimLost { key, lease } => write!(
                 f,
-                "the claim on {key:?} is no longer this delivery's: its lease of {lease:?} has ended, \
-                 or the handler was given up; another delivery may have the event, so roll the transaction back, \
-                 or the work is done twice"
+                "the claim on {key:?} is not this delivery's to settle: its lease of {lease:?} has ended, the handler \
+                 was given up, or it is settled already; roll the transaction back, or the work may be done twice"
             ),
             Reason::NoClaim => f.write_str(
                 "the delivery has no claim to settle, because its receiver was built with \
                  without_replay_protection(); give the receiver a guard, or do not settle",
+            ),
+            Reason::NoTransaction => f.write_str(
+                "the claim cannot be settled outside of a transaction, where that would take effect at once; \
+                 begin one, by begin() or begin_with() of sqlx",
             ),
             Reason::Database(error) => {
                 write!(f, "the claim cannot be settled in the transaction: {error}")
@@ -94,7 +112,7 @@ impl Error for SettleError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0 {
             Reason::Database(error) => Some(error),
-            Reason::ClaimLost { .. } | Reason::NoClaim => None,
+            _ => None,
         }
     }
 }
@@ -104,7 +122,7 @@ impl From<SettleError> for sqlx::Error {
     fn from(error: SettleError) -> Self {
         match error.0 {
             Reason::Database(error) => error,
-            Reason::ClaimLost { .. } | Reason::NoClaim => Self::InvalidArgument(error.to_string()),
+            _ => Self::InvalidArgument(error.to_string()),
         }
     }
 }

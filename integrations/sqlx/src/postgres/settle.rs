@@ -4,7 +4,7 @@ use std::fmt;
 
 use gemini_webhooks::Delivery;
 use gemini_webhooks::replay::Claim;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
 use super::microseconds;
 use crate::settle::{SettleError, hand_over};
@@ -12,18 +12,20 @@ use crate::settle::{SettleError, hand_over};
 /// The statement of [`settle_in`], for other drivers. [`SettleParameters`] are its parameters.
 ///
 /// It only updates. If it inserted a row, the claims of copies of the event would wait for the end of the
-/// transaction.
+/// transaction. And it settles only once: if it did so again, a transaction that is tried again because the
+/// answer of its commit was lost would do its work twice.
 pub const SETTLE_STATEMENT: &str = "\
 UPDATE gemini_webhooks_claims
 SET settled = true, until = clock_timestamp() + $3::bigint * interval '1 microsecond'
-WHERE key = $1 AND token = $2";
+WHERE key = $1 AND token = $2 AND NOT settled";
 
 /// Settles the claim of a delivery in the app's transaction, so that the work and the mark that it is
 /// done are stored together, or neither is.
 ///
 /// The table of the claims must be in the database of the transaction. If the transaction is rolled back
 /// or not committed, a 2xx of the handler is not sent: the answer is 503, and the event is handled again
-/// when Google retries. It may be called again, also in another transaction.
+/// when Google retries. You may try a transaction again: if the first was committed after all, the second is
+/// an error.
 ///
 /// ```no_run
 /// use gemini_webhooks::{Delivery, EventKind, GeminiEvent};
@@ -49,15 +51,17 @@ WHERE key = $1 AND token = $2";
 ///
 /// # Errors
 ///
-/// With [`ClaimLost`](crate::SettleErrorKind::ClaimLost), another delivery has claimed the event since, so
-/// roll back; `?` does. It happens to a handler that goes on after the lease has ended. With
-/// [`NoClaim`](crate::SettleErrorKind::NoClaim), the receiver has no guard. With
+/// With [`ClaimLost`](crate::SettleErrorKind::ClaimLost), the claim is not this delivery's, or it is settled
+/// already, so roll back; `?` does. It happens to a handler that goes on after the lease has ended. With
+/// [`NoTransaction`](crate::SettleErrorKind::NoTransaction), the connection is in no transaction that sqlx has
+/// begun. With [`NoClaim`](crate::SettleErrorKind::NoClaim), the receiver has no guard. With
 /// [`Database`](crate::SettleErrorKind::Database), the statement failed.
 pub async fn settle_in(
     transaction: &mut PgConnection,
     delivery: &Delivery,
 ) -> Result<(), SettleError> {
     let parameters = SettleParameters::of(delivery)?;
+    SettleError::unless_in_transaction(transaction.is_in_transaction())?;
     let done = sqlx::query(SETTLE_STATEMENT)
         .bind(parameters.key())
         .bind(parameters.token())

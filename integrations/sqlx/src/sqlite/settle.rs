@@ -1,6 +1,7 @@
 //! Settling a claim in a transaction of the app.
 
 use gemini_webhooks::Delivery;
+use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::milliseconds;
@@ -43,12 +44,14 @@ use crate::settle::{SettleError, hand_over};
 ///
 /// [`SettleErrorKind`](crate::SettleErrorKind) says which there are. Return them from the handler with `?`, so that the
 /// transaction is rolled back. If the claim is lost, its lease had ended, and another delivery has claimed the event, or
-/// a clean-up has deleted the row.
+/// a clean-up has deleted the row. A claim that is settled already counts as lost, so that a transaction that is tried
+/// again after its commit seemed to fail does not do its work twice.
 pub async fn settle_in(
     transaction: &mut SqliteConnection,
     delivery: &Delivery,
 ) -> Result<(), SettleError> {
     let claim = hand_over(delivery)?;
+    SettleError::unless_in_transaction(transaction.is_in_transaction())?;
     let done = sqlx::query(SETTLE_IN)
         .bind(claim.key().to_bytes())
         .bind(claim.token().to_bytes().to_vec())

@@ -116,7 +116,7 @@ UPDATE gemini_webhooks_claims
 SET settled = 1, until = ",
     now!(),
     " + ?3
-WHERE key = ?1 AND token = ?2"
+WHERE key = ?1 AND token = ?2 AND NOT settled"
 );
 
 /// Removes the claim (`?1` key, `?2` token).

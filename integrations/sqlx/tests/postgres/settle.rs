@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use gemini_webhooks::Delivery;
 use gemini_webhooks::replay::Claimed;
-use gemini_webhooks_sqlx::SettleErrorKind;
 use gemini_webhooks_sqlx::postgres::{SETTLE_STATEMENT, SettleParameters, settle_in};
-use gemini_webhooks_sqlx::sqlx::{PgConnection, query, query_scalar};
+use gemini_webhooks_sqlx::sqlx::{Connection as _, PgConnection, query, query_scalar};
+use gemini_webhooks_sqlx::{SettleError, SettleErrorKind};
 use tokio::sync::Notify;
 use tower::BoxError;
 
@@ -177,28 +177,57 @@ async fn a_lease_that_has_ended_is_no_loss_by_itself() {
     assert_eq!(shop.claim("msg_1").await, Claimed::Settled);
 }
 
-/// An app may try its transaction again, and may settle twice in it.
+/// An app may try its transaction again. If it was committed before, that is an error, and the work is not
+/// done twice.
 #[tokio::test(flavor = "multi_thread")]
-async fn it_may_be_settled_again() {
+async fn it_is_settled_once() {
     let shop = Shop::open().await;
     let pool = shop.pool.clone();
-    let answer = shop.app.deliver("msg_1", move |delivery| {
+    let answer = shop.app.deliver("msg_1", move |delivery: Delivery| {
         let pool = pool.clone();
         async move {
-            for end in [End::Rollback(200), End::Forget(200)] {
+            for end in [End::Rollback(200), End::Forget(200), End::Commit(200)] {
                 handle(pool.clone(), delivery.clone(), end).await?;
             }
-            let mut transaction = pool.begin().await?;
-            settle_in(&mut transaction, &delivery).await?;
-            settle_in(&mut transaction, &delivery).await?;
-            transaction.commit().await?;
-            // And in a transaction of its own.
-            settle_in(&mut *pool.acquire().await?, &delivery).await?;
+            let again = handle(pool.clone(), delivery.clone(), End::Commit(200)).await;
+            let error = again.unwrap_err();
+            let error: &SettleError = error.downcast_ref().unwrap();
+            assert_eq!(error.kind(), SettleErrorKind::ClaimLost);
+            assert!(
+                error.to_string().contains("it is settled already"),
+                "{error}"
+            );
             Ok(200)
         }
     });
     assert_eq!(answer.await, HANDLED);
     assert_eq!(shop.claim("msg_1").await, Claimed::Settled);
+    assert_eq!(shop.work_done("msg_1").await, 1);
+}
+
+/// Outside of a transaction it would take effect at once, and the work could still fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn outside_of_a_transaction_it_is_an_error() {
+    let shop = Shop::open().await;
+    let pool = shop.pool.clone();
+    let answer = shop.app.deliver("msg_1", move |delivery: Delivery| {
+        let pool = pool.clone();
+        async move {
+            let mut connection = pool.acquire().await?;
+            let error = settle_in(&mut connection, &delivery).await.unwrap_err();
+            assert_eq!(error.kind(), SettleErrorKind::NoTransaction);
+            assert!(error.to_string().contains("begin one"), "{error}");
+            // A savepoint is in a transaction.
+            let mut transaction = connection.begin().await?;
+            let mut savepoint = transaction.begin().await?;
+            settle_in(&mut savepoint, &delivery).await?;
+            savepoint.rollback().await?;
+            transaction.commit().await?;
+            Ok(200)
+        }
+    });
+    assert_eq!(answer.await, NOT_SETTLED);
+    assert_eq!(shop.deliver("msg_1", End::Commit(200)).await, HANDLED);
 }
 
 /// It is remembered for the receiver's retention, counted from the settle.

@@ -110,6 +110,37 @@ async fn a_connection_that_is_cut() {
     }
 }
 
+/// A handler that does not know whether its commit arrived, and tries its transaction again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_tried_again() {
+    let rig = Arc::new(Rig::start().await);
+    for direction in [ToServer, ToClient] {
+        let id = format!("msg_{direction:?}");
+        let handler = {
+            let rig = Arc::clone(&rig);
+            move |delivery: Delivery| {
+                let rig = Arc::clone(&rig);
+                async move {
+                    let cut = Some((At::Commit, direction));
+                    let first = handle(Arc::clone(&rig), delivery.clone(), cut, false).await;
+                    assert!(first.is_err(), "it was cut");
+                    handle(rig, delivery, None, false).await
+                }
+            }
+        };
+        let answer = rig.app.deliver(&id, handler).await;
+        let expected = match direction {
+            // It had not arrived.
+            ToServer => HANDLED,
+            ToClient => FAILED,
+        };
+        assert_eq!(answer, expected, "{id}");
+        assert_eq!(rig.work_done(&id).await, 1, "{id}");
+        let handler = async |_| panic!("it runs again");
+        assert_eq!(rig.app.deliver(&id, handler).await, HANDLED, "{id}");
+    }
+}
+
 async fn work(pool: PgPool, delivery: Delivery) -> Answered {
     let mut transaction = pool.begin().await?;
     query("INSERT INTO work VALUES ($1)")
