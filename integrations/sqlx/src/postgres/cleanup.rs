@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use gemini_webhooks::replay::{GuardError, Reach};
+use gemini_webhooks::replay::{GuardError, GuardErrorKind, Reach};
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, query};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::PostgresGuard;
 use super::ask::ask;
@@ -16,6 +16,8 @@ use super::statements::CLEANUP;
 const BATCH: i64 = 500;
 /// After each statement that deletes: claims must not wait for the disk behind a row of deletes.
 const PAUSE: Duration = Duration::from_millis(10);
+/// How long a step may take. It takes some milliseconds.
+const STEP: Duration = Duration::from_secs(10);
 const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
 
 impl PostgresGuard {
@@ -30,7 +32,7 @@ impl PostgresGuard {
     ///
     /// # Errors
     ///
-    /// The server cannot be reached, or refuses. What was deleted until then stays deleted.
+    /// The server cannot be reached, does not answer for 10 seconds, or refuses. What was deleted until then stays deleted.
     pub async fn cleanup(&self) -> Result<u64, GuardError> {
         let (mut deleted, reach) = (0, Reach::default());
         let mut from = Some(Place::default());
@@ -41,7 +43,12 @@ impl PostgresGuard {
                     .bind(&*place.key)
                     .bind(BATCH)
             });
-            let Some(row) = row.await? else { break };
+            // Nobody else limits the time, and the next attempt may have a better connection.
+            let Ok(row) = timeout(STEP, row).await else {
+                let what = format!("it has not answered a step of the clean-up in {STEP:?}");
+                return Err(Fault::found(&self.pool, GuardErrorKind::Unavailable, what));
+            };
+            let Some(row) = row? else { break };
             let step = Step::of(&row).map_err(|error| Fault::of(&self.pool, error))?;
             deleted += step.deleted;
             from = step.next;

@@ -16,6 +16,8 @@ use super::schema::{Table, unlike};
 const SOON: Duration = Duration::from_millis(400);
 /// How long that may take, and then the pool. It is less than a receiver waits by default.
 const THEN: Duration = Duration::from_millis(500);
+/// How long the answers may take.
+const ANSWER: Duration = Duration::from_secs(5);
 /// The oldest version that the tests have run with.
 const TESTED: i32 = 15_00_00;
 
@@ -35,7 +37,10 @@ pub(super) async fn ready(pool: &PgPool) -> Result<Vec<String>, GuardError> {
         let facts = sqlx::query(FACTS).fetch_one(&mut *connection).await?;
         Ok((Facts::of(&facts)?, Table::look(connection).await?))
     });
-    let (facts, table) = asked.await.map_err(|error| Fault::of(pool, error))?;
+    let Ok(asked) = timeout(ANSWER, asked).await else {
+        return Err(silent(pool));
+    };
+    let (facts, table) = asked.map_err(|error| Fault::of(pool, error))?;
     let broken = |what: &str| Fault::found(pool, GuardErrorKind::Broken, what);
 
     if let Some(what) = facts.no_writes() {
@@ -73,10 +78,7 @@ async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, GuardErro
         // The server answers. If it was only slow, so does the pool.
         Ok(Ok(connection)) => drop(connection.close().await),
         Ok(Err(error)) => return Err(Fault::of(pool, error)),
-        Err(_) => {
-            let what = "it does not answer; check the address, and whether the server runs";
-            return Err(Fault::found(pool, GuardErrorKind::Unavailable, what));
-        }
+        Err(_) => return Err(silent(pool)),
     }
     match timeout(THEN, lent).await {
         Ok(lent) => lent.map_err(|error| Fault::of(pool, error)),
@@ -89,6 +91,11 @@ async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, GuardErro
             Err(Fault::found(pool, GuardErrorKind::Unavailable, what))
         }
     }
+}
+
+fn silent(pool: &PgPool) -> GuardError {
+    let what = "it does not answer; check the address, and whether the server runs";
+    Fault::found(pool, GuardErrorKind::Unavailable, what)
 }
 
 /// What the server says of itself and of the session.

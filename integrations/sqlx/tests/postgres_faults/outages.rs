@@ -60,6 +60,28 @@ async fn the_reason_of_an_outage_is_told() {
     timeout(SOON, ready).await.expect("it recovers");
 }
 
+/// What nobody else limits in time gives up by itself, so that it is tried again on another connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_hangs() {
+    let rig = Rig::start().await;
+    rig.guard.cleanup().await.unwrap();
+    rig.quiet().await;
+    rig.proxy.hold_only(Direction::ToClient);
+    let (cleanup, ready) = tokio::join!(rig.guard.cleanup(), rig.guard.ready());
+    let error = cleanup.unwrap_err();
+    assert_eq!(error.kind(), GuardErrorKind::Unavailable);
+    assert!(
+        error.to_string().contains("a step of the clean-up"),
+        "{error}"
+    );
+    let error = ready.unwrap_err();
+    assert!(error.to_string().contains("does not answer"), "{error}");
+    // The others of its connections are held as well.
+    rig.proxy.cut();
+    let works = async { while rig.guard.cleanup().await.is_err() {} };
+    timeout(SOON, works).await.expect("it recovers");
+}
+
 /// Claims that reached the server before it stood still are made when it goes on. Nobody waits for them
 /// any more, so they are released.
 #[tokio::test(flavor = "multi_thread")]
