@@ -11,7 +11,7 @@ use redis::{Cmd, RedisResult, Value};
 use crate::call::Call;
 #[cfg(feature = "cluster")]
 use crate::call::invoke;
-use crate::error::{self, WRONGTYPE, explain, not_ours};
+use crate::error::{self, WRONGTYPE, explain, invalid_url, not_ours};
 use crate::scripts::{NotOurs, Script};
 use crate::settings::{called, client, settings};
 use crate::single::Single;
@@ -31,7 +31,7 @@ enum Way {
 
 impl Link {
     pub(crate) async fn connect(url: &str) -> Result<Self, GuardError> {
-        let client = client(url).map_err(|error| explain("The client for Redis", error))?;
+        let client = client(url).map_err(invalid_url)?;
         let server = called(client.get_connection_info().addr())?;
         let manager = ConnectionManager::new_lazy_with_config(client.clone(), settings())
             .map_err(|error| explain(&server, error))?;

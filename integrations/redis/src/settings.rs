@@ -7,7 +7,10 @@ use gemini_webhooks::replay::GuardError;
 use gemini_webhooks::replay::GuardErrorKind;
 use redis::aio::ConnectionManagerConfig;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{Client, ConnectionAddr, IntoConnectionInfo as _, ProtocolVersion, RedisResult};
+use redis::{
+    Client, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, ProtocolVersion, RedisError,
+    RedisResult,
+};
 
 #[cfg(feature = "tls-rustls")]
 use crate::error;
@@ -40,8 +43,26 @@ pub(crate) fn called(address: &ConnectionAddr) -> Result<String, GuardError> {
 /// The client of a guard that has a connection of its own.
 pub(crate) fn client(url: &str) -> RedisResult<Client> {
     let info = url.into_connection_info()?.set_tcp_settings(tcp());
-    let names_protocol = redis::parse_redis_url(url)
-        .is_some_and(|url| url.query_pairs().any(|(name, _)| name == "protocol"));
+    let parsed = redis::parse_redis_url(url);
+    let is_socket = matches!(info.addr(), ConnectionAddr::Unix(_));
+    if let Some(parsed) = &parsed
+        && !is_socket
+    {
+        // The first part of a password that is not encoded is taken for a port, which is shown.
+        let after_host = [Some(parsed.path()), parsed.query(), parsed.fragment()];
+        if after_host
+            .into_iter()
+            .flatten()
+            .any(|part| part.contains('@'))
+        {
+            return Err(RedisError::from((
+                ErrorKind::InvalidClientConfig,
+                "there is an @ behind the host, as if the password were not encoded",
+            )));
+        }
+    }
+    let names_protocol =
+        parsed.is_some_and(|url| url.query_pairs().any(|(name, _)| name == "protocol"));
     if names_protocol {
         return Client::open(info);
     }

@@ -140,6 +140,18 @@ const TEXTS: &[Row] = &[
     ("SELECT is not allowed in cluster mode", Broken, NODE),
 ];
 
+/// Makes the guard's error for a URL that the driver does not take.
+pub(crate) fn invalid_url(error: RedisError) -> GuardError {
+    let message = format!(
+        "the URL of the Redis server is invalid: {}. It is like redis://user:password@host:6379/0, or rediss: \
+         with TLS (feature `tls-rustls`). In a password, write %40 for @, %2F for /, %3A for :, %3F for ? and \
+         %23 for #.",
+        said(&error)
+    );
+    let source = Some(error);
+    of(Broken, Failure { message, source })
+}
+
 /// Makes the guard's error of one that an attempt to connect ended with.
 pub(crate) fn explain_no_connection(server: &str, error: RedisError) -> GuardError {
     match meaning(&error) {
@@ -172,6 +184,7 @@ fn explained(
         }
         _ => "answers with an error",
     };
+    let said = said.trim_end_matches('.');
     let message = format!("{server} {verb}: {said}. {advice}");
     of(kind, Failure { message, source })
 }
