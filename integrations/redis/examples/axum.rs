@@ -68,7 +68,7 @@ pub(crate) async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let app = app().await?;
+    let (app, receivers) = app().await?;
     let address = variable("LISTEN_ADDR")?.unwrap_or_else(|| "127.0.0.1:8000".to_owned());
     let listener = TcpListener::bind(&address)
         .await
@@ -77,41 +77,48 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let stop = stop_signal()?;
     info!("listening on http://{}", listener.local_addr()?);
     serve(listener, app, stop).await;
+    // What was cut off has claims to release. Otherwise retries are refused until the leases end.
+    let drained = async {
+        for receiver in &receivers {
+            receiver.drained().await;
+        }
+    };
+    if timeout(GRACE, drained).await.is_err() {
+        warn!("the server that remembers events did not answer within {GRACE:?}");
+    }
     info!("stopped");
     Ok(())
 }
 
-async fn app() -> Result<Router, Box<dyn Error>> {
+async fn app() -> Result<(Router, Vec<WebhookReceiver>), Box<dyn Error>> {
     let url = variable("REDIS_URL")?.ok_or(
         "REDIS_URL is not set; it is the server that remembers events, such as redis://127.0.0.1",
     )?;
     let guard = RedisGuard::connect(&url)
         .await
         .map_err(|error| format!("REDIS_URL: {error}"))?;
-    let mut app = Router::new();
-    if let Some(receiver) = static_receiver(guard.clone())? {
-        check(&receiver).await;
+    let routes = [
+        ("/gemini-callback", static_receiver(guard.clone())?),
+        ("/gemini-webhook-dynamic", dynamic_receiver(guard)?),
+    ];
+    let (mut app, mut receivers) = (Router::new(), Vec::new());
+    for (path, receiver) in routes {
+        let Some(receiver) = receiver else { continue };
+        // Says what is wrong with the server or the public keys. Deliveries are answered 503 until
+        // that is over.
+        if let Err(error) = receiver.ready().await {
+            error!("{error}");
+        }
+        receivers.push(receiver.clone());
         let on_event = post(on_event).layer(VerifyLayer::new(receiver));
-        app = app.route("/gemini-callback", on_event);
+        app = app.route(path, on_event);
     }
-    if let Some(receiver) = dynamic_receiver(guard)? {
-        check(&receiver).await;
-        let on_event = post(on_event).layer(VerifyLayer::new(receiver));
-        app = app.route("/gemini-webhook-dynamic", on_event);
-    }
-    Ok(app)
+    Ok((app, receivers))
 }
 
 /// The namespace of the guard's keys. It must be the same in all replicas, and another one for each app
 /// that uses the server.
 const NAMESPACE: &str = "gemini-webhooks-example";
-
-/// Says what is wrong with the server or the public keys. Deliveries are answered 503 until that is over.
-async fn check(receiver: &WebhookReceiver) {
-    if let Err(error) = receiver.ready().await {
-        error!("{error}");
-    }
-}
 
 /// The receiver of static webhooks, which are registered once and signed with a shared secret.
 /// Without a secret no delivery could be verified, so there is no receiver and no route.
