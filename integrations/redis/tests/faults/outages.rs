@@ -30,6 +30,8 @@ async fn a_server_that_is_stopped_and_started_again() {
     let app = app(&server.url()).await;
     assert_eq!(app.status("before").await, 200);
     server.stop();
+    // The first may go over the connection before it is known to be gone.
+    app.assert_unavailable("first", &[]).await;
     for number in 0..5 {
         let id = format!("while it is down {number}");
         let address = format!("127.0.0.1:{}", server.port());
