@@ -735,6 +735,35 @@ async fn a_claim_says_how_long() {
     assert!(seen.copies_until() > app.clock.now() + retention);
 }
 
+/// Claims that fail leave something to do for each; that is not in the way of what was handled.
+#[tokio::test(start_paused = true)]
+async fn claims_that_fail_do_not_crowd_out_a_settle() {
+    let (fails, settles) = (Arc::new(AtomicBool::new(true)), AtomicUsize::new(0));
+    let failing = Arc::clone(&fails);
+    let guard = Scripted::new(move |operation| match operation {
+        "claim" if failing.load(SeqCst) => Reply::FailsLate,
+        "settle" if settles.fetch_add(1, SeqCst) == 0 => Reply::Fails,
+        _ => Reply::Works,
+    });
+    let app = App::under([Step::Answer(200)], &guard);
+    let failed: Vec<_> = (0..1100)
+        .map(|number| app.spawn(&format!("fails_{number}")))
+        .collect();
+    for failed in failed {
+        assert_eq!(failed.await.unwrap().unwrap().0, 503);
+    }
+    fails.store(false, SeqCst);
+    assert_eq!(app.deliver("msg_1").await, HANDLED);
+    sleep(SECOND * 5).await;
+    assert_eq!(guard.settled(), 1, "in the background");
+    let before = guard.calls().len();
+    sleep(SECOND * 60).await;
+    let after = guard.calls().len();
+    assert!(after - before < 3500, "and they end soon");
+    sleep(SECOND * 60).await;
+    assert_eq!(guard.calls().len(), after);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_receiver_is_drained_when_nothing_is_left_to_do() {
     let drained = async |app: &App, within| {

@@ -119,8 +119,8 @@ pub(crate) fn ask(
     let Some((claims, claim)) = receiver.claims().zip(delivery.claim()) else {
         return Ok(Ok(true));
     };
-    let now = receiver.shared.clock.monotonic();
-    if let Err(pause) = claims.outage.admits(now, claims.timeout) {
+    let clock = receiver.shared.clock.as_ref();
+    if let Err(pause) = claims.outage.admits(clock, claims.timeout) {
         return Ok(claims.judge(Err(GuardError::unavailable(Silent(pause))), delivery));
     }
     let answer = claims.claim(claim);
@@ -181,11 +181,14 @@ impl Asking {
                 claimed
             }
             Err(_) => {
-                let now = receiver.shared.clock.monotonic();
-                claims.outage.timed_out(now);
+                claims.outage.timed_out(receiver.shared.clock.as_ref());
                 Err(GuardError::unavailable(Late(claims.timeout)))
             }
         };
+        if claims.handle_unclaimed {
+            // If it is made after all, it is the claim of the handler that runs now.
+            contained(|| drop(self.answer.take()));
+        }
         claims.judge(claimed, &self.delivery)
     }
 }
@@ -211,7 +214,10 @@ fn give_up_failed(
     claimed: &Result<Claimed, GuardError>,
     reach: &Reach,
 ) {
-    if claimed.is_err() && reach.get() {
+    let unclaimed = receiver
+        .claims()
+        .is_some_and(|claims| claims.handle_unclaimed);
+    if claimed.is_err() && reach.get() && !unclaimed {
         leave(receiver, delivery, Leftover::Claim(None));
     }
 }

@@ -35,18 +35,31 @@ pub(crate) enum Leftover {
     Settle(Option<GuardFuture<Settled>>),
 }
 
-#[derive(Debug)]
+/// Claims that are given up do not stand in the way of events that were handled.
+#[derive(Debug, Default)]
 pub(crate) struct Leftovers {
+    claims: Lane,
+    settles: Lane,
+}
+
+#[derive(Debug)]
+struct Lane {
     places: Arc<Semaphore>,
     turns: Semaphore,
 }
 
-impl Default for Leftovers {
+impl Default for Lane {
     fn default() -> Self {
         Self {
             places: Arc::new(Semaphore::new(MAX_LEFT)),
             turns: Semaphore::new(AT_ONCE),
         }
+    }
+}
+
+impl Leftovers {
+    fn lane(&self, settles: bool) -> &Lane {
+        if settles { &self.settles } else { &self.claims }
     }
 }
 
@@ -58,7 +71,9 @@ impl Leftovers {
             contained(|| drop(leftover));
             return;
         };
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        let settles = matches!(leftover, Leftover::Settle(_));
+        let places = Arc::clone(&self.lane(settles).places);
+        let Ok(place) = places.try_acquire_owned() else {
             trace::left_to_its_lease(delivery.who());
             contained(|| drop(leftover));
             return;
@@ -71,6 +86,7 @@ impl Leftovers {
                     claims,
                     claim,
                     delivery: &delivery,
+                    lane: claims.leftovers.lane(settles),
                 };
                 work.through(leftover).await;
             }
@@ -83,6 +99,7 @@ struct Work<'a> {
     claims: &'a Claims,
     claim: &'a Claim,
     delivery: &'a Delivery,
+    lane: &'a Lane,
 }
 
 impl Work<'_> {
@@ -114,6 +131,8 @@ impl Work<'_> {
     /// still for any time, and the clocks of replicas differ.
     async fn give_up(&self, asked: Option<GuardFuture<Claimed>>) -> Result<(), GuardError> {
         let release = || self.claims.release(self.claim);
+        // An error came for it, so it is over soon, one way or the other.
+        let mut while_it_may_land = LANDING;
         if let Some(mut asked) = asked {
             let reach = asked.reach();
             let claimed = within(LANDING, &mut asked).await;
@@ -122,7 +141,8 @@ impl Work<'_> {
                 Ok(Claimed::Claimed) => return self.until_done(None, release).await,
                 Ok(Claimed::InFlight { .. } | Claimed::Settled) => return Ok(()),
                 Err(_) if !reach.get() => return Ok(()),
-                Err(_) => {}
+                // Nothing came, and the server may stand still.
+                Err(_) => while_it_may_land = self.claim.lease(),
             }
         }
         // It may be made yet, also after it was released: a server may read a request whose
@@ -133,7 +153,7 @@ impl Work<'_> {
                 sleep(pause).await;
             }
         };
-        let _ = timeout(self.claim.lease(), attempts).await;
+        let _ = timeout(while_it_may_land, attempts).await;
         Ok(())
     }
 
@@ -169,7 +189,7 @@ impl Work<'_> {
     }
 
     async fn attempt<T>(&self, mut answer: GuardFuture<T>) -> Result<T, GuardError> {
-        let turn = self.claims.leftovers.turns.acquire().await;
+        let turn = self.lane.turns.acquire().await;
         let done = within(ATTEMPT, &mut answer).await;
         contained(|| drop(answer));
         drop(turn);

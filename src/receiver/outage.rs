@@ -3,7 +3,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::clock::Clock;
 
 /// One answer may be late for its own reasons, such as a row that is locked.
 const TOLERATED: u32 = 3;
@@ -16,7 +18,32 @@ pub(crate) struct Outage {
     /// one read of it.
     timeouts: AtomicU32,
     /// Nobody asks before. There is a time from the last tolerated time-out on.
-    until: Mutex<Option<Instant>>,
+    until: Mutex<Option<End>>,
+}
+
+/// The end of a pause, by both clocks: where a process is suspended between requests, monotonic time
+/// stands still.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    monotonic: Option<Instant>,
+    wall: Option<SystemTime>,
+}
+
+impl End {
+    fn after(clock: &dyn Clock, time: Duration) -> Self {
+        Self {
+            monotonic: clock.monotonic().checked_add(time),
+            wall: clock.now().checked_add(time),
+        }
+    }
+
+    /// What is left of the pause. None if it is over, by either clock.
+    fn left(self, clock: &dyn Clock) -> Option<Duration> {
+        let monotonic = self.monotonic?.checked_duration_since(clock.monotonic());
+        let wall = self.wall?.duration_since(clock.now()).ok();
+        let left = monotonic?.min(wall?);
+        (!left.is_zero()).then_some(left)
+    }
 }
 
 impl Outage {
@@ -26,15 +53,15 @@ impl Outage {
     /// # Errors
     ///
     /// How long to wait.
-    pub(crate) fn admits(&self, now: Instant, patience: Duration) -> Result<(), Duration> {
+    pub(crate) fn admits(&self, clock: &dyn Clock, patience: Duration) -> Result<(), Duration> {
         if !self.is_on() {
             return Ok(());
         }
         let mut until = self.until();
-        match *until {
-            Some(time) if now < time => Err(time.saturating_duration_since(now)),
-            _ => {
-                *until = now.checked_add(patience);
+        match until.and_then(|end| end.left(clock)) {
+            Some(left) => Err(left),
+            None => {
+                *until = Some(End::after(clock, patience));
                 Ok(())
             }
         }
@@ -55,17 +82,17 @@ impl Outage {
     }
 
     /// The guard did not answer in time.
-    pub(crate) fn timed_out(&self, now: Instant) {
+    pub(crate) fn timed_out(&self, clock: &dyn Clock) {
         let mut until = self.until();
         let timeouts = self.timeouts().saturating_add(1);
         // Of many that were asked at the same time, those that are late to say so add nothing.
-        if timeouts > TOLERATED && until.is_some_and(|time| now < time) {
+        if timeouts > TOLERATED && until.is_some_and(|end| end.left(clock).is_some()) {
             return;
         }
         self.timeouts.store(timeouts, Ordering::Relaxed);
         if let Some(more) = timeouts.checked_sub(TOLERATED) {
             let pause = Duration::from_secs(1 << more.min(31)).min(MAX_PAUSE);
-            *until = now.checked_add(pause);
+            *until = Some(End::after(clock, pause));
         }
     }
 
@@ -73,7 +100,7 @@ impl Outage {
         self.timeouts.load(Ordering::Relaxed)
     }
 
-    fn until(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn until(&self) -> MutexGuard<'_, Option<End>> {
         self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -81,7 +108,7 @@ impl Outage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock as _, SystemClock};
+    use crate::clock::SystemClock;
 
     const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -165,19 +192,62 @@ mod tests {
         );
     }
 
+    /// At so many seconds of each time.
+    #[derive(Debug)]
+    struct Times {
+        start: (Instant, SystemTime),
+        monotonic: u64,
+        wall: u64,
+    }
+
+    impl Clock for Times {
+        fn now(&self) -> SystemTime {
+            self.start.1 + Duration::from_secs(self.wall)
+        }
+
+        fn monotonic(&self) -> Instant {
+            self.start.0 + Duration::from_secs(self.monotonic)
+        }
+    }
+
     fn check<'a>(name: &str, steps: impl IntoIterator<Item = &'a At>) {
-        let (outage, start) = (Outage::default(), SystemClock.monotonic());
-        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let start = (SystemClock.monotonic(), SystemClock.now());
+        let outage = Outage::default();
+        let at = |seconds| Times {
+            start,
+            monotonic: seconds,
+            wall: seconds,
+        };
         for step in steps {
             match *step {
                 Answered => outage.answered(),
-                TimedOut(seconds) => outage.timed_out(at(seconds)),
+                TimedOut(seconds) => outage.timed_out(&at(seconds)),
                 Asked(seconds, expected) => {
-                    let admitted = outage.admits(at(seconds), PATIENCE);
+                    let admitted = outage.admits(&at(seconds), PATIENCE);
                     let expected = expected.map_err(Duration::from_secs);
                     assert_eq!(admitted, expected, "{name}, at {seconds} s");
                 }
             }
         }
+    }
+
+    /// As on AWS Lambda, where a process runs for some milliseconds a request.
+    #[test]
+    fn a_pause_ends_where_the_process_is_suspended() {
+        let start = (SystemClock.monotonic(), SystemClock.now());
+        let outage = Outage::default();
+        let at = |monotonic, wall| Times {
+            start,
+            monotonic,
+            wall,
+        };
+        for _ in 0..3 {
+            outage.timed_out(&at(0, 0));
+        }
+        assert!(outage.admits(&at(0, 0), PATIENCE).is_err());
+        assert_eq!(outage.admits(&at(0, 30), PATIENCE), Ok(()));
+        // A wall clock that is set back does not prolong it.
+        assert!(outage.admits(&at(1, 0), PATIENCE).is_err());
+        assert_eq!(outage.admits(&at(3, 0), PATIENCE), Ok(()));
     }
 }

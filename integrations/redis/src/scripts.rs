@@ -33,7 +33,7 @@ end
 if state == 's' then return -2 end
 if holder == ARGV[1] then return -1 end
 local left = redis.pcall('PTTL', KEYS[1])
-if left == -1 then return -4 end
+if left < 0 then return -4 end
 return left
 ";
 
