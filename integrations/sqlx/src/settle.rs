@@ -26,7 +26,8 @@ enum Reason {
 pub enum SettleErrorKind {
     /// The claim is not this delivery's to settle. Its lease has ended, the receiver has released it because
     /// the handler was given up, or it is settled already, such as by a transaction whose commit seemed to
-    /// fail. Roll back: another delivery may do the work, or it is done.
+    /// fail. Roll back: another delivery may do the work, or it is done. It also comes, and each time, if
+    /// the receiver's guard keeps its claims elsewhere: the default one keeps them in memory.
     ClaimLost,
     /// There is no claim, because the receiver was built
     /// [`without_replay_protection`](gemini_webhooks::WebhookReceiverBuilder::without_replay_protection).
@@ -84,7 +85,9 @@ impl fmt::Display for SettleError {
             Reason::ClaimLost { key, lease } => write!(
                 f,
                 "the claim on {key:?} is not this delivery's to settle: its lease of {lease:?} has ended, the handler \
-                 was given up, or it is settled already; roll the transaction back, or the work may be done twice"
+                 was given up, or it is settled already; roll the transaction back, or the work may be done twice. If \
+                 it happens each time, the receiver's guard does not keep its claims in this database: by default it \
+                 keeps them in memory"
             ),
             Reason::NoClaim => f.write_str(
                 "the delivery has no claim to settle, because its receiver was built with \
@@ -95,7 +98,15 @@ impl fmt::Display for SettleError {
                  begin one, by begin() or begin_with() of sqlx",
             ),
             Reason::Database(error) => {
-                write!(f, "the claim cannot be settled in the transaction: {error}")
+                write!(f, "the claim cannot be settled in the transaction: {error}")?;
+                // PostgreSQL's `undefined_table`.
+                let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+                match code {
+                    Some(code) if code == "42P01" => f.write_str(
+                        "; the receiver's guard must be a PostgresGuard on this database and search_path",
+                    ),
+                    _ => Ok(()),
+                }
             }
         }
     }

@@ -144,15 +144,15 @@ impl Facts {
         }
         if !self.fsync {
             concerns.push(
-                "`fsync` is off: if the machine crashes, the database may be damaged or lost, and handled events may be \
-                 handled again"
+                "`fsync` is off: if the machine crashes, the database may be damaged or lost, with what your \
+                 handlers wrote, and handled events may be handled again"
                     .to_owned(),
             );
         }
         if self.synchronous_commit == "off" {
             concerns.push(
                 "`synchronous_commit` is off: if the server crashes, it forgets the last events that were handled, and \
-                 they may be handled again"
+                 they may be handled again; what `settle_in` stored with them is lost, and Google does not send it again"
                     .to_owned(),
             );
         }

@@ -51,7 +51,8 @@
 //!
 //! An event that was answered with a 2xx is not handled again for as long as the receiver's
 //! [`retention`](gemini_webhooks::WebhookReceiverBuilder::retention), which is 25 hours if you have not set it.
-//! These can make an event run twice. None loses an event:
+//! These can make an event run twice. An event is lost only together with the work that your handler has
+//! committed to the same file, if the file loses what it had confirmed:
 //!
 //! - **The settle fails**, because the disk is full, or something else writes for long. The 2xx is sent,
 //!   and the receiver tries to settle in the background as long as the *lease* lasts, which is how long a claim
