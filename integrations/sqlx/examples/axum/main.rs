@@ -40,7 +40,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -69,7 +69,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let store = Store::open(&url)
         .await
         .map_err(|error| format!("DATABASE_URL: {error}"))?;
-    let app = app(&store)?;
+    let (app, receivers) = app(&store)?;
     let address = variable("LISTEN_ADDR")?.unwrap_or_else(|| "127.0.0.1:8000".to_owned());
     let listener = TcpListener::bind(&address)
         .await
@@ -79,26 +79,38 @@ async fn run() -> Result<(), Box<dyn Error>> {
     info!("listening on http://{}", listener.local_addr()?);
     let clean_up = store.clean_up();
     serve(listener, app, stop).await;
+    // A handler whose sender has left may still run, and claims are still to be released. Otherwise retries
+    // are refused until the leases end.
+    let drained = async {
+        for receiver in &receivers {
+            receiver.drained().await;
+        }
+    };
+    if timeout(GRACE, drained).await.is_err() {
+        warn!("cut off the handlers that still ran {GRACE:?} after the server had stopped");
+    }
     clean_up.abort();
     store.close().await;
     info!("stopped");
     Ok(())
 }
 
-fn app(store: &Store) -> Result<Router, Box<dyn Error>> {
+fn app(store: &Store) -> Result<(Router, Vec<WebhookReceiver>), Box<dyn Error>> {
     // A handler that was dropped while it begins a transaction could leave its connection in it
     // (launchbadge/sqlx#4393). So handlers run to their end, also when the sender leaves.
     let layer = |receiver| VerifyLayer::new(receiver).finish_once_started();
-    let mut app = Router::new();
-    if let Some(receiver) = static_receiver(store)? {
-        let on_event = post(on_event).layer(layer(receiver));
-        app = app.route("/gemini-callback", on_event);
+    let routes = [
+        ("/gemini-callback", static_receiver(store)?),
+        ("/gemini-webhook-dynamic", dynamic_receiver(store)?),
+    ];
+    let (mut app, mut receivers) = (Router::new(), Vec::new());
+    for (path, receiver) in routes {
+        if let Some(receiver) = receiver {
+            app = app.route(path, post(on_event).layer(layer(receiver.clone())));
+            receivers.push(receiver);
+        }
     }
-    if let Some(receiver) = dynamic_receiver(store)? {
-        let on_event = post(on_event).layer(layer(receiver));
-        app = app.route("/gemini-webhook-dynamic", on_event);
-    }
-    Ok(app.with_state(store.clone()))
+    Ok((app.with_state(store.clone()), receivers))
 }
 
 /// The receiver of static webhooks, which are registered once and signed with a shared secret.
