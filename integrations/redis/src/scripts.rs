@@ -24,6 +24,7 @@ if value then
 end
 ";
 
+/// A claim whose time ends while the script runs has nothing left, which is not an answer below zero.
 const CLAIM: &str = r"
 if not value then
   local made = redis.pcall('SET', KEYS[1], 'f' .. ARGV[1], 'PX', ARGV[2])
@@ -33,8 +34,9 @@ end
 if state == 's' then return -2 end
 if holder == ARGV[1] then return -1 end
 local left = redis.pcall('PTTL', KEYS[1])
-if left < 0 then return -4 end
-return left
+if type(left) == 'table' then return left end
+if left == -1 then return -4 end
+return math.max(left, 0)
 ";
 
 /// Before the value is taken apart: it nearly always is the claim that is settled.
