@@ -86,6 +86,8 @@ impl VerifyLayer {
     /// [`handler_timeout`](crate::WebhookReceiverBuilder::handler_timeout) still applies. An orderly
     /// shutdown does not wait for the task once the sender has left: the runtime drops it, and the
     /// event is handled when Google retries.
+    ///
+    /// The type of the layer is then `VerifyLayer<Detached>`, which matters where you name it.
     #[must_use]
     pub fn finish_once_started(self) -> VerifyLayer<Detached> {
         VerifyLayer {
