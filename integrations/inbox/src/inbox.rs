@@ -1,0 +1,362 @@
+//! The inbox itself: what is stored, and how it is asked about.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gemini_webhooks::replay::ClaimKey;
+use gemini_webhooks::{Clock as _, Delivery, GeminiEvent, SystemClock};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::entries::Entries;
+use crate::error::{InboxError, InboxErrorKind};
+use crate::opening::{Opening, Settings, at_least_a_day, milliseconds};
+use crate::receipt::Receipt;
+use crate::room::Room;
+use crate::store::{Database, Value};
+use crate::worker::Worker;
+
+/// A durable inbox: events are stored when they arrive, and worked off later, at least once each.
+///
+/// [`handler`](Self::handler) stores, [`worker`](Self::worker) works off. Both may be in one process or in
+/// many. It is cheap to clone, and all clones are the same inbox.
+pub struct Inbox<DB: Database> {
+    pub(crate) shared: Arc<Shared<DB>>,
+}
+
+pub(crate) struct Shared<DB: Database> {
+    pub(crate) link: DB::Link,
+    pub(crate) settings: Settings,
+    room: Mutex<Room>,
+    /// Wakes a worker in the same process: others look now and then.
+    pub(crate) stored: Notify,
+}
+
+/// Whether an event was new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stored {
+    /// It was stored just now.
+    New,
+    /// It had been stored before: this is a copy.
+    Copy,
+}
+
+/// How much there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Depth {
+    /// Events that wait for a run.
+    pub waiting: u64,
+    /// Events that a worker has.
+    pub running: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// For how long the oldest of those that wait or run has been here.
+    pub oldest: Option<Duration>,
+}
+
+#[cfg(feature = "sqlite")]
+impl Inbox<sqlx::Sqlite> {
+    /// Opens an inbox in an SQLite database: a path such as `webhooks.db`, or a URL that begins with
+    /// `sqlite:`. The file is made if it is not there.
+    ///
+    /// Several processes on one machine may share the file. It must not be on a network's file system.
+    pub fn sqlite(database: &str) -> Opening<sqlx::Sqlite> {
+        let database = database.to_owned();
+        Opening::new(async move |connections| {
+            use crate::store::sqlite::Link;
+            if database.is_empty() || database.contains(":memory:") {
+                return Err(InboxError::new(
+                    InboxErrorKind::Invalid,
+                    "an inbox must be in a file: in memory its events would be lost with the process",
+                ));
+            }
+            Link::open(&database, connections).await.map_err(|error| {
+                let text = format!("the SQLite database {database} cannot be opened: {error}");
+                InboxError::new(InboxErrorKind::Unavailable, text)
+            })
+        })
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Inbox<sqlx::Postgres> {
+    /// Opens an inbox in the PostgreSQL database of a pool. Any number of machines may share it.
+    ///
+    /// The transactions of [`Work::transaction`](crate::Work::transaction) are begun in this pool. For
+    /// itself the inbox has a pool of its own, with the same options, of at most as many
+    /// [`connections`](Opening::connections).
+    pub fn postgres(pool: sqlx::PgPool) -> Opening<sqlx::Postgres> {
+        Opening::new(async move |connections| {
+            Ok(crate::store::postgres::Link::new(pool, connections))
+        })
+    }
+}
+
+impl<DB: Database> Inbox<DB> {
+    pub(crate) fn new(link: DB::Link, settings: Settings) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                link,
+                room: Mutex::new(Room::new(settings.max_waiting)),
+                settings,
+                stored: Notify::new(),
+            }),
+        }
+    }
+
+    /// Returns a handler for axum or actix-web that stores each event and answers 200 when it is on the
+    /// disk.
+    ///
+    /// A copy of an event that was stored is answered 200 as well. If the event cannot be stored, the
+    /// answer is 503, and Google retries.
+    #[must_use]
+    pub fn handler(
+        &self,
+    ) -> impl Fn(GeminiEvent, Delivery) -> HandlerFuture + Clone + Send + Sync + 'static {
+        let inbox = self.clone();
+        move |event, delivery| {
+            let inbox = inbox.clone();
+            HandlerFuture(Box::pin(async move {
+                Receipt::of(inbox.put(&delivery, &event).await, &delivery)
+            }))
+        }
+    }
+
+    /// Stores an event. When this returns, it is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`](InboxErrorKind::Full) or [`Unavailable`](InboxErrorKind::Unavailable). Answer 503 then, so
+    /// that Google retries. If the database did not answer in time, the event may have been stored all the
+    /// same: the retry is then recognised as a copy.
+    pub async fn put(
+        &self,
+        delivery: &Delivery,
+        event: &GeminiEvent,
+    ) -> Result<Stored, InboxError> {
+        let shared = &self.shared;
+        let key = shared.key(delivery);
+        let storing = async {
+            if !self.has_room().await? {
+                return self.known_or_full(key.clone()).await;
+            }
+            let values = shared.values(key.clone(), delivery, event);
+            let rows = DB::write(&shared.link, DB::STATEMENTS.put, values).await;
+            let rows = rows.map_err(|error| InboxError::unavailable::<DB>(&shared.link, error))?;
+            Ok(shared.note(delivery, event, !rows.is_empty()))
+        };
+        match timeout(shared.settings.timeout, storing).await {
+            Ok(stored) => stored,
+            Err(_) => Err(InboxError::too_slow::<DB>(&shared.link)),
+        }
+    }
+
+    /// Stores an event in a transaction of your own, beside what you write in it.
+    ///
+    /// Answer 2xx only after your commit. If it is a [`Copy`](Stored::Copy), do not do again what you do
+    /// beside it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`put`](Self::put). Roll back then, and answer 503.
+    pub async fn put_in(
+        &self,
+        transaction: &mut DB::Connection,
+        delivery: &Delivery,
+        event: &GeminiEvent,
+    ) -> Result<Stored, InboxError> {
+        let shared = &self.shared;
+        let key = shared.key(delivery);
+        if !self.has_room().await? {
+            return self.known_or_full(key).await;
+        }
+        let values = shared.values(key, delivery, event);
+        let rows = DB::run(transaction, DB::STATEMENTS.put, values).await;
+        let rows =
+            rows.map_err(|error| InboxError::unavailable::<DB>(&shared.link, Arc::new(error)))?;
+        Ok(shared.note(delivery, event, !rows.is_empty()))
+    }
+
+    async fn has_room(&self) -> Result<bool, InboxError> {
+        let shared = &self.shared;
+        let now = SystemClock.monotonic();
+        if shared.room().take(now) {
+            return Ok(true);
+        }
+        let limit = shared.settings.max_waiting;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = vec![shared.namespace(), limit.into()];
+        let waiting = shared.number(DB::STATEMENTS.room, values).await?;
+        Ok(shared.room().counted(waiting, now))
+    }
+
+    async fn known_or_full(&self, key: Vec<u8>) -> Result<Stored, InboxError> {
+        let shared = &self.shared;
+        let known = DB::read(&shared.link, DB::STATEMENTS.known, vec![key.into()]).await;
+        let known = known.map_err(|error| InboxError::unavailable::<DB>(&shared.link, error))?;
+        if !known.is_empty() {
+            return Ok(Stored::Copy);
+        }
+        let limit = shared.settings.max_waiting;
+        let text =
+            format!("{limit} events wait in the inbox, as many as may; see whether a worker runs");
+        Err(InboxError::new(InboxErrorKind::Full, text))
+    }
+
+    /// Returns a worker that works the events off, by handlers that you add to it.
+    pub fn worker(&self) -> Worker<DB> {
+        Worker::new(self.clone())
+    }
+
+    /// Returns how much there is to do, and how many dead letters there are.
+    ///
+    /// For a readiness probe: if [`oldest`](Depth::oldest) grows, no worker runs, or they do not keep up.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub async fn depth(&self) -> Result<Depth, InboxError> {
+        let shared = &self.shared;
+        let failed = |error| InboxError::unavailable::<DB>(&shared.link, error);
+        let values = vec![shared.namespace()];
+        let rows = DB::read(&shared.link, DB::STATEMENTS.depth, values).await;
+        let rows = rows.map_err(failed)?;
+        let row = rows
+            .first()
+            .ok_or_else(|| failed(Arc::new(sqlx::Error::RowNotFound)))?;
+        let number = |column| DB::int(row, column).map_err(|error| failed(Arc::new(error)));
+        let count = |column| number(column).map(|count| count.unwrap_or(0).unsigned_abs());
+        Ok(Depth {
+            waiting: count(0)?,
+            running: count(1)?,
+            dead: count(2)?,
+            oldest: number(3)?.map(|age| Duration::from_millis(age.try_into().unwrap_or(0))),
+        })
+    }
+
+    /// Returns the events that are in the inbox, to be narrowed, listed, counted or tried again.
+    #[must_use]
+    pub fn entries(&self) -> Entries<DB> {
+        Entries::new(self.clone())
+    }
+}
+
+impl<DB: Database> Shared<DB> {
+    fn room(&self) -> std::sync::MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn namespace(&self) -> Value {
+        (&*self.settings.namespace).into()
+    }
+
+    /// By the scheme and the text by which copies are recognised, as guards do.
+    fn key(&self, delivery: &Delivery) -> Vec<u8> {
+        let (scheme, id) = (delivery.scheme(), delivery.claim_id());
+        ClaimKey::new(&*self.settings.namespace, scheme, id).to_bytes()
+    }
+
+    fn values(&self, key: Vec<u8>, delivery: &Delivery, event: &GeminiEvent) -> Vec<Value> {
+        let copies = delivery.copies_until().duration_since(SystemClock.now());
+        // PostgreSQL's texts have no NUL.
+        let text = |text: &str| text.replace('\0', "\u{fffd}");
+        vec![
+            self.namespace(),
+            key.into(),
+            delivery.id().into(),
+            delivery.scheme().to_string().into(),
+            text(delivery.key_id()).into(),
+            i64::try_from(delivery.timestamp())
+                .unwrap_or(i64::MAX)
+                .into(),
+            event.type_name().map(text).into(),
+            event.raw().to_vec().into(),
+            milliseconds(at_least_a_day(copies.unwrap_or_default())).into(),
+        ]
+    }
+
+    fn note(&self, delivery: &Delivery, event: &GeminiEvent, is_new: bool) -> Stored {
+        let (webhook_id, kind) = (delivery.id(), event.type_name().unwrap_or("none"));
+        if is_new {
+            self.room().stored();
+            self.stored.notify_one();
+            tracing::debug!(webhook_id, r#type = kind, "stored the event in the inbox");
+            Stored::New
+        } else {
+            tracing::debug!(
+                webhook_id,
+                r#type = kind,
+                "the event is in the inbox already"
+            );
+            Stored::Copy
+        }
+    }
+
+    /// The only number of the only row.
+    pub(crate) async fn number(
+        &self,
+        statement: &'static str,
+        values: Vec<Value>,
+    ) -> Result<u64, InboxError> {
+        let failed = |error| InboxError::unavailable::<DB>(&self.link, error);
+        let rows = DB::read(&self.link, statement, values)
+            .await
+            .map_err(failed)?;
+        let row = rows
+            .first()
+            .ok_or_else(|| failed(Arc::new(sqlx::Error::RowNotFound)))?;
+        let number = DB::int(row, 0).map_err(|error| failed(Arc::new(error)))?;
+        Ok(number.unwrap_or(0).unsigned_abs())
+    }
+
+    pub(crate) async fn write(
+        &self,
+        statement: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Vec<DB::Row>, InboxError> {
+        let rows = DB::write(&self.link, statement, values).await;
+        rows.map_err(|error| InboxError::unavailable::<DB>(&self.link, error))
+    }
+}
+
+impl<DB: Database> Clone for Inbox<DB> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<DB: Database> fmt::Debug for Inbox<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("database", &self.shared.link)
+            .field("settings", &self.shared.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`Inbox::handler`] returns for a delivery.
+#[must_use = "it does nothing until it is polled"]
+pub struct HandlerFuture(std::pin::Pin<Box<dyn Future<Output = Receipt> + Send>>);
+
+impl Future for HandlerFuture {
+    type Output = Receipt;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Receipt> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for HandlerFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandlerFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,184 @@
+//! What the inbox asks of a database.
+
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
+pub(crate) mod statements;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use sqlx::Transaction;
+
+use statements::Statements;
+
+/// A database that an inbox can be in: `sqlx::Sqlite` or `sqlx::Postgres`, each with its feature.
+///
+/// It is sealed: the inbox's statements are made for these two.
+pub trait Database: Dialect {}
+
+/// How a database is spoken to.
+#[expect(unnameable_types, reason = "it seals `Database`, and may change")]
+pub trait Dialect: sqlx::Database {
+    /// The way to one database, cheap to clone.
+    #[doc(hidden)]
+    type Link: Clone + fmt::Debug + Send + Sync + 'static;
+
+    #[doc(hidden)]
+    const STATEMENTS: Statements;
+
+    /// Runs a statement that changes nothing.
+    #[doc(hidden)]
+    fn read(
+        link: &Self::Link,
+        statement: &'static str,
+        values: Vec<Value>,
+    ) -> impl Future<Output = Rows<Self>> + Send;
+
+    /// Runs a statement, which is on the disk when this returns.
+    #[doc(hidden)]
+    fn write(
+        link: &Self::Link,
+        statement: &'static str,
+        values: Vec<Value>,
+    ) -> impl Future<Output = Rows<Self>> + Send;
+
+    /// Runs a statement on a connection of the app's.
+    #[doc(hidden)]
+    fn run(
+        connection: &mut Self::Connection,
+        statement: &'static str,
+        values: Vec<Value>,
+    ) -> impl Future<Output = Result<Vec<Self::Row>, sqlx::Error>> + Send;
+
+    /// Begins a transaction in which an app does its work.
+    #[doc(hidden)]
+    fn begin(
+        link: &Self::Link,
+    ) -> impl Future<Output = Result<Transaction<'static, Self>, sqlx::Error>> + Send;
+
+    /// Runs the migrations, unless another process does.
+    #[doc(hidden)]
+    fn migrate(link: &Self::Link) -> impl Future<Output = Result<(), Migration>> + Send;
+
+    /// What the database is called in messages. It shows no password.
+    #[doc(hidden)]
+    fn name(link: &Self::Link) -> String;
+
+    #[doc(hidden)]
+    fn int(row: &Self::Row, column: usize) -> Result<Option<i64>, sqlx::Error>;
+
+    #[doc(hidden)]
+    fn text(row: &Self::Row, column: usize) -> Result<String, sqlx::Error>;
+
+    #[doc(hidden)]
+    fn bytes(row: &Self::Row, column: usize) -> Result<Vec<u8>, sqlx::Error>;
+}
+
+/// An error may concern several statements that were committed together.
+#[allow(unreachable_pub, reason = "part of the sealed trait")]
+pub type Rows<DB> = Result<Vec<<DB as sqlx::Database>::Row>, Arc<sqlx::Error>>;
+
+/// What a statement is run with.
+#[derive(Clone, Debug)]
+#[expect(unnameable_types, reason = "part of the sealed trait")]
+#[allow(clippy::exhaustive_enums, reason = "part of the sealed trait")]
+pub enum Value {
+    /// A number, or null.
+    Int(Option<i64>),
+    /// A text, or null.
+    Text(Option<String>),
+    /// Bytes.
+    Bytes(Vec<u8>),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Bytes(value)
+    }
+}
+
+/// Why the tables are not there.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "part of the sealed trait")]
+#[allow(clippy::exhaustive_enums, reason = "part of the sealed trait")]
+pub enum Migration {
+    /// A later version of this crate has made them.
+    Newer(i64),
+    /// The database refuses, or cannot be reached.
+    Failed(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Migration {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The version of the tables that this code works with.
+pub(crate) const VERSION: i64 = 1;
+
+pub(crate) const CREATE_VERSION: &str = "\
+CREATE TABLE IF NOT EXISTS gemini_webhooks_inbox_version (
+    version bigint NOT NULL
+)";
+pub(crate) const GET_VERSION: &str = "\
+SELECT max(version)
+FROM gemini_webhooks_inbox_version";
+pub(crate) const SET_VERSION: &str = "\
+INSERT INTO gemini_webhooks_inbox_version (version)
+SELECT $1
+WHERE NOT EXISTS (SELECT 1 FROM gemini_webhooks_inbox_version WHERE version = $1)
+RETURNING version";
+
+/// Brings the tables up to date, in a transaction that holds off other processes.
+pub(crate) async fn migrate<DB: Dialect>(connection: &mut DB::Connection) -> Result<(), Migration> {
+    DB::run(connection, CREATE_VERSION, Vec::new()).await?;
+    let found = DB::run(connection, GET_VERSION, Vec::new()).await?;
+    let found = match found.first() {
+        Some(row) => DB::int(row, 0)?,
+        None => None,
+    };
+    match found {
+        Some(version) if version > VERSION => return Err(Migration::Newer(version)),
+        Some(VERSION) => return Ok(()),
+        _ => {}
+    }
+    for statement in DB::STATEMENTS.migrations {
+        DB::run(connection, statement, Vec::new()).await?;
+    }
+    DB::run(connection, SET_VERSION, vec![VERSION.into()]).await?;
+    Ok(())
+}

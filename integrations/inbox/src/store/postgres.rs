@@ -1,0 +1,110 @@
+//! PostgreSQL.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgPoolOptions, PgRow};
+use sqlx::query::Query;
+use sqlx::{Postgres, Row as _, Transaction};
+
+use super::statements::{Statements, filter, listed, statements};
+use super::{Database, Dialect, Migration, Rows, Value, migrate};
+
+/// Held while the tables are made. Any number, but always the same.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7307218077116657012)";
+
+#[derive(Clone)]
+#[expect(unnameable_types, reason = "part of the sealed trait")]
+pub struct Link {
+    app: PgPool,
+    own: PgPool,
+}
+
+impl Link {
+    /// With connections of the inbox's own: in a pool of the app's, sqlx 0.9.0 can lend a connection inside of a
+    /// transaction that nobody ends (launchbadge/sqlx#4393), and what is stored on it would be lost.
+    pub(crate) fn new(app: PgPool, connections: u32) -> Self {
+        let own = PgPoolOptions::new()
+            .max_connections(connections)
+            // A ping before each statement would be a round trip more.
+            .test_before_acquire(false)
+            .connect_lazy_with((*app.connect_options()).clone());
+        Self { app, own }
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Postgres::name(self))
+    }
+}
+
+fn query(statement: &'static str, values: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
+    let query = sqlx::query(statement);
+    values.into_iter().fold(query, |query, value| match value {
+        Value::Int(value) => query.bind(value),
+        Value::Text(value) => query.bind(value),
+        Value::Bytes(value) => query.bind(value),
+    })
+}
+
+impl Database for Postgres {}
+
+impl Dialect for Postgres {
+    type Link = Link;
+
+    const STATEMENTS: Statements = statements! {
+        number: "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+        bytes: "bytea",
+        now: "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+        skip_locked: "FOR UPDATE SKIP LOCKED",
+        max: "greatest",
+    };
+
+    async fn read(link: &Link, statement: &'static str, values: Vec<Value>) -> Rows<Self> {
+        Self::write(link, statement, values).await
+    }
+
+    async fn write(link: &Link, statement: &'static str, values: Vec<Value>) -> Rows<Self> {
+        let query = query(statement, values);
+        query.fetch_all(&link.own).await.map_err(Arc::new)
+    }
+
+    async fn run(
+        connection: &mut PgConnection,
+        statement: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        query(statement, values).fetch_all(connection).await
+    }
+
+    async fn begin(link: &Link) -> Result<Transaction<'static, Self>, sqlx::Error> {
+        link.app.begin().await
+    }
+
+    async fn migrate(link: &Link) -> Result<(), Migration> {
+        let mut transaction = link.own.begin().await?;
+        Self::run(&mut transaction, LOCK, Vec::new()).await?;
+        migrate::<Self>(&mut transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    fn name(link: &Link) -> String {
+        let options = link.own.connect_options();
+        let database = options.get_database().unwrap_or(options.get_username());
+        let (host, port) = (options.get_host(), options.get_port());
+        format!("PostgreSQL at {host}:{port}, database \"{database}\"")
+    }
+
+    fn int(row: &PgRow, column: usize) -> Result<Option<i64>, sqlx::Error> {
+        row.try_get(column)
+    }
+
+    fn text(row: &PgRow, column: usize) -> Result<String, sqlx::Error> {
+        row.try_get(column)
+    }
+
+    fn bytes(row: &PgRow, column: usize) -> Result<Vec<u8>, sqlx::Error> {
+        row.try_get(column)
+    }
+}

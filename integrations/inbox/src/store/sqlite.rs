@@ -1,0 +1,245 @@
+//! SQLite, by one task that writes: what waits while it commits is committed together.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolOptions;
+use sqlx::query::Query;
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqlitePool, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, Sqlite, Transaction};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use super::statements::{Statements, filter, listed, statements};
+use super::{Database, Dialect, Migration, Rows, Value, migrate};
+
+/// So many writes are committed together at most.
+const GROUP: usize = 256;
+/// So many wait at most. Who comes then waits until there is room, or gives up.
+const QUEUE: usize = 1024;
+/// How long a write waits for other processes, and for transactions of the app.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
+
+#[derive(Clone)]
+#[expect(unnameable_types, reason = "part of the sealed trait")]
+pub struct Link {
+    file: Arc<Path>,
+    pool: SqlitePool,
+    writer: mpsc::Sender<Write>,
+}
+
+/// A statement that waits to be carried out.
+struct Write {
+    statement: &'static str,
+    values: Vec<Value>,
+    answer: oneshot::Sender<Rows<Sqlite>>,
+}
+
+impl Link {
+    pub(crate) async fn open(database: &str, connections: u32) -> Result<Self, sqlx::Error> {
+        let options = if database.starts_with("sqlite:") {
+            SqliteConnectOptions::from_str(database)?
+        } else {
+            SqliteConnectOptions::new().filename(database)
+        };
+        let options = options
+            .create_if_missing(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .synchronous(SqliteSynchronous::Full);
+        use_wal(&options).await?;
+        let (writer, writes) = mpsc::channel(QUEUE);
+        tokio::spawn(write(options.clone(), writes));
+        Ok(Self {
+            file: PathBuf::from(options.get_filename()).into(),
+            pool: PoolOptions::new()
+                .max_connections(connections)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+                .connect_lazy_with(options),
+            writer,
+        })
+    }
+}
+
+/// Changes the database to WAL for good, if it is not. It needs the database for itself for a moment, and
+/// SQLite does not wait for that.
+async fn use_wal(options: &SqliteConnectOptions) -> Result<(), sqlx::Error> {
+    const ATTEMPTS: usize = 40;
+    const PAUSE: Duration = Duration::from_millis(50);
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let mut connection = options.connect().await?;
+        let done = sqlx::query("PRAGMA journal_mode = WAL")
+            .execute(&mut connection)
+            .await;
+        connection.close().await?;
+        match done {
+            Err(error) if attempts < ATTEMPTS && is_locked(&error) => sleep(PAUSE).await,
+            done => return done.map(drop),
+        }
+    }
+}
+
+/// `SQLITE_BUSY` or `SQLITE_LOCKED`.
+fn is_locked(error: &sqlx::Error) -> bool {
+    matches!(code(error), Some(5 | 6))
+}
+
+/// SQLite's result code, without what it says beyond the category.
+fn code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Sqlite::name(self))
+    }
+}
+
+fn query(statement: &'static str, values: Vec<Value>) -> Query<'static, Sqlite, SqliteArguments> {
+    let query = sqlx::query(statement);
+    values.into_iter().fold(query, |query, value| match value {
+        Value::Int(value) => query.bind(value),
+        Value::Text(value) => query.bind(value),
+        Value::Bytes(value) => query.bind(value),
+    })
+}
+
+/// Carries out what comes, until nobody can send anything any more.
+async fn write(options: SqliteConnectOptions, mut writes: mpsc::Receiver<Write>) {
+    let mut connection = None;
+    let mut group = Vec::with_capacity(GROUP);
+    // What is there is taken, and nothing is waited for: a lone write is committed at once.
+    while writes.recv_many(&mut group, GROUP).await > 0 {
+        // Nobody would learn whether it was carried out, so it had better not be.
+        group.retain(|write: &Write| !write.answer.is_closed());
+        let mut answers = Vec::with_capacity(group.len());
+        let done = carry_out(&options, &mut connection, &mut group, &mut answers).await;
+        let failed = done.map_err(Arc::new).err();
+        if failed.is_some() {
+            // Whatever state it is in: the next group gets a new one.
+            connection = None;
+        }
+        let not_carried_out = group.drain(..).map(|write| (write.answer, Ok(Vec::new())));
+        for (answer, rows) in answers.into_iter().chain(not_carried_out) {
+            let outcome = match &failed {
+                Some(error) => Err(Arc::clone(error)),
+                None => rows.map_err(Arc::new),
+            };
+            // Who has left has been told nothing: for them it may or may not have been carried out.
+            let _left = answer.send(outcome);
+        }
+    }
+}
+
+type Answer = (
+    oneshot::Sender<Rows<Sqlite>>,
+    Result<Vec<SqliteRow>, sqlx::Error>,
+);
+
+/// Carries out a group in one transaction. After an error nothing of it is stored.
+async fn carry_out(
+    options: &SqliteConnectOptions,
+    slot: &mut Option<SqliteConnection>,
+    group: &mut Vec<Write>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), sqlx::Error> {
+    let connection = match slot {
+        Some(connection) => connection,
+        None => slot.insert(options.connect().await?),
+    };
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let mut writes = std::mem::take(group).into_iter();
+    while let Some(write) = writes.next() {
+        let query = query(write.statement, write.values);
+        match query.fetch_all(&mut *transaction).await {
+            Err(error) if ends_transaction(&error) => {
+                answers.push((write.answer, Ok(Vec::new())));
+                group.extend(writes);
+                return Err(error);
+            }
+            rows => answers.push((write.answer, rows)),
+        }
+    }
+    transaction.commit().await
+}
+
+/// Whether SQLite may have rolled back the whole transaction: the disk is full or fails, or there is no
+/// memory.
+fn ends_transaction(error: &sqlx::Error) -> bool {
+    !matches!(code(error), Some(1 | 19 | 20 | 25))
+}
+
+impl Database for Sqlite {}
+
+impl Dialect for Sqlite {
+    type Link = Link;
+
+    const STATEMENTS: Statements = statements! {
+        number: "INTEGER PRIMARY KEY AUTOINCREMENT",
+        bytes: "blob",
+        now: "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)",
+        skip_locked: "",
+        max: "max",
+    };
+
+    async fn read(link: &Link, statement: &'static str, values: Vec<Value>) -> Rows<Self> {
+        let query = query(statement, values);
+        query.fetch_all(&link.pool).await.map_err(Arc::new)
+    }
+
+    async fn write(link: &Link, statement: &'static str, values: Vec<Value>) -> Rows<Self> {
+        let gone = || Arc::new(sqlx::Error::WorkerCrashed);
+        let (answer, answered) = oneshot::channel();
+        let write = Write {
+            statement,
+            values,
+            answer,
+        };
+        link.writer.send(write).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    async fn run(
+        connection: &mut SqliteConnection,
+        statement: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        query(statement, values).fetch_all(connection).await
+    }
+
+    async fn begin(link: &Link) -> Result<Transaction<'static, Self>, sqlx::Error> {
+        link.pool.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    async fn migrate(link: &Link) -> Result<(), Migration> {
+        let mut transaction = Self::begin(link).await?;
+        migrate::<Self>(&mut transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    fn name(link: &Link) -> String {
+        format!("the SQLite database {}", link.file.display())
+    }
+
+    fn int(row: &SqliteRow, column: usize) -> Result<Option<i64>, sqlx::Error> {
+        row.try_get(column)
+    }
+
+    fn text(row: &SqliteRow, column: usize) -> Result<String, sqlx::Error> {
+        row.try_get(column)
+    }
+
+    fn bytes(row: &SqliteRow, column: usize) -> Result<Vec<u8>, sqlx::Error> {
+        row.try_get(column)
+    }
+}

@@ -1,0 +1,91 @@
+//! What a worker does beside its work: signs of life, and cleaning up.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::queue::Queue;
+use crate::entry::State;
+use crate::error::InboxError;
+use crate::inbox::Shared;
+use crate::opening::milliseconds;
+use crate::store::Database;
+
+/// Tells the database that this worker lives, three times in the time of the heartbeat.
+pub(crate) async fn beat<DB: Database>(queue: Arc<Queue<DB>>) {
+    let heartbeat = queue.settings.heartbeat;
+    let mut unknown = HashSet::new();
+    loop {
+        sleep(heartbeat / 3).await;
+        let values = vec![queue.holder.to_vec().into(), milliseconds(heartbeat).into()];
+        let held = match queue.shared.write(DB::STATEMENTS.beat, values).await {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::warn!(
+                    "the worker cannot give a sign of life, so another may run its events after {heartbeat:?}: {error}"
+                );
+                continue;
+            }
+        };
+        // If the answer was lost when events were taken, nobody here knows of them, and they would be held
+        // for ever. The first time they may be on their way.
+        let numbers = held.iter().filter_map(|row| DB::int(row, 0).ok().flatten());
+        let still = queue.unknown(numbers);
+        for number in still.intersection(&unknown) {
+            tracing::warn!(
+                number,
+                "gives an event back that was taken while the database did not answer"
+            );
+            if let Err(error) = queue.give_back(Some(*number), 1).await {
+                tracing::warn!(number, "cannot give it back yet: {error}");
+            }
+        }
+        unknown = still;
+    }
+}
+
+/// So many are removed in a statement: others wait for it.
+const BATCH: i64 = 200;
+const PAUSE: Duration = Duration::from_millis(20);
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Removes what need not be kept any longer.
+pub(crate) async fn clean_up<DB: Database>(shared: Arc<Shared<DB>>) {
+    loop {
+        match remove(&shared).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::debug!(removed, "removed old events from the inbox"),
+            Err(error) => {
+                tracing::warn!("cannot remove old events from the inbox, which take space: {error}")
+            }
+        }
+        sleep(PERIOD).await;
+    }
+}
+
+async fn remove<DB: Database>(shared: &Shared<DB>) -> Result<usize, InboxError> {
+    let settings = &shared.settings;
+    let mut removed = 0;
+    for (state, kept) in [
+        (State::Done, settings.keep_done),
+        (State::Dead, settings.keep_dead),
+    ] {
+        loop {
+            let values = vec![
+                shared.namespace(),
+                state.number().into(),
+                milliseconds(kept).into(),
+                BATCH.into(),
+            ];
+            let batch = shared.write(DB::STATEMENTS.clean_up, values).await?.len();
+            removed += batch;
+            if i64::try_from(batch).unwrap_or(BATCH) < BATCH {
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+    Ok(removed)
+}

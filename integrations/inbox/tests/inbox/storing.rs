@@ -1,0 +1,200 @@
+//! What is answered 200 is stored, once.
+
+use std::time::Duration;
+
+use gemini_webhooks_inbox::{InboxErrorKind, State, Stored, What};
+use tokio::task::JoinSet;
+
+use crate::app::{BATCH, VIDEO, deliver, verified};
+use crate::home::Home;
+use crate::on_both;
+
+on_both! {
+    an_event_is_stored_as_it_came
+    copies_are_stored_once
+    apps_are_kept_apart
+    no_more_than_may_wait
+    beside_what_an_app_writes
+    tables_are_made_once
+    tables_of_a_later_version
+    settings_that_cannot_be
+}
+
+async fn an_event_is_stored_as_it_came(home: impl Home) {
+    let inbox = home.open().await.unwrap();
+    let (status, body) = deliver(&inbox, "msg_1", BATCH).await;
+    assert_eq!((status, &*body), (200, r#"{"status":"received"}"#));
+    drop(inbox);
+
+    let inbox = home.open().await.unwrap();
+    let entries = inbox.entries().list().await.unwrap();
+    let [entry] = &entries[..] else {
+        panic!("{entries:?}");
+    };
+    assert_eq!(entry.webhook_id(), "msg_1");
+    assert_eq!(entry.event().raw(), BATCH);
+    assert_eq!((entry.state(), entry.attempts()), (State::Waiting, 0));
+    assert_eq!(entry.scheme(), "v1");
+    assert_eq!(entry.ended_at(), None);
+    let what: Vec<_> = entry.history().iter().map(|change| change.what()).collect();
+    assert_eq!(what, [What::Stored]);
+    assert_eq!(entry.history()[0].at(), entry.received_at());
+
+    // A type that no database takes as a text.
+    deliver(&inbox, "msg_2", r#"{"type":"a\u0000b"}"#).await;
+    deliver(&inbox, "msg_3", "no event at all").await;
+    assert_eq!(inbox.entries().event_type("a\0b").count().await.unwrap(), 1);
+    assert_eq!(inbox.entries().count().await.unwrap(), 3);
+}
+
+async fn copies_are_stored_once(home: impl Home) {
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        replicas.push(home.open().await.unwrap());
+    }
+    let mut copies = JoinSet::new();
+    for number in 0..60 {
+        let replica = replicas[number % 3].clone();
+        copies.spawn(async move { deliver(&replica, &format!("msg_{}", number % 5), BATCH).await });
+    }
+    while let Some(answer) = copies.join_next().await {
+        let (status, body) = answer.unwrap();
+        assert_eq!(status, 200, "{body}");
+    }
+    assert_eq!(replicas[0].entries().count().await.unwrap(), 5);
+
+    let (delivery, event) = verified("msg_new", BATCH).await;
+    assert_eq!(
+        replicas[0].put(&delivery, &event).await.unwrap(),
+        Stored::New
+    );
+    assert_eq!(
+        replicas[1].put(&delivery, &event).await.unwrap(),
+        Stored::Copy
+    );
+}
+
+async fn apps_are_kept_apart(home: impl Home) {
+    let orders = home.open().namespace("orders").await.unwrap();
+    let videos = home.open().namespace("videos").await.unwrap();
+    deliver(&orders, "msg_1", BATCH).await;
+    deliver(&videos, "msg_1", VIDEO).await;
+    for (inbox, event) in [(&orders, BATCH), (&videos, VIDEO)] {
+        let entries = inbox.entries().list().await.unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].event().raw(), event);
+        assert_eq!(inbox.depth().await.unwrap().waiting, 1);
+    }
+}
+
+async fn no_more_than_may_wait(home: impl Home) {
+    let inbox = home.open().max_waiting(3).await.unwrap();
+    for number in 0..3 {
+        assert_eq!(
+            deliver(&inbox, &format!("msg_{number}"), BATCH).await.0,
+            200
+        );
+    }
+    let (status, body) = deliver(&inbox, "msg_3", BATCH).await;
+    assert_eq!((status, &*body), (503, r#"{"error":"inbox_full"}"#));
+    // What is stored is known all the same.
+    assert_eq!(deliver(&inbox, "msg_1", BATCH).await.0, 200);
+    let (delivery, event) = verified("msg_3", BATCH).await;
+    let error = inbox.put(&delivery, &event).await.unwrap_err();
+    assert_eq!(error.kind(), InboxErrorKind::Full);
+    assert!(
+        error.to_string().contains("whether a worker runs"),
+        "{error}"
+    );
+    assert_eq!(inbox.entries().count().await.unwrap(), 3);
+
+    home.execute("UPDATE gemini_webhooks_inbox SET state = 2 WHERE webhook_id = 'msg_0'")
+        .await;
+    assert_eq!(deliver(&inbox, "msg_3", BATCH).await.0, 200);
+}
+
+async fn beside_what_an_app_writes<H: Home>(home: H) {
+    let inbox = home.open().await.unwrap();
+    home.execute("CREATE TABLE orders (event text NOT NULL)")
+        .await;
+    let (delivery, event) = verified("msg_1", BATCH).await;
+
+    let mut transaction = home.begin().await;
+    H::run(&mut transaction, "INSERT INTO orders VALUES ('msg_1')").await;
+    assert_eq!(
+        inbox
+            .put_in(&mut transaction, &delivery, &event)
+            .await
+            .unwrap(),
+        Stored::New
+    );
+    transaction.rollback().await.unwrap();
+    assert_eq!(
+        inbox.entries().count().await.unwrap(),
+        0,
+        "it was rolled back"
+    );
+
+    let mut transaction = home.begin().await;
+    H::run(&mut transaction, "INSERT INTO orders VALUES ('msg_1')").await;
+    assert_eq!(
+        inbox
+            .put_in(&mut transaction, &delivery, &event)
+            .await
+            .unwrap(),
+        Stored::New
+    );
+    transaction.commit().await.unwrap();
+    assert_eq!(inbox.entries().count().await.unwrap(), 1);
+    assert_eq!(home.number("SELECT count(*) FROM orders").await, 1);
+
+    let mut transaction = home.begin().await;
+    assert_eq!(
+        inbox
+            .put_in(&mut transaction, &delivery, &event)
+            .await
+            .unwrap(),
+        Stored::Copy
+    );
+    transaction.rollback().await.unwrap();
+}
+
+async fn tables_are_made_once(home: impl Home) {
+    let mut opened = JoinSet::new();
+    for _ in 0..4 {
+        opened.spawn(home.open().into_future());
+    }
+    while let Some(inbox) = opened.join_next().await {
+        inbox.unwrap().unwrap();
+    }
+    assert_eq!(
+        home.number("SELECT count(*) FROM gemini_webhooks_inbox_version")
+            .await,
+        1
+    );
+}
+
+async fn tables_of_a_later_version(home: impl Home) {
+    drop(home.open().await.unwrap());
+    home.execute("INSERT INTO gemini_webhooks_inbox_version (version) VALUES (77)")
+        .await;
+    let error = home.open().await.unwrap_err();
+    assert_eq!(error.kind(), InboxErrorKind::NewerTables);
+    assert!(error.to_string().contains("are of version 77"), "{error}");
+}
+
+async fn settings_that_cannot_be(home: impl Home) {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    for (opening, says) in [
+        (home.open().namespace(""), "namespace"),
+        (home.open().max_waiting(0), "max_waiting"),
+        (home.open().timeout(Duration::ZERO), "timeout"),
+        (home.open().connections(0), "connections"),
+        (home.open().keep_done(hours(24)), "25 hours"),
+        (home.open().keep_dead(hours(1)), "25 hours"),
+    ] {
+        let error = opening.await.unwrap_err();
+        assert_eq!(error.kind(), InboxErrorKind::Invalid);
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
