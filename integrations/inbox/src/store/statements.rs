@@ -117,23 +117,29 @@ FROM (
     WHERE namespace = $1 AND state <= 1
     LIMIT $2
 ) AS unfinished",
-            // Whether there is something to take: a look costs less than taking nothing.
+            // Whether something waits, and whether something was begun and never ended: a look costs less than
+            // taking nothing. `$1` namespace.
             due: concat!(
                 "\
-SELECT number
-FROM gemini_webhooks_inbox
-WHERE namespace = $1 AND state <= 1 AND due_at <= ", $now, "
-LIMIT 1"
+SELECT
+    CAST(CASE WHEN EXISTS (
+        SELECT 1 FROM gemini_webhooks_inbox
+        WHERE namespace = $1 AND state <= 1 AND state = 0 AND due_at <= ", $now, "
+    ) THEN 1 ELSE 0 END AS bigint),
+    CAST(CASE WHEN EXISTS (
+        SELECT 1 FROM gemini_webhooks_inbox
+        WHERE namespace = $1 AND state <= 1 AND state = 1 AND due_at <= ", $now, "
+    ) THEN 1 ELSE 0 END AS bigint)"
             ),
             // `$1` namespace, `$2` holder, `$3` for how long, `$4` how many, `$5` the attempts that there may be,
-            // `$6` and `$7` what the history says. The attempt counts before the run. Who has had all its attempts
+            // `$6` and `$7` what the history says, `$8` in which state they are. The attempt counts before the run. Who has had all its attempts
             // and is still not done has ended its process each time, or outlasted its hold.
             take: concat!(
                 "\
 WITH due AS MATERIALIZED (
     SELECT number
     FROM gemini_webhooks_inbox
-    WHERE namespace = $1 AND state <= 1 AND due_at <= ", $now, "
+    WHERE namespace = $1 AND state <= 1 AND state = $8 AND due_at <= ", $now, "
     ORDER BY due_at, number
     LIMIT $4
     ", $skip_locked, "

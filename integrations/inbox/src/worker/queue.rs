@@ -18,7 +18,7 @@ use apalis_core::worker::context::WorkerContext;
 use gemini_webhooks::GeminiEvent;
 use gemini_webhooks::replay::ClaimToken;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tower_layer::Identity;
 
 use super::Settings;
@@ -177,14 +177,24 @@ impl<DB: Database> Queue<DB> {
         Ok(given_back.len())
     }
 
-    async fn is_due(&self) -> Result<bool, InboxError> {
+    async fn due(&self) -> Result<Due, InboxError> {
         let link = &self.shared.link;
-        let due = DB::read(link, DB::STATEMENTS.due, vec![self.shared.namespace()]).await;
-        let due = due.map_err(|error| InboxError::unavailable::<DB>(link, error))?;
-        Ok(!due.is_empty())
+        let failed = |error| InboxError::unavailable::<DB>(link, error);
+        let rows = DB::read(link, DB::STATEMENTS.due, vec![self.shared.namespace()]).await;
+        let rows = rows.map_err(failed)?;
+        let is_there = |column| match rows.first().map(|row| DB::int(row, column)) {
+            Some(Ok(there)) => Ok(there == Some(1)),
+            Some(Err(error)) => Err(failed(Arc::new(error))),
+            None => Ok(false),
+        };
+        Ok(Due {
+            waiting: is_there(0)?,
+            unended: is_there(1)?,
+        })
     }
 
-    async fn take(&self, slots: Vec<OwnedSemaphorePermit>) -> Result<(), InboxError> {
+    /// Takes as many as there are slots for, of those that are in this state.
+    async fn take(&self, state: State, slots: Vec<OwnedSemaphorePermit>) -> Result<(), InboxError> {
         let exhausted = "it has had all its attempts, and the last did not come to its end: its process died, or it \
                          gave no sign of life for the time of the heartbeat";
         let limit = i64::try_from(slots.len()).unwrap_or(i64::MAX);
@@ -196,6 +206,7 @@ impl<DB: Database> Queue<DB> {
             i64::from(self.settings.max_attempts).into(),
             change(What::Begun, "").into(),
             change(What::Dead, exhausted).into(),
+            state.number().into(),
         ];
         let rows = self.shared.write(DB::STATEMENTS.take, values).await?;
         let mut slots = slots.into_iter();
@@ -242,26 +253,40 @@ impl<DB: Database> Queue<DB> {
     }
 }
 
+/// What there is to take.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    waiting: bool,
+    /// Begun by a worker that has given no sign of life since.
+    unended: bool,
+}
+
 /// Takes events as long as there are slots for them, until the queue is closed.
 pub(crate) async fn fetch<DB: Database>(queue: Arc<Queue<DB>>) {
     const LONGEST: Duration = Duration::from_secs(5);
     let mut failures = 0_u32;
+    // Of these and of the others, one after the other.
+    let mut was_unended = false;
     loop {
         let slots = Arc::clone(&queue.slots);
         let Some(Ok(slot)) = queue.unless_closing(slots.acquire_owned()).await else {
             return;
         };
-        let done = match queue.is_due().await {
-            Ok(true) => {
+        let done = match queue.due().await {
+            Ok(due) if due.unended && !(was_unended && due.waiting) => {
+                was_unended = true;
+                take_alone(&queue, slot).await
+            }
+            Ok(due) if due.waiting => {
+                was_unended = false;
                 let mut slots = vec![slot];
                 while let Ok(slot) = Arc::clone(&queue.slots).try_acquire_owned() {
                     slots.push(slot);
                 }
-                queue.take(slots).await
+                queue.take(State::Waiting, slots).await
             }
-            Ok(false) => {
-                let wait =
-                    tokio::time::timeout(queue.settings.poll, queue.shared.stored.notified());
+            Ok(_) => {
+                let wait = timeout(queue.settings.poll, queue.shared.stored.notified());
                 let _either = queue.unless_closing(wait).await;
                 Ok(())
             }
@@ -283,6 +308,28 @@ pub(crate) async fn fetch<DB: Database>(queue: Arc<Queue<DB>>) {
             }
         }
     }
+}
+
+/// Takes one of the events that were begun and never ended, and lets it run alone: if it kills the process
+/// again, no other event loses an attempt by it. Neither the wait for the others nor the run holds up the
+/// rest for longer than a heartbeat.
+async fn take_alone<DB: Database>(
+    queue: &Queue<DB>,
+    slot: OwnedSemaphorePermit,
+) -> Result<(), InboxError> {
+    let heartbeat = queue.settings.heartbeat;
+    let others = queue.settings.concurrency.saturating_sub(1);
+    let slots = || Arc::clone(&queue.slots);
+    let alone = timeout(heartbeat, slots().acquire_many_owned(others));
+    let Some(alone) = queue.unless_closing(alone).await else {
+        return Ok(());
+    };
+    queue.take(State::Running, vec![slot]).await?;
+    if let Ok(Ok(_others)) = alone {
+        let ended = timeout(heartbeat, slots().acquire_owned());
+        let _ended_or_not = queue.unless_closing(ended).await;
+    }
+    Ok(())
 }
 
 /// What the engine sees of the queue.
