@@ -1,4 +1,18 @@
 //! A durable inbox for `gemini-webhooks`: answer at once, work later, lose nothing.
+//!
+//! Google waits a few seconds for an answer. So an app stores the event, answers 200, and does the work
+//! later. [`Inbox::handler`] stores, in SQLite or PostgreSQL, and answers when the event is on the disk.
+//! [`Inbox::worker`] works events off, by handlers for their types. The crate's
+//! [README](https://crates.io/crates/gemini-webhooks-inbox) shows whole apps, and says what is guaranteed.
+//!
+//! | Feature | Adds |
+//! |---|---|
+//! | `sqlite` | `Inbox::sqlite`, for one machine and a file; on by default |
+//! | `postgres` | `Inbox::postgres`, for any number of machines |
+//! | `axum` | the handler for axum 0.8 |
+//! | `actix-web` | the handler for actix-web 4 |
+//!
+//! sqlx is re-exported as [`sqlx`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
@@ -19,5 +33,8 @@ pub use inbox::{Depth, HandlerFuture, Inbox, Stored};
 pub use opening::Opening;
 pub use receipt::Receipt;
 pub use sqlx;
-pub use store::Database;
+pub use store::{Database, migration};
 pub use worker::{Work, WorkError, WorkTransaction, Worker};
+
+#[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+compile_error!("an inbox needs a database: turn on the feature `sqlite` or `postgres`");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::error::{InboxError, InboxErrorKind};
 use crate::inbox::Inbox;
-use crate::store::Database;
+use crate::store::{Database, is_up_to_date};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -147,10 +147,14 @@ impl<DB: Database> Opening<DB> {
             return invalid("connections is 0, so that the database could not be used");
         }
         let link = (self.open)(self.connections).await?;
-        if self.migrate {
-            DB::migrate(&link)
-                .await
-                .map_err(|error| InboxError::migration::<DB>(&link, error))?;
+        let failed = |error| InboxError::migration::<DB>(&link, error);
+        if !is_up_to_date::<DB>(&link).await.map_err(failed)? {
+            if !self.migrate {
+                return invalid(
+                    "the inbox's tables are not there: run the SQL of `migration` before",
+                );
+            }
+            DB::migrate(&link).await.map_err(failed)?;
         }
         Ok(Inbox::new(link, settings))
     }

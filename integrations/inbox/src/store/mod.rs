@@ -163,6 +163,50 @@ SELECT $1
 WHERE NOT EXISTS (SELECT 1 FROM gemini_webhooks_inbox_version WHERE version = $1)
 RETURNING version";
 
+/// Returns the SQL that makes the tables, for those who run it by hand. It can be run twice.
+///
+/// Open the inbox with [`without_migrating`](crate::Opening::without_migrating) then.
+///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// # {
+/// use gemini_webhooks_inbox::{migration, sqlx::Sqlite};
+///
+/// assert!(migration::<Sqlite>().contains("CREATE TABLE IF NOT EXISTS gemini_webhooks_inbox ("));
+/// # }
+/// ```
+#[must_use]
+pub fn migration<DB: Database>() -> String {
+    let version = SET_VERSION.replace("$1", &VERSION.to_string());
+    let version = version.replace("\nRETURNING version", "");
+    let mut text = String::new();
+    let statements = [CREATE_VERSION]
+        .into_iter()
+        .chain(DB::STATEMENTS.migrations.iter().copied());
+    for statement in statements.chain([&*version]) {
+        text.push_str(statement);
+        text.push_str(";\n\n");
+    }
+    text
+}
+
+/// Returns whether the tables are there and of this version.
+///
+/// It is asked before the migrations: a role that may not create tables can use those that are there.
+pub(crate) async fn is_up_to_date<DB: Dialect>(link: &DB::Link) -> Result<bool, Migration> {
+    let Ok(found) = DB::read(link, GET_VERSION, Vec::new()).await else {
+        // The tables are not there, or the migrations will say what is wrong.
+        return Ok(false);
+    };
+    let Some(row) = found.first() else {
+        return Ok(false);
+    };
+    match DB::int(row, 0)? {
+        Some(version) if version > VERSION => Err(Migration::Newer(version)),
+        version => Ok(version == Some(VERSION)),
+    }
+}
+
 /// Brings the tables up to date, in a transaction that holds off other processes.
 pub(crate) async fn migrate<DB: Dialect>(connection: &mut DB::Connection) -> Result<(), Migration> {
     DB::run(connection, CREATE_VERSION, Vec::new()).await?;

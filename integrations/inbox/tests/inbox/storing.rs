@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gemini_webhooks_inbox::{InboxErrorKind, State, Stored, What};
+use gemini_webhooks_inbox::{InboxErrorKind, State, Stored, What, migration};
 use tokio::task::JoinSet;
 
 use crate::app::{BATCH, VIDEO, deliver, verified};
@@ -17,6 +17,7 @@ on_both! {
     beside_what_an_app_writes
     tables_are_made_once
     tables_of_a_later_version
+    tables_made_by_hand
     settings_that_cannot_be
 }
 
@@ -197,4 +198,15 @@ async fn settings_that_cannot_be(home: impl Home) {
         assert_eq!(error.kind(), InboxErrorKind::Invalid);
         assert!(error.to_string().contains(says), "{error}");
     }
+}
+
+async fn tables_made_by_hand<H: Home>(home: H) {
+    let error = home.open().without_migrating().await.unwrap_err();
+    assert_eq!(error.kind(), InboxErrorKind::Invalid);
+    assert!(error.to_string().contains("`migration`"), "{error}");
+    for _ in 0..2 {
+        home.execute(&migration::<H::DB>()).await;
+    }
+    let inbox = home.open().without_migrating().await.unwrap();
+    assert_eq!(deliver(&inbox, "msg_1", BATCH).await.0, 200);
 }

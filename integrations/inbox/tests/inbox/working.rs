@@ -26,6 +26,7 @@ on_both! {
     two_workers_share
     a_worker_that_dies_is_followed
     an_event_that_kills_its_worker_is_a_dead_letter_in_the_end
+    what_ended_its_worker_runs_alone_from_then_on
     a_worker_ends_in_order
     what_takes_too_long_to_end_is_given_back
     settings_that_cannot_be
@@ -326,6 +327,54 @@ async fn an_event_that_kills_its_worker_is_a_dead_letter_in_the_end(home: impl H
     let (what, why) = history(&inbox, "msg_1").await.pop().unwrap();
     assert_eq!(what, What::Dead);
     assert!(why.contains("its process died"), "{why}");
+}
+
+async fn what_ended_its_worker_runs_alone_from_then_on(home: impl Home) {
+    let inbox = home.open().await.unwrap();
+    for number in 0..3 {
+        deliver(&inbox, &format!("msg_{number}"), BATCH).await;
+    }
+    let begun = Arc::new(AtomicU32::new(0));
+    let heartbeat = Duration::from_millis(200);
+    let doomed = inbox.worker().with_state(Arc::clone(&begun));
+    let doomed = doomed
+        .otherwise(async |_: GeminiEvent, work: Work<_, Arc<AtomicU32>>| {
+            work.state().fetch_add(1, Ordering::Relaxed);
+            pending().await
+        })
+        .heartbeat(heartbeat);
+    let doomed = tokio::spawn(doomed.run_until(pending()));
+    until(&inbox, |depth| depth.running == 3).await;
+    while begun.load(Ordering::Relaxed) < 3 {
+        sleep(SHORT).await;
+    }
+    doomed.abort();
+    let _ended = doomed.await;
+
+    // How many run, and how many have run beside another.
+    let runs = Arc::new((AtomicU32::new(0), AtomicU32::new(0)));
+    let worker = home
+        .open()
+        .await
+        .unwrap()
+        .worker()
+        .with_state(Arc::clone(&runs));
+    let worker = worker
+        .otherwise(
+            async |_: GeminiEvent, work: Work<_, Arc<(AtomicU32, AtomicU32)>>| {
+                let (running, beside) = &**work.state();
+                beside.fetch_add(running.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+                sleep(SHORT * 4).await;
+                running.fetch_sub(1, Ordering::Relaxed);
+                Ok(())
+            },
+        )
+        .heartbeat(heartbeat);
+    let worker = tokio::spawn(worker.run_until(pending()));
+    until(&inbox, is_empty).await;
+    worker.abort();
+    assert_eq!(runs.1.load(Ordering::Relaxed), 0);
+    assert_eq!(inbox.entries().state(State::Done).count().await.unwrap(), 3);
 }
 
 async fn a_worker_ends_in_order(home: impl Home) {

@@ -1,0 +1,181 @@
+//! What the README shows, as it stands there, with good deliveries and bad ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
+#[allow(dead_code, reason = "other tests use more of it")]
+#[path = "../inbox/app.rs"]
+mod app;
+#[allow(dead_code, reason = "other tests use more of it")]
+#[path = "../inbox/home.rs"]
+mod home;
+
+mod axum_app {
+    include!("axum_app.rs");
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_stores_and_works() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder
+            .path()
+            .join("webhooks.db")
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/gemini-callback", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let (at, until) = (file.clone(), stop.clone());
+        let running = tokio::spawn(async move {
+            let ended = run(listener, gemini_webhooks::testing::SECRET, &at, until).await;
+            ended.map_err(|error| error.to_string())
+        });
+        let send = async |id: &str, event: &str, signed: &str| {
+            let request = crate::app::request(id, signed);
+            let (head, _) = request.into_parts();
+            let mut request = reqwest::Client::new().post(&url).body(event.to_owned());
+            for (name, value) in &head.headers {
+                request = request.header(name, value);
+            }
+            request.send().await.unwrap().status().as_u16()
+        };
+        assert_eq!(
+            send("msg_1", crate::app::BATCH, crate::app::BATCH).await,
+            200
+        );
+        assert_eq!(
+            send("msg_1", crate::app::BATCH, crate::app::BATCH).await,
+            200
+        );
+        assert_eq!(
+            send("msg_2", crate::app::VIDEO, crate::app::VIDEO).await,
+            200
+        );
+        assert_eq!(
+            send("msg_3", crate::app::BATCH, "something else").await,
+            400
+        );
+        let inbox = Inbox::sqlite(&file).await.unwrap();
+        crate::app::until(&inbox, crate::app::is_empty).await;
+        assert_eq!(inbox.entries().count().await.unwrap(), 2);
+        stop.cancel();
+        running.await.unwrap().unwrap();
+    }
+}
+
+mod actix_app {
+    include!("actix_app.rs");
+
+    #[actix_web::test]
+    async fn it_stores() {
+        use actix_web::{App, test};
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder
+            .path()
+            .join("webhooks.db")
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let inbox = Inbox::sqlite(&file).max_waiting(1).await.unwrap();
+        let routes = routes(inbox.clone(), crate::app::receiver());
+        let app = test::init_service(App::new().configure(routes)).await;
+        let send = async |id: &str, event: &str, signed: &str| {
+            let (head, _) = crate::app::request(id, signed).into_parts();
+            let mut request = test::TestRequest::post().uri("/gemini-callback");
+            for (name, value) in &head.headers {
+                request = request.insert_header((name.as_str(), value.to_str().unwrap()));
+            }
+            let request = request.set_payload(event.to_owned()).to_request();
+            let answer = test::call_service(&app, request).await;
+            let status = answer.status().as_u16();
+            let retry_after = answer.headers().contains_key("retry-after");
+            let body = test::read_body(answer).await;
+            (
+                status,
+                retry_after,
+                String::from_utf8(body.to_vec()).unwrap(),
+            )
+        };
+        let event = crate::app::BATCH;
+        let received = (200, false, r#"{"status":"received"}"#.to_owned());
+        assert_eq!(send("msg_1", event, event).await, received);
+        assert_eq!(send("msg_1", event, event).await, received);
+        assert_eq!(send("msg_2", event, "something else").await.0, 400);
+        let full = (503, true, r#"{"error":"inbox_full"}"#.to_owned());
+        assert_eq!(send("msg_2", event, event).await, full);
+        assert_eq!(inbox.entries().count().await.unwrap(), 1);
+    }
+}
+
+mod once {
+    use crate::app::{BATCH, deliver, is_empty, until};
+    use crate::home::{Home as _, PostgresHome};
+
+    include!("once.rs");
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_counts_a_batch_once() {
+        let home = PostgresHome::new().await;
+        home.execute("CREATE TABLE jobs (id text, completions bigint)")
+            .await;
+        home.execute("INSERT INTO jobs VALUES ('batches/1', 0)")
+            .await;
+        let worker = worker(home.pool.clone()).await.unwrap();
+        let worker = worker.pauses(std::time::Duration::ZERO, std::time::Duration::ZERO);
+        let inbox = home.open().namespace("orders-production").await.unwrap();
+        // Without its table the work fails, and is done once it is there.
+        home.execute("ALTER TABLE jobs RENAME TO away").await;
+        deliver(&inbox, "msg_1", BATCH).await;
+        let worker = tokio::spawn(
+            worker
+                .max_attempts(u32::MAX)
+                .run_until(std::future::pending()),
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        assert_eq!(inbox.depth().await.unwrap().dead, 0);
+        home.execute("ALTER TABLE away RENAME TO jobs").await;
+        until(&inbox, is_empty).await;
+        deliver(&inbox, "msg_1", BATCH).await;
+        until(&inbox, is_empty).await;
+        worker.abort();
+        assert_eq!(home.number("SELECT completions FROM jobs").await, 1);
+    }
+}
+
+mod operating {
+    include!("operating.rs");
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_tries_dead_letters_again() {
+        use crate::home::{Home as _, SqliteHome};
+
+        let home = SqliteHome::new().await;
+        let inbox = home.open().await.unwrap();
+        for id in ["msg_1", "msg_2"] {
+            crate::app::deliver(&inbox, id, crate::app::BATCH).await;
+        }
+        home.execute("UPDATE gemini_webhooks_inbox SET state = 3 WHERE webhook_id = 'msg_2'")
+            .await;
+        assert_eq!(operate(&inbox).await.unwrap(), 1);
+        assert_eq!(operate(&inbox).await.unwrap(), 0);
+    }
+}
+
+#[test]
+fn the_readme_has_these_texts() {
+    let readme = include_str!("../../README.md");
+    for text in [
+        include_str!("axum_app.rs"),
+        include_str!("actix_app.rs"),
+        include_str!("once.rs"),
+        include_str!("operating.rs"),
+    ] {
+        assert!(readme.contains(&format!("```rust\n{text}```")), "{text}");
+    }
+    assert_eq!(readme.matches("```rust\n").count(), 4);
+}
