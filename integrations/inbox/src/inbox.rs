@@ -113,7 +113,6 @@ impl<DB: Database> Inbox<DB> {
     ///
     /// A copy of an event that was stored is answered 200 as well. If the event cannot be stored, the
     /// answer is 503, and Google retries.
-    #[must_use]
     pub fn handler(
         &self,
     ) -> impl Fn(GeminiEvent, Delivery) -> HandlerFuture + Clone + Send + Sync + 'static {
@@ -239,7 +238,6 @@ impl<DB: Database> Inbox<DB> {
     }
 
     /// Returns the events that are in the inbox, to be narrowed, listed, counted or tried again.
-    #[must_use]
     pub fn entries(&self) -> Entries<DB> {
         Entries::new(self.clone())
     }
@@ -257,7 +255,7 @@ impl<DB: Database> Shared<DB> {
     /// By the scheme and the text by which copies are recognised, as guards do.
     fn key(&self, delivery: &Delivery) -> Vec<u8> {
         let (scheme, id) = (delivery.scheme(), delivery.claim_id());
-        ClaimKey::new(&*self.settings.namespace, scheme, id).to_bytes()
+        ClaimKey::new(&self.settings.namespace, scheme, id).to_bytes()
     }
 
     fn values(&self, key: Vec<u8>, delivery: &Delivery, event: &GeminiEvent) -> Vec<Value> {

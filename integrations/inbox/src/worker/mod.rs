@@ -241,7 +241,7 @@ impl<DB: Database, S: Send + Sync + 'static> Worker<DB, S> {
         let ended = match early {
             Some(ended) => ended.map_err(failed),
             None => {
-                context.stop().map_err(|error| failed(error))?;
+                context.stop().map_err(failed)?;
                 match timeout(settings.grace, &mut running).await {
                     Ok(ended) => ended.map_err(failed),
                     Err(_) => Ok(()),

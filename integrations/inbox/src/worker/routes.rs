@@ -16,7 +16,7 @@ use crate::store::Database;
 type Run = Pin<Box<dyn Future<Output = Result<(), WorkError>> + Send>>;
 /// Returns nothing if it is not for this event.
 type Route<DB, S> =
-    Arc<dyn Fn(&GeminiEvent, Work<DB, S>) -> Result<Run, Work<DB, S>> + Send + Sync>;
+    Arc<dyn Fn(&GeminiEvent, Work<DB, S>) -> Result<Run, Box<Work<DB, S>>> + Send + Sync>;
 
 /// The handlers, in the order in which they are asked.
 pub(crate) struct Routes<DB: Database, S> {
@@ -41,7 +41,7 @@ impl<DB: Database, S: Send + Sync + 'static> Routes<DB, S> {
         self.typed
             .push(Arc::new(move |event, work| match event.payload::<P>() {
                 Some(payload) => Ok(Box::pin(handler(payload.clone(), work))),
-                None => Err(work),
+                None => Err(Box::new(work)),
             }));
     }
 
@@ -63,7 +63,7 @@ impl<DB: Database, S: Send + Sync + 'static> Routes<DB, S> {
         let adapt = |route: Route<DB, S>| -> Route<DB, T> {
             Arc::new(move |event, work: Work<DB, T>| {
                 let (state, without) = work.take_state(Arc::new(S::default()));
-                route(event, without).map_err(|work| work.take_state(state).1)
+                route(event, without).map_err(|work| Box::new(work.take_state(state).1))
             })
         };
         Routes {
@@ -76,7 +76,7 @@ impl<DB: Database, S: Send + Sync + 'static> Routes<DB, S> {
         for route in self.typed.iter().chain(&self.otherwise) {
             match route(event, work) {
                 Ok(run) => return run,
-                Err(unwanted) => work = unwanted,
+                Err(unwanted) => work = *unwanted,
             }
         }
         let name = event.type_name().unwrap_or("none");

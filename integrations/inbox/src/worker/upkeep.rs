@@ -58,7 +58,9 @@ pub(crate) async fn clean_up<DB: Database>(shared: Arc<Shared<DB>>) {
             Ok(0) => {}
             Ok(removed) => tracing::debug!(removed, "removed old events from the inbox"),
             Err(error) => {
-                tracing::warn!("cannot remove old events from the inbox, which take space: {error}")
+                tracing::warn!(
+                    "cannot remove old events from the inbox, which take space: {error}"
+                );
             }
         }
         sleep(PERIOD).await;

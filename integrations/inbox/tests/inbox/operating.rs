@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gemini_webhooks::GeminiEvent;
-use gemini_webhooks_inbox::{Inbox, State, Work, WorkError};
+use gemini_webhooks_inbox::{Entry, Inbox, State, Work, WorkError};
 
 use crate::app::{BATCH, VIDEO, deliver};
 use crate::home::Home;
@@ -38,11 +38,7 @@ async fn events_are_found(home: impl Home) {
     let first = all.clone().limit(2).list().await.unwrap();
     let last = first.last().unwrap().number();
     let then = all.clone().after(last).limit(2).list().await.unwrap();
-    let ids: Vec<_> = first
-        .iter()
-        .chain(&then)
-        .map(|entry| entry.webhook_id())
-        .collect();
+    let ids: Vec<_> = first.iter().chain(&then).map(Entry::webhook_id).collect();
     assert_eq!(ids, ["msg_0", "msg_1", "msg_2", "msg_3"]);
     let one = all.number(last).list().await.unwrap();
     assert_eq!(one[0].webhook_id(), "msg_1");
@@ -116,7 +112,7 @@ async fn what_is_old_is_removed(home: impl Home) {
     tokio::time::sleep(Duration::from_millis(100)).await;
     worker.abort();
     let left = inbox.entries().list().await.unwrap();
-    let left: Vec<_> = left.iter().map(|entry| entry.webhook_id()).collect();
+    let left: Vec<_> = left.iter().map(Entry::webhook_id).collect();
     assert_eq!(
         left,
         [

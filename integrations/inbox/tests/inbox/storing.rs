@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gemini_webhooks_inbox::{InboxErrorKind, State, Stored, What, migration};
+use gemini_webhooks_inbox::{Change, InboxErrorKind, State, Stored, What, migration};
 use tokio::task::JoinSet;
 
 use crate::app::{BATCH, VIDEO, deliver, verified};
@@ -37,7 +37,7 @@ async fn an_event_is_stored_as_it_came(home: impl Home) {
     assert_eq!((entry.state(), entry.attempts()), (State::Waiting, 0));
     assert_eq!(entry.scheme(), "v1");
     assert_eq!(entry.ended_at(), None);
-    let what: Vec<_> = entry.history().iter().map(|change| change.what()).collect();
+    let what: Vec<_> = entry.history().iter().map(Change::what).collect();
     assert_eq!(what, [What::Stored]);
     assert_eq!(entry.history()[0].at(), entry.received_at());
 

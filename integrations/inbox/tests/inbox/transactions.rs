@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use gemini_webhooks::GeminiEvent;
-use gemini_webhooks_inbox::{InboxErrorKind, State, What, Work};
+use gemini_webhooks_inbox::{Change, InboxErrorKind, State, What, Work};
 use tokio::sync::mpsc;
 
 use crate::app::{BATCH, deliver, is_empty, until};
@@ -86,11 +86,7 @@ async fn what_was_committed_stands<H: Home>(home: H) {
     until(&inbox, is_empty).await;
     worker.abort();
     let done = inbox.entries().state(State::Done).list().await.unwrap();
-    let what: Vec<_> = done[0]
-        .history()
-        .iter()
-        .map(|change| change.what())
-        .collect();
+    let what: Vec<_> = done[0].history().iter().map(Change::what).collect();
     assert_eq!(what, [What::Stored, What::Begun, What::Done]);
     assert_eq!(home.number(ORDERS).await, 1);
 }
@@ -110,13 +106,13 @@ async fn who_has_lost_the_event_cannot_commit<H: Home>(home: H) {
                 pending()
             })
             .heartbeat(Duration::from_millis(200));
-        tokio::spawn(worker.run_until(pending()))
+        (tokio::spawn(worker.run_until(pending())),)
     };
-    let stuck = worker().await;
+    let (stuck,) = worker().await;
     let first = given.recv().await.unwrap();
     // It stops to give signs of life, and its work goes on.
     stuck.abort();
-    let sound = worker().await;
+    let (sound,) = worker().await;
     let second = given.recv().await.unwrap();
     assert_eq!((first.attempt(), second.attempt()), (1, 2));
 
