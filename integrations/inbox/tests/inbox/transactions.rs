@@ -105,7 +105,7 @@ async fn who_has_lost_the_event_cannot_commit<H: Home>(home: H) {
                 works.send(work).unwrap();
                 pending()
             })
-            .heartbeat(Duration::from_millis(200));
+            .heartbeat(Duration::from_secs(1));
         (tokio::spawn(worker.run_until(pending())),)
     };
     let (stuck,) = worker().await;

@@ -259,7 +259,7 @@ async fn a_worker_that_dies_is_followed(home: impl Home) {
     let inbox = home.open().await.unwrap();
     deliver(&inbox, "msg_1", BATCH).await;
     let begun = Arc::new(Notify::new());
-    let heartbeat = Duration::from_millis(400);
+    let heartbeat = Duration::from_secs(1);
     let worker = inbox
         .worker()
         .with_state(Arc::clone(&begun))
@@ -280,7 +280,7 @@ async fn a_worker_that_dies_is_followed(home: impl Home) {
         })
         .heartbeat(heartbeat);
     let second = tokio::spawn(second.run_until(pending()));
-    sleep(heartbeat * 3).await;
+    sleep(heartbeat * 2).await;
     assert_eq!(seen.all(), [""; 0]);
     // A death has no time to give anything back.
     worker.abort();
@@ -309,7 +309,7 @@ async fn an_event_that_kills_its_worker_is_a_dead_letter_in_the_end(home: impl H
                 },
             )
             .ignore_others()
-            .heartbeat(Duration::from_millis(100))
+            .heartbeat(Duration::from_millis(600))
             .max_attempts(3);
         let worker = tokio::spawn(worker.run_until(pending()));
         begun.notified().await;
@@ -335,7 +335,7 @@ async fn what_ended_its_worker_runs_alone_from_then_on(home: impl Home) {
         deliver(&inbox, &format!("msg_{number}"), BATCH).await;
     }
     let begun = Arc::new(AtomicU32::new(0));
-    let heartbeat = Duration::from_millis(200);
+    let heartbeat = Duration::from_secs(1);
     let doomed = inbox.worker().with_state(Arc::clone(&begun));
     let doomed = doomed
         .otherwise(async |_: GeminiEvent, work: Work<_, Arc<AtomicU32>>| {
