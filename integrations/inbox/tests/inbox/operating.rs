@@ -1,11 +1,9 @@
 //! Looking at the inbox, and what is removed of it.
 
 use std::future::pending;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gemini_webhooks::GeminiEvent;
-use gemini_webhooks_inbox::{Entry, Inbox, State, Work, WorkError};
+use gemini_webhooks_inbox::{Entry, State};
 
 use crate::app::{BATCH, VIDEO, deliver};
 use crate::home::Home;
@@ -136,60 +134,4 @@ async fn the_age_of_the_oldest(home: impl Home) {
         oldest >= Duration::from_secs(60) && oldest < Duration::from_secs(90),
         "{oldest:?}"
     );
-}
-
-/// What is logged, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(line)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn the_log_names_the_event() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _logged = tracing::subscriber::set_default(subscriber);
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("inbox.db").to_str().unwrap().to_owned();
-    let inbox = Inbox::sqlite(&file).await.unwrap();
-    deliver(&inbox, "msg_logged", BATCH).await;
-    let worker = inbox
-        .worker()
-        .otherwise(async |_: GeminiEvent, work: Work<_>| {
-            tracing::info!("the handler speaks");
-            match work.attempt() {
-                1 => Err(WorkError::new("not yet")),
-                _ => Err(WorkError::dead("never")),
-            }
-        })
-        .pauses(Duration::ZERO, Duration::ZERO);
-    let worker = tokio::spawn(worker.run_until(pending()));
-    crate::app::until(&inbox, |depth| depth.dead == 1).await;
-    worker.abort();
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    for parts in [
-        ["stored the event", "", ""],
-        ["the run failed", "attempt=1", "not yet"],
-        ["the handler speaks", "attempt=2", ""],
-        ["is a dead letter", "attempt=2", "never"],
-    ] {
-        let line = text
-            .lines()
-            .find(|line| parts.iter().all(|part| line.contains(part)));
-        let line = line.unwrap_or_else(|| panic!("{parts:?} is not in:\n{text}"));
-        assert!(line.contains("msg_logged"), "{line}");
-    }
 }
