@@ -107,15 +107,12 @@ impl<DB: Database> Entries<DB> {
     ///
     /// The database cannot be read.
     pub async fn list(self) -> Result<Vec<Entry>, InboxError> {
-        let link = &self.inbox.shared.link;
-        let failed = |error| InboxError::unavailable::<DB>(link, error);
+        let shared = &self.inbox.shared;
         let mut values = self.values();
         values.push(i64::from(self.limit).into());
-        let rows = DB::read(link, DB::STATEMENTS.list, values)
-            .await
-            .map_err(failed)?;
+        let rows = shared.read(DB::STATEMENTS.list, values).await?;
         let entries: Result<_, _> = rows.iter().map(Entry::read::<DB>).collect();
-        entries.map_err(|error| failed(Arc::new(error)))
+        entries.map_err(|error| InboxError::unavailable::<DB>(&shared.link, Arc::new(error)))
     }
 
     /// Returns how many there are, without a limit.

@@ -34,6 +34,9 @@ pub(crate) struct Shared<DB: Database> {
     pub(crate) stored: Notify,
 }
 
+/// Who waits longer for the database than this waits for one that is gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Whether an event was new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -195,8 +198,7 @@ impl<DB: Database> Inbox<DB> {
 
     async fn known_or_full(&self, key: Vec<u8>) -> Result<Stored, InboxError> {
         let shared = &self.shared;
-        let known = DB::read(&shared.link, DB::STATEMENTS.known, vec![key.into()]).await;
-        let known = known.map_err(|error| InboxError::unavailable::<DB>(&shared.link, error))?;
+        let known = shared.read(DB::STATEMENTS.known, vec![key.into()]).await?;
         if !known.is_empty() {
             return Ok(Stored::Copy);
         }
@@ -222,8 +224,7 @@ impl<DB: Database> Inbox<DB> {
         let shared = &self.shared;
         let failed = |error| InboxError::unavailable::<DB>(&shared.link, error);
         let values = vec![shared.namespace()];
-        let rows = DB::read(&shared.link, DB::STATEMENTS.depth, values).await;
-        let rows = rows.map_err(failed)?;
+        let rows = shared.read(DB::STATEMENTS.depth, values).await?;
         let row = rows
             .first()
             .ok_or_else(|| failed(Arc::new(sqlx::Error::RowNotFound)))?;
@@ -301,9 +302,7 @@ impl<DB: Database> Shared<DB> {
         values: Vec<Value>,
     ) -> Result<u64, InboxError> {
         let failed = |error| InboxError::unavailable::<DB>(&self.link, error);
-        let rows = DB::read(&self.link, statement, values)
-            .await
-            .map_err(failed)?;
+        let rows = self.read(statement, values).await?;
         let row = rows
             .first()
             .ok_or_else(|| failed(Arc::new(sqlx::Error::RowNotFound)))?;
@@ -311,13 +310,26 @@ impl<DB: Database> Shared<DB> {
         Ok(number.unwrap_or(0).unsigned_abs())
     }
 
+    pub(crate) async fn read(
+        &self,
+        statement: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Vec<DB::Row>, InboxError> {
+        match timeout(PATIENCE, DB::read(&self.link, statement, values)).await {
+            Ok(rows) => rows.map_err(|error| InboxError::unavailable::<DB>(&self.link, error)),
+            Err(_) => Err(InboxError::too_slow::<DB>(&self.link)),
+        }
+    }
+
     pub(crate) async fn write(
         &self,
         statement: &'static str,
         values: Vec<Value>,
     ) -> Result<Vec<DB::Row>, InboxError> {
-        let rows = DB::write(&self.link, statement, values).await;
-        rows.map_err(|error| InboxError::unavailable::<DB>(&self.link, error))
+        match timeout(PATIENCE, DB::write(&self.link, statement, values)).await {
+            Ok(rows) => rows.map_err(|error| InboxError::unavailable::<DB>(&self.link, error)),
+            Err(_) => Err(InboxError::too_slow::<DB>(&self.link)),
+        }
     }
 }
 

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{Postgres, Row as _, Transaction};
+use sqlx::{Executor as _, Postgres, Row as _, Transaction};
 
 use super::statements::{Statements, filter, listed, statements};
 use super::{Database, Dialect, Migration, Rows, Value, migrate};
+
+const ISOLATION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// Held while the tables are made. Any number, but always the same.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7307218077116657012)";
@@ -28,6 +31,10 @@ impl Link {
             .max_connections(connections)
             // A ping before each statement would be a round trip more.
             .test_before_acquire(false)
+            // An app may have made another level its default, under which statements fail that meet others.
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(ISOLATION).await.map(drop) })
+            })
             .connect_lazy_with((*app.connect_options()).clone());
         Self { app, own }
     }
@@ -36,6 +43,21 @@ impl Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&Postgres::name(self))
+    }
+}
+
+/// A connection that goes back to the pool only after an answer. The pool would ping it without a limit of
+/// time, so a server that hangs would keep the pool empty.
+struct Lent {
+    connection: PoolConnection<Postgres>,
+    sound: bool,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if !self.sound {
+            self.connection.close_on_drop();
+        }
     }
 }
 
@@ -66,8 +88,16 @@ impl Dialect for Postgres {
     }
 
     async fn write(link: &Link, statement: &'static str, values: Vec<Value>) -> Rows<Self> {
-        let query = query(statement, values);
-        query.fetch_all(&link.own).await.map_err(Arc::new)
+        let mut lent = Lent {
+            connection: link.own.acquire().await.map_err(Arc::new)?,
+            sound: false,
+        };
+        let rows = Self::run(&mut lent.connection, statement, values).await;
+        lent.sound = match &rows {
+            Ok(_) => true,
+            Err(error) => error.as_database_error().is_some(),
+        };
+        rows.map_err(Arc::new)
     }
 
     async fn run(

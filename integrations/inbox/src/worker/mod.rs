@@ -39,6 +39,9 @@ use self::upkeep::{beat, clean_up};
 
 pub use self::work::{Work, WorkError, WorkTransaction};
 
+/// How long the database may take to answer what was under way when a worker is to end.
+const ENDING: Duration = Duration::from_secs(10);
+
 /// What a worker is set to.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -232,10 +235,14 @@ impl<DB: Database, S: Send + Sync + 'static> Worker<DB, S> {
             () = shutdown => None,
         };
         queue.close();
-        // What it takes meanwhile is given back with the rest.
-        let fetched = fetching.await;
-        if let Err(error) = fetched {
-            tracing::error!("the task that takes events from the inbox has failed: {error}");
+        // What it takes meanwhile is given back with the rest. Whatever cannot be given back is run after the
+        // heartbeat.
+        match timeout(ENDING, fetching).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!("the task that takes events from the inbox has failed: {error}");
+            }
+            Err(_) => tracing::warn!("the database does not answer while the worker ends"),
         }
         queue.give_back_waiting().await;
         let ended = match early {

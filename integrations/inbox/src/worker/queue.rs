@@ -178,10 +178,9 @@ impl<DB: Database> Queue<DB> {
     }
 
     async fn due(&self) -> Result<Due, InboxError> {
-        let link = &self.shared.link;
-        let failed = |error| InboxError::unavailable::<DB>(link, error);
-        let rows = DB::read(link, DB::STATEMENTS.due, vec![self.shared.namespace()]).await;
-        let rows = rows.map_err(failed)?;
+        let failed = |error| InboxError::unavailable::<DB>(&self.shared.link, error);
+        let values = vec![self.shared.namespace()];
+        let rows = self.shared.read(DB::STATEMENTS.due, values).await?;
         let is_there = |column| match rows.first().map(|row| DB::int(row, column)) {
             Some(Ok(there)) => Ok(there == Some(1)),
             Some(Err(error)) => Err(failed(Arc::new(error))),

@@ -137,9 +137,14 @@ impl<DB: Database, S> Work<DB, S> {
     /// The database cannot be reached.
     pub async fn transaction(&self) -> Result<WorkTransaction<DB>, InboxError> {
         let link = &self.shared.link;
-        let transaction = DB::begin(link).await;
+        let begun_by = link.clone();
+        // In a task of its own: if the handler is dropped meanwhile, the transaction is begun and rolled back.
+        // A `begin` that is dropped itself can leave its connection in a transaction that nobody ends
+        // (launchbadge/sqlx#4393).
+        let begun = tokio::spawn(async move { DB::begin(&begun_by).await }).await;
+        let begun = begun.unwrap_or(Err(sqlx::Error::WorkerCrashed));
         let transaction =
-            transaction.map_err(|error| InboxError::unavailable::<DB>(link, Arc::new(error)))?;
+            begun.map_err(|error| InboxError::unavailable::<DB>(link, Arc::new(error)))?;
         self.held.committed.set(Commit::BEGUN);
         Ok(WorkTransaction {
             shared: Arc::clone(&self.shared),

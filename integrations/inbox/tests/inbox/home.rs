@@ -98,6 +98,11 @@ pub(crate) struct PostgresHome {
 
 impl PostgresHome {
     pub(crate) async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With more options of the connection, as they stand in a URL.
+    pub(crate) async fn with(options: &str) -> Self {
         let token = gemini_webhooks::replay::ClaimToken::generate().to_bytes();
         let name = format!("inbox_{:032x}", u128::from_be_bytes(token));
         let mut admin = PgConnection::connect(&database_url()).await.unwrap();
@@ -105,7 +110,7 @@ impl PostgresHome {
         raw_sql(create).execute(&mut admin).await.unwrap();
         let url = database_url();
         let and = if url.contains('?') { '&' } else { '?' };
-        let url = format!("{url}{and}options[search_path]={name}");
+        let url = format!("{url}{and}options[search_path]={name}{options}");
         let pool = PgPoolOptions::new()
             .max_connections(3)
             .connect(&url)

@@ -5,8 +5,8 @@ use std::time::Duration;
 use gemini_webhooks_inbox::{Change, InboxErrorKind, State, Stored, What, migration};
 use tokio::task::JoinSet;
 
-use crate::app::{BATCH, VIDEO, deliver, verified};
-use crate::home::Home;
+use crate::app::{BATCH, VIDEO, deliver, is_empty, until, verified};
+use crate::home::{Home, PostgresHome};
 use crate::on_both;
 
 on_both! {
@@ -209,4 +209,25 @@ async fn tables_made_by_hand<H: Home>(home: H) {
     }
     let inbox = home.open().without_migrating().await.unwrap();
     assert_eq!(deliver(&inbox, "msg_1", BATCH).await.0, 200);
+}
+
+/// A database whose default isolation makes statements fail that meet others.
+#[tokio::test(flavor = "multi_thread")]
+async fn serializable_by_default() {
+    let home = PostgresHome::with("&options[default_transaction_isolation]=serializable").await;
+    let inbox = home.open().await.unwrap();
+    let mut copies = JoinSet::new();
+    for number in 0..60 {
+        let inbox = inbox.clone();
+        copies.spawn(async move { deliver(&inbox, &format!("msg_{}", number % 20), BATCH).await });
+    }
+    let worker = inbox.worker().ignore_others();
+    let worker = tokio::spawn(worker.run_until(std::future::pending()));
+    while let Some(answer) = copies.join_next().await {
+        assert_eq!(answer.unwrap().0, 200);
+    }
+    until(&inbox, is_empty).await;
+    worker.abort();
+    let done = inbox.entries().state(State::Done);
+    assert_eq!(done.count().await.unwrap(), 20);
 }
