@@ -215,11 +215,12 @@ async fn tables_made_by_hand<H: Home>(home: H) {
 #[tokio::test(flavor = "multi_thread")]
 async fn serializable_by_default() {
     let home = PostgresHome::with("&options[default_transaction_isolation]=serializable").await;
-    let inbox = home.open().await.unwrap();
+    let inbox = home.open().connections(8).await.unwrap();
     let mut copies = JoinSet::new();
-    for number in 0..60 {
+    for number in 0..400 {
         let inbox = inbox.clone();
-        copies.spawn(async move { deliver(&inbox, &format!("msg_{}", number % 20), BATCH).await });
+        // Twenty copies of each at the same moment.
+        copies.spawn(async move { deliver(&inbox, &format!("msg_{}", number / 20), BATCH).await });
     }
     let worker = inbox.worker().ignore_others();
     let worker = tokio::spawn(worker.run_until(std::future::pending()));
