@@ -34,9 +34,6 @@ pub(crate) struct Shared<DB: Database> {
     pub(crate) stored: Notify,
 }
 
-/// Who waits longer for the database than this waits for one that is gone.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Whether an event was new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -315,10 +312,8 @@ impl<DB: Database> Shared<DB> {
         statement: &'static str,
         values: Vec<Value>,
     ) -> Result<Vec<DB::Row>, InboxError> {
-        match timeout(PATIENCE, DB::read(&self.link, statement, values)).await {
-            Ok(rows) => rows.map_err(|error| InboxError::unavailable::<DB>(&self.link, error)),
-            Err(_) => Err(InboxError::too_slow::<DB>(&self.link)),
-        }
+        let rows = DB::read(&self.link, statement, values).await;
+        rows.map_err(|error| InboxError::unavailable::<DB>(&self.link, error))
     }
 
     pub(crate) async fn write(
@@ -326,10 +321,8 @@ impl<DB: Database> Shared<DB> {
         statement: &'static str,
         values: Vec<Value>,
     ) -> Result<Vec<DB::Row>, InboxError> {
-        match timeout(PATIENCE, DB::write(&self.link, statement, values)).await {
-            Ok(rows) => rows.map_err(|error| InboxError::unavailable::<DB>(&self.link, error)),
-            Err(_) => Err(InboxError::too_slow::<DB>(&self.link)),
-        }
+        let rows = DB::write(&self.link, statement, values).await;
+        rows.map_err(|error| InboxError::unavailable::<DB>(&self.link, error))
     }
 }
 

@@ -1,26 +1,38 @@
 //! PostgreSQL.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{Executor as _, Postgres, Row as _, Transaction};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::statements::{Statements, filter, listed, statements};
 use super::{Database, Dialect, Migration, Rows, Value, migrate};
 
-const ISOLATION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
+const ISOLATION: &str =
+    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// Held while the tables are made. Any number, but always the same.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7307218077116657012)";
+
+/// A statement that takes longer has a connection that hangs. It is less than half of a heartbeat.
+const LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 #[expect(unnameable_types, reason = "part of the sealed trait")]
 pub struct Link {
     app: PgPool,
     own: PgPool,
+    /// In which the inbox's connections are. They end with the runtime that they were opened in, and
+    /// actix-web has one for each of its threads, which ends before the worker does.
+    runtime: Handle,
 }
 
 impl Link {
@@ -29,6 +41,7 @@ impl Link {
     pub(crate) fn new(app: PgPool, connections: u32) -> Self {
         let own = PgPoolOptions::new()
             .max_connections(connections)
+            .acquire_timeout(LIMIT)
             // A ping before each statement would be a round trip more.
             .test_before_acquire(false)
             // An app may have made another level its default, under which statements fail that meet others.
@@ -36,28 +49,17 @@ impl Link {
                 Box::pin(async move { connection.execute(ISOLATION).await.map(drop) })
             })
             .connect_lazy_with((*app.connect_options()).clone());
-        Self { app, own }
+        Self {
+            app,
+            own,
+            runtime: Handle::current(),
+        }
     }
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&Postgres::name(self))
-    }
-}
-
-/// A connection that goes back to the pool only after an answer. The pool would ping it without a limit of
-/// time, so a server that hangs would keep the pool empty.
-struct Lent {
-    connection: PoolConnection<Postgres>,
-    sound: bool,
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if !self.sound {
-            self.connection.close_on_drop();
-        }
     }
 }
 
@@ -68,6 +70,37 @@ fn query(statement: &'static str, values: Vec<Value>) -> Query<'static, Postgres
         Value::Text(value) => query.bind(value),
         Value::Bytes(value) => query.bind(value),
     })
+}
+
+/// A connection of the pool. If its statement does not come to its end, it is closed: to be used again, it
+/// would have to answer first.
+struct Lent {
+    connection: PoolConnection<Postgres>,
+    is_free: bool,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if !self.is_free {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+async fn fetch(
+    pool: PgPool,
+    query: Query<'static, Postgres, PgArguments>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut lent = Lent {
+        connection: pool.acquire().await?,
+        is_free: false,
+    };
+    let Ok(rows) = timeout(LIMIT, query.fetch_all(&mut *lent.connection)).await else {
+        let text = format!("no answer within {LIMIT:?}");
+        return Err(io::Error::new(io::ErrorKind::TimedOut, text).into());
+    };
+    lent.is_free = true;
+    rows
 }
 
 impl Database for Postgres {}
@@ -88,16 +121,11 @@ impl Dialect for Postgres {
     }
 
     async fn write(link: &Link, statement: &'static str, values: Vec<Value>) -> Rows<Self> {
-        let mut lent = Lent {
-            connection: link.own.acquire().await.map_err(Arc::new)?,
-            sound: false,
-        };
-        let rows = Self::run(&mut lent.connection, statement, values).await;
-        lent.sound = match &rows {
-            Ok(_) => true,
-            Err(error) => error.as_database_error().is_some(),
-        };
-        rows.map_err(Arc::new)
+        let fetch = fetch(link.own.clone(), query(statement, values));
+        let fetched = AbortOnDropHandle::new(link.runtime.spawn(fetch)).await;
+        fetched
+            .unwrap_or(Err(sqlx::Error::WorkerCrashed))
+            .map_err(Arc::new)
     }
 
     async fn run(
