@@ -17,18 +17,25 @@ use crate::store::Database;
 pub(crate) async fn beat<DB: Database>(queue: Arc<Queue<DB>>) {
     let heartbeat = queue.settings.heartbeat;
     let mut unknown = HashSet::new();
+    let mut failed = false;
     loop {
-        sleep(heartbeat / 3).await;
+        // Soon again if it failed: the last sign of life is old already.
+        sleep(heartbeat / if failed { 30 } else { 3 }).await;
         let values = vec![queue.holder.to_vec().into(), milliseconds(heartbeat).into()];
         let held = match queue.shared.write(DB::STATEMENTS.beat, values).await {
             Ok(held) => held,
             Err(error) => {
-                tracing::warn!(
-                    "the worker cannot give a sign of life, so another may run its events after {heartbeat:?}: {error}"
-                );
+                if !failed {
+                    tracing::warn!(
+                        "the worker cannot give a sign of life, and goes on trying; another may run its events after \
+                         {heartbeat:?}: {error}"
+                    );
+                }
+                failed = true;
                 continue;
             }
         };
+        failed = false;
         // If the answer was lost when events were taken, nobody here knows of them, and they would be held
         // for ever. The first time they may be on their way.
         let numbers = held.iter().filter_map(|row| DB::int(row, 0).ok().flatten());
