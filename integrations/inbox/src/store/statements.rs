@@ -118,7 +118,7 @@ FROM (
     LIMIT $2
 ) AS unfinished",
             // Whether something waits, and whether something was begun and never ended: a look costs less than
-            // taking nothing. `$1` namespace.
+            // taking nothing. `$1` namespace, `$2` the holder that looks: what it has itself, it still runs.
             due: concat!(
                 "\
 SELECT
@@ -129,6 +129,7 @@ SELECT
     CAST(CASE WHEN EXISTS (
         SELECT 1 FROM gemini_webhooks_inbox
         WHERE namespace = $1 AND state <= 1 AND state = 1 AND due_at <= ", $now, "
+            AND holder <> CAST($2 AS ", $bytes, ")
     ) THEN 1 ELSE 0 END AS bigint)"
             ),
             // `$1` namespace, `$2` holder, `$3` for how long, `$4` how many, `$5` the attempts that there may be,
@@ -140,6 +141,7 @@ WITH due AS MATERIALIZED (
     SELECT number
     FROM gemini_webhooks_inbox
     WHERE namespace = $1 AND state <= 1 AND state = $8 AND due_at <= ", $now, "
+        AND (holder IS NULL OR holder <> CAST($2 AS ", $bytes, "))
     ORDER BY due_at, number
     LIMIT $4
     ", $skip_locked, "

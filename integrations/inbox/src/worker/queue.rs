@@ -179,7 +179,7 @@ impl<DB: Database> Queue<DB> {
 
     async fn due(&self) -> Result<Due, InboxError> {
         let failed = |error| InboxError::unavailable::<DB>(&self.shared.link, error);
-        let values = vec![self.shared.namespace()];
+        let values = vec![self.shared.namespace(), self.holder.to_vec().into()];
         let rows = self.shared.read(DB::STATEMENTS.due, values).await?;
         let is_there = |column| match rows.first().map(|row| DB::int(row, column)) {
             Some(Ok(there)) => Ok(there == Some(1)),
