@@ -16,8 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::statements::{Statements, filter, listed, statements};
 use super::{Database, Dialect, Migration, Rows, Value, migrate};
 
-const ISOLATION: &str =
-    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
+const ISOLATION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// Held while the tables are made. Any number, but always the same.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7307218077116657012)";
