@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use gemini_webhooks_harness::Direction::{self, ToClient, ToServer};
-use gemini_webhooks_inbox::What;
 use gemini_webhooks_inbox::sqlx::postgres::PgConnection;
 use gemini_webhooks_inbox::sqlx::raw_sql;
+use gemini_webhooks_inbox::{Change, What};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -86,7 +86,7 @@ async fn the_answer_of_a_take_is_lost() {
     rig.until_done().await;
     assert_eq!(worker.seen.all(), ["msg_1"]);
     let entries = rig.inbox.entries().list().await.unwrap();
-    let history: Vec<_> = entries[0].history().iter().map(|it| it.what()).collect();
+    let history: Vec<_> = entries[0].history().iter().map(Change::what).collect();
     use What::{Begun, Done, GivenBack, Stored};
     assert_eq!(history, [Stored, Begun, GivenBack, Begun, Done]);
     assert_eq!(entries[0].attempts(), 1, "the first was not begun");
