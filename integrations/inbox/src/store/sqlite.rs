@@ -77,13 +77,19 @@ async fn use_wal(options: &SqliteConnectOptions) -> Result<(), sqlx::Error> {
     loop {
         attempts += 1;
         let mut connection = options.connect().await?;
-        let done = sqlx::query("PRAGMA journal_mode = WAL")
-            .execute(&mut connection)
+        let mode: Result<String, _> = sqlx::query_scalar("PRAGMA journal_mode = WAL")
+            .fetch_one(&mut connection)
             .await;
         connection.close().await?;
-        match done {
+        match mode {
             Err(error) if attempts < ATTEMPTS && is_locked(&error) => sleep(PAUSE).await,
-            done => return done.map(drop),
+            Ok(mode) if mode != "wal" => {
+                let text = format!(
+                    "it cannot be in WAL mode, only in {mode}: put it into a file on a local disk"
+                );
+                return Err(sqlx::Error::Configuration(text.into()));
+            }
+            mode => return mode.map(drop),
         }
     }
 }

@@ -159,12 +159,17 @@ UPDATE gemini_webhooks_inbox SET
 WHERE number IN (SELECT number FROM due)
 RETURNING number, webhook_id, scheme, key_id, sent_at, body, state, attempts, received_at, runs"
             ),
-            // `$1` holder, `$2` for how long.
+            // `$1` holder, `$2` for how long. It waits for none that is just coming to its end.
             beat: concat!(
                 "\
 UPDATE gemini_webhooks_inbox
 SET due_at = ", $now, " + $2
-WHERE holder = $1
+WHERE number IN (
+    SELECT number
+    FROM gemini_webhooks_inbox
+    WHERE holder = $1
+    ", $skip_locked, "
+)
 RETURNING number"
             ),
             // `$1` number, `$2` holder, `$3` run, `$4` state, `$5` when it is due, `$6` what the history says.

@@ -3,11 +3,15 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
+/// No pause is longer, whatever is set: nothing overflows.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The pause after this many attempts: each is twice as long as the one before, give or take a quarter, so
 /// that events that failed together do not come back together. `random` is any number.
 pub(crate) fn pause(attempts: u32, first: Duration, longest: Duration, random: u64) -> Duration {
     let doublings = attempts.saturating_sub(1).min(30);
-    let pause = first.saturating_mul(1 << doublings).min(longest);
+    let pause = first.saturating_mul(1 << doublings);
+    let pause = pause.min(longest).min(YEAR);
     let part = (random % 1024) as f64 / 1024.0;
     pause.mul_f64(0.75 + part / 2.0)
 }
@@ -41,5 +45,6 @@ mod tests {
             assert_eq!(least.as_secs_f64(), seconds * 0.75, "{attempts}");
             assert!(most.as_secs_f64() < seconds * 1.25, "{attempts}");
         }
+        assert!(pause(9, Duration::MAX, Duration::MAX, 1023) < YEAR * 2);
     }
 }

@@ -64,10 +64,10 @@ struct Failed {
 
 impl Failed {
     fn of(error: &BoxDynError, timeout: Duration) -> Self {
-        if let Some(Failure(error)) = error.downcast_ref() {
+        if let Some(Failure { why, then }) = error.downcast_ref() {
             return Self {
-                why: error.to_string(),
-                then: error.then,
+                why: why.clone(),
+                then: *then,
             };
         }
         let why = if error.is::<Elapsed>() {

@@ -184,7 +184,9 @@ impl<DB: Database, S: Send + Sync + 'static> Worker<DB, S> {
 
     fn check(&self) -> Result<(), InboxError> {
         let settings = &self.settings;
-        let wrong = if settings.concurrency == 0 {
+        let wrong = if settings.concurrency > 10_000 {
+            "concurrency is above 10,000, and each run takes memory and a place in the database's queue"
+        } else if settings.concurrency == 0 {
             "concurrency is 0, so that nothing would be worked off"
         } else if settings.max_attempts == 0 {
             "max_attempts is 0, so that nothing would be worked off"
@@ -231,6 +233,8 @@ impl<DB: Database, S: Send + Sync + 'static> Worker<DB, S> {
             InboxError::new(InboxErrorKind::Unavailable, text)
         };
         let early = tokio::select! {
+            // The engine is started also if the signal is there already.
+            biased;
             ended = &mut running => Some(ended),
             () = shutdown => None,
         };
@@ -324,5 +328,5 @@ fn panicked(panic: &Box<dyn Any + Send>) -> Failure {
         (_, Some(text)) => text.as_str(),
         _ => "with something that is no text",
     };
-    Failure(WorkError::new(format!("the handler panicked: {text}")))
+    WorkError::new(format!("the handler panicked: {text}")).into()
 }

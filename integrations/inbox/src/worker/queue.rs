@@ -1,7 +1,7 @@
 //! Between the database and the engine: events are taken when there is a slot for them, so none waits in
 //! a process while another has nothing to do.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,8 +55,8 @@ pub(crate) struct Queue<DB: Database> {
 struct Inner {
     /// Taken, and not begun.
     waiting: VecDeque<Taken>,
-    /// Taken, and not at an end.
-    in_hand: HashSet<i64>,
+    /// Taken, and not at an end, by number and run: each with its place among the worker's runs.
+    in_hand: HashMap<(i64, i64), OwnedSemaphorePermit>,
     engine: Option<Waker>,
 }
 
@@ -101,14 +101,15 @@ impl<DB: Database> Queue<DB> {
 
     /// An event has come to its end, whatever that was.
     pub(crate) fn ended(&self, held: &Held) {
-        self.inner().in_hand.remove(&held.number);
+        self.inner().in_hand.remove(&(held.number, held.run));
     }
 
-    fn add(&self, taken: Vec<Taken>) {
+    fn add(&self, taken: Vec<Taken>, slots: Vec<OwnedSemaphorePermit>) {
         let mut inner = self.inner();
-        inner
-            .in_hand
-            .extend(taken.iter().map(|taken| taken.held.number));
+        let runs = taken
+            .iter()
+            .map(|taken| (taken.held.number, taken.held.run));
+        inner.in_hand.extend(runs.zip(slots));
         inner.waiting.extend(taken);
         if let Some(engine) = inner.engine.take() {
             engine.wake();
@@ -129,9 +130,8 @@ impl<DB: Database> Queue<DB> {
     /// Those of these numbers that this worker knows nothing of.
     pub(crate) fn unknown(&self, numbers: impl Iterator<Item = i64>) -> HashSet<i64> {
         let inner = self.inner();
-        numbers
-            .filter(|number| !inner.in_hand.contains(number))
-            .collect()
+        let known: HashSet<_> = inner.in_hand.keys().map(|(number, _)| *number).collect();
+        numbers.filter(|number| !known.contains(number)).collect()
     }
 
     /// Gives back what was not begun.
@@ -151,7 +151,8 @@ impl<DB: Database> Queue<DB> {
 
     /// Gives back what is left when the worker ends.
     pub(crate) async fn give_back_all(&self) -> Result<(), InboxError> {
-        let left = self.give_back(None, 0).await?;
+        // The end of the worker is not their fault: it counts for no attempt.
+        let left = self.give_back(None, 1).await?;
         if left > 0 {
             tracing::warn!(
                 events = left,
@@ -193,7 +194,13 @@ impl<DB: Database> Queue<DB> {
     }
 
     /// Takes as many as there are slots for, of those that are in this state.
-    async fn take(&self, state: State, slots: Vec<OwnedSemaphorePermit>) -> Result<(), InboxError> {
+    ///
+    /// Returns whether there were any: others may have been quicker, or hold a lock on them.
+    async fn take(
+        &self,
+        state: State,
+        slots: Vec<OwnedSemaphorePermit>,
+    ) -> Result<bool, InboxError> {
         let exhausted = "it has had all its attempts, and the last did not come to its end: its process died, or it \
                          gave no sign of life for the time of the heartbeat";
         let limit = i64::try_from(slots.len()).unwrap_or(i64::MAX);
@@ -208,9 +215,7 @@ impl<DB: Database> Queue<DB> {
             state.number().into(),
         ];
         let rows = self.shared.write(DB::STATEMENTS.take, values).await?;
-        let mut slots = slots.into_iter();
-        let read = rows.iter().map(|row| self.read(row, slots.next()));
-        let read: Result<Vec<_>, _> = read.collect();
+        let read: Result<Vec<_>, _> = rows.iter().map(|row| self.read(row)).collect();
         let read = read
             .map_err(|error| InboxError::unavailable::<DB>(&self.shared.link, Arc::new(error)))?;
         let (dead, taken): (Vec<_>, Vec<_>) = read
@@ -223,15 +228,12 @@ impl<DB: Database> Queue<DB> {
                 "the event is a dead letter: {exhausted}"
             );
         }
-        self.add(taken.into_iter().map(|(_, taken)| taken).collect());
-        Ok(())
+        let taken = taken.into_iter().map(|(_, taken)| taken).collect();
+        self.add(taken, slots);
+        Ok(!rows.is_empty())
     }
 
-    fn read(
-        &self,
-        row: &DB::Row,
-        slot: Option<OwnedSemaphorePermit>,
-    ) -> Result<(State, Taken), sqlx::Error> {
+    fn read(&self, row: &DB::Row) -> Result<(State, Taken), sqlx::Error> {
         let number = |column| DB::int(row, column).map(Option::unwrap_or_default);
         let held = Held {
             number: number(0)?,
@@ -240,7 +242,6 @@ impl<DB: Database> Queue<DB> {
             attempts: number(7)?.try_into().unwrap_or(u32::MAX),
             webhook_id: DB::text(row, 1)?.into(),
             committed: Arc::default(),
-            _slot: slot.map(Arc::new),
         };
         let taken = Taken {
             held,
@@ -251,6 +252,9 @@ impl<DB: Database> Queue<DB> {
         Ok((State::of(number(6)?), taken))
     }
 }
+
+/// So many events are taken in a statement at most.
+const AT_ONCE: usize = 256;
 
 /// What there is to take.
 #[derive(Clone, Copy, Debug)]
@@ -279,23 +283,26 @@ pub(crate) async fn fetch<DB: Database>(queue: Arc<Queue<DB>>) {
             Ok(due) if due.waiting => {
                 was_unended = false;
                 let mut slots = vec![slot];
-                while let Ok(slot) = Arc::clone(&queue.slots).try_acquire_owned() {
+                while slots.len() < AT_ONCE
+                    && let Ok(slot) = Arc::clone(&queue.slots).try_acquire_owned()
+                {
                     slots.push(slot);
                 }
                 queue.take(State::Waiting, slots).await
             }
-            Ok(_) => {
-                let wait = timeout(queue.settings.poll, queue.shared.stored.notified());
-                let _either = queue.unless_closing(wait).await;
-                Ok(())
-            }
+            Ok(_) => Ok(false),
             Err(error) => Err(error),
         };
         match done {
-            Ok(()) if failures == 0 => {}
-            Ok(()) => {
-                tracing::info!(failures, "the worker can take events again");
-                failures = 0;
+            Ok(any) => {
+                if failures > 0 {
+                    tracing::info!(failures, "the worker can take events again");
+                    failures = 0;
+                }
+                if !any {
+                    let wait = timeout(queue.settings.poll, queue.shared.stored.notified());
+                    let _either = queue.unless_closing(wait).await;
+                }
             }
             Err(error) => {
                 if failures == 0 {
@@ -315,20 +322,20 @@ pub(crate) async fn fetch<DB: Database>(queue: Arc<Queue<DB>>) {
 async fn take_alone<DB: Database>(
     queue: &Queue<DB>,
     slot: OwnedSemaphorePermit,
-) -> Result<(), InboxError> {
+) -> Result<bool, InboxError> {
     let heartbeat = queue.settings.heartbeat;
     let others = queue.settings.concurrency.saturating_sub(1);
     let slots = || Arc::clone(&queue.slots);
     let alone = timeout(heartbeat, slots().acquire_many_owned(others));
     let Some(alone) = queue.unless_closing(alone).await else {
-        return Ok(());
+        return Ok(false);
     };
-    queue.take(State::Running, vec![slot]).await?;
-    if let Ok(Ok(_others)) = alone {
+    let any = queue.take(State::Running, vec![slot]).await?;
+    if any && let Ok(Ok(_others)) = alone {
         let ended = timeout(heartbeat, slots().acquire_owned());
         let _ended_or_not = queue.unless_closing(ended).await;
     }
-    Ok(())
+    Ok(any)
 }
 
 /// What the engine sees of the queue.

@@ -9,7 +9,7 @@ use gemini_webhooks::GeminiEvent;
 use gemini_webhooks::event::Payload;
 
 use super::queue::Taken;
-use super::work::{Work, WorkError};
+use super::work::{Then, Work, WorkError};
 use crate::inbox::Shared;
 use crate::store::Database;
 
@@ -118,26 +118,35 @@ pub(crate) async fn run<DB: Database, S: Send + Sync + 'static>(
         scheme: taken.scheme,
         received_at: taken.received_at,
     };
-    routes.run(&taken.event, work).await.map_err(Failure)?;
+    routes.run(&taken.event, work).await?;
     if committed.was_left() {
         let why = "the handler began a transaction and has not committed it";
-        return Err(Failure(WorkError::new(why)));
+        return Err(WorkError::new(why).into());
     }
     Ok(())
 }
 
-/// A [`WorkError`] as an error.
+/// How a run has failed. The handler's own error is turned into text inside of the run, because its code may
+/// panic as well.
 #[derive(Debug)]
-pub(crate) struct Failure(pub(crate) WorkError);
+pub(crate) struct Failure {
+    pub(crate) why: String,
+    pub(crate) then: Then,
+}
+
+impl From<WorkError> for Failure {
+    fn from(error: WorkError) -> Self {
+        Self {
+            why: error.to_string(),
+            then: error.then,
+        }
+    }
+}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&self.why)
     }
 }
 
-impl std::error::Error for Failure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.error.source()
-    }
-}
+impl std::error::Error for Failure {}

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use gemini_webhooks::GeminiEvent;
 use sqlx::Transaction;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::entry::{What, change};
 use crate::error::InboxError;
@@ -25,8 +24,6 @@ pub(crate) struct Held {
     pub(crate) attempts: u32,
     pub(crate) webhook_id: Arc<str>,
     pub(crate) committed: Arc<Commit>,
-    /// The place among the worker's runs, which is free again after the end.
-    pub(crate) _slot: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// How far a handler has come with the transaction of its work.
@@ -45,8 +42,9 @@ impl Commit {
         self.0.load(Ordering::Acquire) == Self::BEGUN
     }
 
+    /// What is done stays done, also if the handler begins another transaction.
     fn set(&self, state: u8) {
-        self.0.store(state, Ordering::Release);
+        self.0.fetch_max(state, Ordering::AcqRel);
     }
 }
 
@@ -219,7 +217,8 @@ impl<DB: Database> fmt::Debug for WorkTransaction<DB> {
     }
 }
 
-/// Why a handler has failed. Any error becomes one by `?`.
+/// Why a handler has failed. Any [`std::error::Error`] becomes one by `?`. For a text, a boxed error or an
+/// `anyhow::Error`, which are none, write `.map_err(WorkError::new)?`.
 ///
 /// The event is tried again after a pause, unless it has had all its attempts, or the handler says what is
 /// to happen: [`dead`](Self::dead) or [`again_after`](Self::again_after).
@@ -237,7 +236,7 @@ pub(crate) enum Then {
 }
 
 impl WorkError {
-    /// Makes one of an error that `?` does not take, such as a text or a boxed error.
+    /// Makes one of an error that `?` does not take, such as a text, a boxed error or an `anyhow::Error`.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             error: error.into(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gemini_webhooks_inbox::{Change, InboxErrorKind, State, Stored, What, migration};
+use gemini_webhooks_inbox::{Change, Inbox, InboxErrorKind, State, Stored, What, migration};
 use tokio::task::JoinSet;
 
 use crate::app::{BATCH, VIDEO, deliver, is_empty, until, verified};
@@ -231,4 +231,11 @@ async fn serializable_by_default() {
     worker.abort();
     let done = inbox.entries().state(State::Done);
     assert_eq!(done.count().await.unwrap(), 20);
+}
+
+#[tokio::test]
+async fn a_database_in_memory() {
+    for database in ["", ":memory:", "sqlite:x?mode=memory", "sqlite::memory:"] {
+        assert!(Inbox::sqlite(database).await.is_err(), "{database}");
+    }
 }

@@ -21,7 +21,9 @@ on_both! {
     by_the_type_of_its_payload
     failures_are_tried_again_until_it_is_a_dead_letter
     panics_and_slow_runs_are_failures
+    errors_that_panic_are_failures
     a_handler_may_decide
+    a_signal_that_is_there_already
     an_event_without_a_handler_is_kept
     two_workers_share
     a_worker_that_dies_is_followed
@@ -157,6 +159,40 @@ async fn panics_and_slow_runs_are_failures(home: impl Home) {
     assert!(why.contains("panicked: boo msg_1"), "{why}");
     let (_, why) = history(&inbox, "msg_2").await.pop().unwrap();
     assert!(why.contains("longer than 50ms"), "{why}");
+}
+
+/// An error whose text cannot be had.
+#[derive(Debug)]
+struct Mute;
+
+impl std::fmt::Display for Mute {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no text")
+    }
+}
+
+impl std::error::Error for Mute {}
+
+async fn errors_that_panic_are_failures(home: impl Home) {
+    let inbox = home.open().await.unwrap();
+    deliver(&inbox, "msg_1", BATCH).await;
+    let worker = inbox
+        .worker()
+        .otherwise(async |_: GeminiEvent, _: Work<_>| Err(Mute.into()));
+    let worker = tokio::spawn(worker.max_attempts(1).run_until(pending()));
+    until(&inbox, |depth| depth.dead == 1).await;
+    assert!(!worker.is_finished());
+    worker.abort();
+    let (_, why) = history(&inbox, "msg_1").await.pop().unwrap();
+    assert!(why.contains("panicked: no text"), "{why}");
+}
+
+async fn a_signal_that_is_there_already(home: impl Home) {
+    let inbox = home.open().await.unwrap();
+    for _ in 0..20 {
+        let worker = inbox.worker().ignore_others();
+        worker.run_until(std::future::ready(())).await.unwrap();
+    }
 }
 
 async fn a_handler_may_decide(home: impl Home) {
@@ -427,7 +463,7 @@ async fn what_takes_too_long_to_end_is_given_back(home: impl Home) {
     let entries = inbox.entries().list().await.unwrap();
     assert_eq!(
         (entries[0].state(), entries[0].attempts()),
-        (State::Waiting, 1)
+        (State::Waiting, 0)
     );
     let (what, why) = history(&inbox, "msg_1").await.pop().unwrap();
     assert_eq!((what, &*why), (What::GivenBack, "the worker ended"));
@@ -438,6 +474,7 @@ async fn settings_that_cannot_be(home: impl Home) {
     let worker = || inbox.worker().ignore_others();
     for (worker, says) in [
         (worker().concurrency(0), "concurrency"),
+        (worker().concurrency(u32::MAX), "above 10,000"),
         (worker().max_attempts(0), "max_attempts"),
         (worker().timeout(Duration::ZERO), "timeout"),
         (worker().heartbeat(Duration::from_millis(99)), "heartbeat"),

@@ -1,4 +1,4 @@
-use gemini_webhooks_inbox::{Database, Inbox, InboxError, State};
+use gemini_webhooks_inbox::{Change, Database, Inbox, InboxError, State};
 
 async fn operate<DB: Database>(inbox: &Inbox<DB>) -> Result<u64, InboxError> {
     let depth = inbox.depth().await?;
@@ -9,7 +9,11 @@ async fn operate<DB: Database>(inbox: &Inbox<DB>) -> Result<u64, InboxError> {
         .state(State::Dead)
         .event_type("batch.succeeded");
     for entry in dead.clone().list().await? {
-        println!("{}: {:?}", entry.webhook_id(), entry.history().last());
+        println!(
+            "{}: {:?}",
+            entry.webhook_id(),
+            entry.history().last().map(Change::why)
+        );
     }
     dead.retry("the bucket can be read again").await
 }
