@@ -1,7 +1,6 @@
 //! Looking at what is in the inbox, and having it tried again.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::entry::{Entry, State, What, change};
 use crate::error::InboxError;
@@ -112,7 +111,7 @@ impl<DB: Database> Entries<DB> {
         values.push(i64::from(self.limit).into());
         let rows = shared.read(DB::STATEMENTS.list, values).await?;
         let entries: Result<_, _> = rows.iter().map(Entry::read::<DB>).collect();
-        entries.map_err(|error| InboxError::unavailable::<DB>(&shared.link, Arc::new(error)))
+        entries.map_err(|error| shared.unavailable(error))
     }
 
     /// Returns how many there are, without a limit.

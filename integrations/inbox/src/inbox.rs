@@ -141,11 +141,10 @@ impl<DB: Database> Inbox<DB> {
         let key = shared.key(delivery);
         let storing = async {
             if !self.has_room().await? {
-                return self.known_or_full(key.clone()).await;
+                return self.known_or_full(key).await;
             }
-            let values = shared.values(key.clone(), delivery, event);
-            let rows = DB::write(&shared.link, DB::STATEMENTS.put, values).await;
-            let rows = rows.map_err(|error| InboxError::unavailable::<DB>(&shared.link, error))?;
+            let values = shared.values(key, delivery, event);
+            let rows = shared.write(DB::STATEMENTS.put, values).await?;
             Ok(shared.note(delivery, event, !rows.is_empty()))
         };
         match timeout(shared.settings.timeout, storing).await {
@@ -175,8 +174,7 @@ impl<DB: Database> Inbox<DB> {
         }
         let values = shared.values(key, delivery, event);
         let rows = DB::run(transaction, DB::STATEMENTS.put, values).await;
-        let rows =
-            rows.map_err(|error| InboxError::unavailable::<DB>(&shared.link, Arc::new(error)))?;
+        let rows = rows.map_err(|error| shared.unavailable(error))?;
         Ok(shared.note(delivery, event, !rows.is_empty()))
     }
 
@@ -219,13 +217,9 @@ impl<DB: Database> Inbox<DB> {
     /// The database cannot be read.
     pub async fn depth(&self) -> Result<Depth, InboxError> {
         let shared = &self.shared;
-        let failed = |error| InboxError::unavailable::<DB>(&shared.link, error);
         let values = vec![shared.namespace()];
-        let rows = shared.read(DB::STATEMENTS.depth, values).await?;
-        let row = rows
-            .first()
-            .ok_or_else(|| failed(Arc::new(sqlx::Error::RowNotFound)))?;
-        let number = |column| DB::int(row, column).map_err(|error| failed(Arc::new(error)));
+        let row = shared.only_row(DB::STATEMENTS.depth, values).await?;
+        let number = |column| DB::int(&row, column).map_err(|error| shared.unavailable(error));
         let count = |column| number(column).map(|count| count.unwrap_or(0).unsigned_abs());
         Ok(Depth {
             waiting: count(0)?,
@@ -298,13 +292,24 @@ impl<DB: Database> Shared<DB> {
         statement: &'static str,
         values: Vec<Value>,
     ) -> Result<u64, InboxError> {
-        let failed = |error| InboxError::unavailable::<DB>(&self.link, error);
-        let rows = self.read(statement, values).await?;
-        let row = rows
-            .first()
-            .ok_or_else(|| failed(Arc::new(sqlx::Error::RowNotFound)))?;
-        let number = DB::int(row, 0).map_err(|error| failed(Arc::new(error)))?;
+        let row = self.only_row(statement, values).await?;
+        let number = DB::int(&row, 0).map_err(|error| self.unavailable(error))?;
         Ok(number.unwrap_or(0).unsigned_abs())
+    }
+
+    pub(crate) async fn only_row(
+        &self,
+        statement: &'static str,
+        values: Vec<Value>,
+    ) -> Result<DB::Row, InboxError> {
+        let rows = self.read(statement, values).await?;
+        let row = rows.into_iter().next();
+        row.ok_or_else(|| self.unavailable(sqlx::Error::RowNotFound))
+    }
+
+    /// What an error of the database means, of a statement or of its rows.
+    pub(crate) fn unavailable(&self, error: sqlx::Error) -> InboxError {
+        InboxError::unavailable::<DB>(&self.link, Arc::new(error))
     }
 
     pub(crate) async fn read(

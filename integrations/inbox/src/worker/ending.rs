@@ -45,7 +45,7 @@ impl<DB: Database> apalis_core::worker::ext::ack::Acknowledge<()> for Acknowledg
         let queue = Arc::clone(&self.queue);
         let held = context.data().get::<Held>().cloned();
         let timeout = queue.settings.timeout;
-        let failed = ended.as_ref().err().map(|error| Failed::of(error, timeout));
+        let failed = ended.as_ref().err().map(|error| failure(error, timeout));
         Box::pin(async move {
             if let Some(held) = held {
                 end(&queue, &held, failed).await;
@@ -56,33 +56,23 @@ impl<DB: Database> apalis_core::worker::ext::ack::Acknowledge<()> for Acknowledg
     }
 }
 
-/// How a run has failed.
-struct Failed {
-    why: String,
-    then: Then,
-}
-
-impl Failed {
-    fn of(error: &BoxDynError, timeout: Duration) -> Self {
-        if let Some(Failure { why, then }) = error.downcast_ref() {
-            return Self {
-                why: why.clone(),
-                then: *then,
-            };
-        }
-        let why = if error.is::<Elapsed>() {
-            format!("the run took longer than {timeout:?}")
-        } else {
-            error.to_string()
-        };
-        Self {
-            why,
-            then: Then::Again,
-        }
+/// How a run has failed: as its handler says, or by a time-out or a panic of a layer.
+fn failure(error: &BoxDynError, timeout: Duration) -> Failure {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failure.clone();
+    }
+    let why = if error.is::<Elapsed>() {
+        format!("the run took longer than {timeout:?}")
+    } else {
+        error.to_string()
+    };
+    Failure {
+        why,
+        then: Then::Again,
     }
 }
 
-async fn end<DB: Database>(queue: &Queue<DB>, held: &Held, failed: Option<Failed>) {
+async fn end<DB: Database>(queue: &Queue<DB>, held: &Held, failed: Option<Failure>) {
     let (webhook_id, attempt) = (&*held.webhook_id, held.attempts);
     let settings = &queue.settings;
     if held.committed.is_done() {
@@ -98,14 +88,14 @@ async fn end<DB: Database>(queue: &Queue<DB>, held: &Held, failed: Option<Failed
     }
     let (state, after, what, why) = match failed {
         None => (State::Done, Duration::ZERO, What::Done, String::new()),
-        Some(Failed {
+        Some(Failure {
             why,
             then: Then::Dead,
         }) => (State::Dead, Duration::ZERO, What::Dead, why),
-        Some(Failed { why, .. }) if attempt >= settings.max_attempts => {
+        Some(Failure { why, .. }) if attempt >= settings.max_attempts => {
             (State::Dead, Duration::ZERO, What::Dead, why)
         }
-        Some(Failed { why, then }) => {
+        Some(Failure { why, then }) => {
             let after = match then {
                 Then::AgainAfter(after) => after,
                 _ => pause(

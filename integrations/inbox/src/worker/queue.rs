@@ -66,7 +66,7 @@ impl<DB: Database> Queue<DB> {
         Self {
             shared,
             holder: ClaimToken::generate().to_bytes(),
-            slots: Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))),
+            slots: Arc::new(Semaphore::new(slots)),
             settings,
             inner: Mutex::default(),
             is_closing: AtomicBool::new(false),
@@ -179,13 +179,11 @@ impl<DB: Database> Queue<DB> {
     }
 
     async fn due(&self) -> Result<Due, InboxError> {
-        let failed = |error| InboxError::unavailable::<DB>(&self.shared.link, error);
         let values = vec![self.shared.namespace(), self.holder.to_vec().into()];
-        let rows = self.shared.read(DB::STATEMENTS.due, values).await?;
-        let is_there = |column| match rows.first().map(|row| DB::int(row, column)) {
-            Some(Ok(there)) => Ok(there == Some(1)),
-            Some(Err(error)) => Err(failed(Arc::new(error))),
-            None => Ok(false),
+        let row = self.shared.only_row(DB::STATEMENTS.due, values).await?;
+        let is_there = |column| match DB::int(&row, column) {
+            Ok(there) => Ok(there == Some(1)),
+            Err(error) => Err(self.shared.unavailable(error)),
         };
         Ok(Due {
             waiting: is_there(0)?,
@@ -216,8 +214,7 @@ impl<DB: Database> Queue<DB> {
         ];
         let rows = self.shared.write(DB::STATEMENTS.take, values).await?;
         let read: Result<Vec<_>, _> = rows.iter().map(|row| self.read(row)).collect();
-        let read = read
-            .map_err(|error| InboxError::unavailable::<DB>(&self.shared.link, Arc::new(error)))?;
+        let read = read.map_err(|error| self.shared.unavailable(error))?;
         let (dead, taken): (Vec<_>, Vec<_>) = read
             .into_iter()
             .partition(|(state, _)| *state == State::Dead);

@@ -128,7 +128,7 @@ pub(crate) async fn run<DB: Database, S: Send + Sync + 'static>(
 
 /// How a run has failed. The handler's own error is turned into text inside of the run, because its code may
 /// panic as well.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) why: String,
     pub(crate) then: Then,

@@ -134,15 +134,13 @@ impl<DB: Database, S> Work<DB, S> {
     ///
     /// The database cannot be reached.
     pub async fn transaction(&self) -> Result<WorkTransaction<DB>, InboxError> {
-        let link = &self.shared.link;
-        let begun_by = link.clone();
+        let link = self.shared.link.clone();
         // In a task of its own: if the handler is dropped meanwhile, the transaction is begun and rolled back.
         // A `begin` that is dropped itself can leave its connection in a transaction that nobody ends
         // (launchbadge/sqlx#4393).
-        let begun = tokio::spawn(async move { DB::begin(&begun_by).await }).await;
+        let begun = tokio::spawn(async move { DB::begin(&link).await }).await;
         let begun = begun.unwrap_or(Err(sqlx::Error::WorkerCrashed));
-        let transaction =
-            begun.map_err(|error| InboxError::unavailable::<DB>(link, Arc::new(error)))?;
+        let transaction = begun.map_err(|error| self.shared.unavailable(error))?;
         self.held.committed.set(Commit::BEGUN);
         Ok(WorkTransaction {
             shared: Arc::clone(&self.shared),
@@ -180,8 +178,7 @@ impl<DB: Database> WorkTransaction<DB> {
     /// Nothing is committed if another worker has the event by now ([`Lost`](crate::InboxErrorKind::Lost)), or if the
     /// database refuses. If its answer was lost, it may have been committed: return the error. The inbox finds out.
     pub async fn commit(mut self) -> Result<(), InboxError> {
-        let link = &self.shared.link;
-        let failed = |error| InboxError::unavailable::<DB>(link, Arc::new(error));
+        let failed = |error| self.shared.unavailable(error);
         let end = self
             .held
             .end(crate::entry::State::Done, Duration::ZERO, What::Done, "");
