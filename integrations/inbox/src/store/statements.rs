@@ -133,8 +133,9 @@ SELECT
     ) THEN 1 ELSE 0 END AS bigint)"
             ),
             // `$1` namespace, `$2` holder, `$3` for how long, `$4` how many, `$5` the attempts that there may be,
-            // `$6` and `$7` what the history says, `$8` in which state they are. The attempt counts before the run. Who has had all its attempts
-            // and is still not done has ended its process each time, or outlasted its hold.
+            // `$6` and `$7` what the history says, `$8` in which state they are. The attempt counts before the
+            // run. What has had all its attempts and is still not done has ended its process each time, or
+            // outlasted its hold.
             take: concat!(
                 "\
 WITH due AS MATERIALIZED (
