@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use gemini_webhooks::{Clock as _, SystemClock};
 
+pub mod tasks;
+
 const ROUNDS: usize = 101;
 const TURN: Duration = Duration::from_micros(500);
 

@@ -15,21 +15,18 @@ use gemini_webhooks::{
     WebhookReceiverBuilder, testing,
 };
 use gemini_webhooks_benches::quantile;
+use gemini_webhooks_benches::tasks::{Contender, Error, compare};
 use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-mod measure;
 mod postgres;
 mod redis;
 mod sqlite;
 
-use measure::{Contender, compare};
 use postgres::Postgres;
 use redis::Redis;
 use sqlite::Sqlite;
-
-type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const LEASE: Duration = Duration::from_secs(120);
 const RETENTION: Duration = Duration::from_secs(25 * 60 * 60);

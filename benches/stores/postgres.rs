@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use gemini_webhooks::replay::ReplayGuard;
+use gemini_webhooks_benches::tasks::{Contender, Error, compare};
 use gemini_webhooks_harness::PostgresServer;
 use gemini_webhooks_sqlx::PostgresGuard;
 use gemini_webhooks_sqlx::sqlx::postgres::{PgPool, PgPoolOptions};
 use gemini_webhooks_sqlx::sqlx::query;
 
-use super::measure::{Contender, compare};
-use super::{Error, FEW_ROWS, POOL, SHARED_BUFFERS, beside_a_clean_up, handled, key};
+use super::{FEW_ROWS, POOL, SHARED_BUFFERS, beside_a_clean_up, handled, key};
 
 pub(crate) struct Postgres {
     // Ends with this value.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use gemini_webhooks::replay::ReplayGuard;
+use gemini_webhooks_benches::tasks::{Contender, Error, compare};
 use gemini_webhooks_harness::RedisServer;
 use gemini_webhooks_redis::RedisGuard;
 use gemini_webhooks_redis::redis::aio::ConnectionManager;
 use gemini_webhooks_redis::redis::{Client, cmd, pipe};
 
-use super::measure::{Contender, compare};
-use super::{Error, FEW_ROWS, LEASE, RETENTION, handled, key};
+use super::{FEW_ROWS, LEASE, RETENTION, handled, key};
 
 pub(crate) struct Redis {
     // Ends with this value.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gemini_webhooks::replay::ReplayGuard;
+use gemini_webhooks_benches::tasks::{Contender, Error, compare};
 use gemini_webhooks_sqlx::SqliteGuard;
 use gemini_webhooks_sqlx::sqlx::query;
 use gemini_webhooks_sqlx::sqlx::sqlite::{
@@ -10,8 +11,7 @@ use gemini_webhooks_sqlx::sqlx::sqlite::{
 };
 use tempfile::TempDir;
 
-use super::measure::{Contender, compare};
-use super::{Error, FEW_ROWS, beside_a_clean_up, handled, key};
+use super::{FEW_ROWS, beside_a_clean_up, handled, key};
 
 pub(crate) struct Sqlite {
     // Removed with this value.

@@ -1,5 +1,6 @@
 //! Many tasks that do the same in a loop, and contenders that take turns.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use gemini_webhooks::{Clock as _, SystemClock};
-use gemini_webhooks_benches::{median, quantile};
 use tokio::task::JoinSet;
 
-use super::Error;
+use crate::{median, quantile};
+
+/// Whatever goes wrong ends the measurement.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const TASKS: usize = 64;
 const TURNS: usize = 7;
@@ -19,7 +22,7 @@ const TURN: Duration = Duration::from_secs(1);
 type Work = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// Something that is done again and again, each time for another event.
-pub(crate) struct Contender {
+pub struct Contender {
     name: String,
     work: Arc<dyn Fn(u64) -> Work + Send + Sync>,
     next: Arc<AtomicU64>,
@@ -27,8 +30,15 @@ pub(crate) struct Contender {
     latencies: Vec<f64>,
 }
 
+impl fmt::Debug for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Contender").field(&self.name).finish()
+    }
+}
+
 impl Contender {
-    pub(crate) fn new<F>(name: &str, work: impl Fn(u64) -> F + Send + Sync + 'static) -> Self
+    /// With what it does for the event of a number.
+    pub fn new<F>(name: &str, work: impl Fn(u64) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), Error>> + Send + 'static,
     {
@@ -42,7 +52,11 @@ impl Contender {
     }
 
     /// Does it by so many tasks, for so long. Returns how long each took, in milliseconds.
-    pub(crate) async fn run(&self, tasks: usize, time: Duration) -> Result<Vec<f64>, Error> {
+    ///
+    /// # Errors
+    ///
+    /// The first of what it does.
+    pub async fn run(&self, tasks: usize, time: Duration) -> Result<Vec<f64>, Error> {
         let end = SystemClock.monotonic() + time;
         let mut running = JoinSet::new();
         for _ in 0..tasks {
@@ -69,18 +83,35 @@ impl Contender {
 }
 
 /// Lets all take turns, and prints a row for each; the ratio is to the first, in the same round.
-pub(crate) async fn compare(title: &str, mut contenders: Vec<Contender>) -> Result<(), Error> {
+///
+/// # Errors
+///
+/// The first of what they do.
+pub async fn compare(title: &str, contenders: Vec<Contender>) -> Result<(), Error> {
+    compare_by(TASKS, title, contenders).await
+}
+
+/// As [`compare`], by so many tasks.
+///
+/// # Errors
+///
+/// The first of what they do.
+pub async fn compare_by(
+    tasks: usize,
+    title: &str,
+    mut contenders: Vec<Contender>,
+) -> Result<(), Error> {
     for contender in &contenders {
-        contender.run(TASKS, TURN / 4).await?;
+        contender.run(tasks, TURN / 4).await?;
     }
     for _ in 0..TURNS {
         for contender in &mut contenders {
-            let took = contender.run(TASKS, TURN).await?;
+            let took = contender.run(tasks, TURN).await?;
             contender.rates.push(took.len() as f64 / TURN.as_secs_f64());
             contender.latencies.extend(took);
         }
     }
-    println!("\n{title}: {TASKS} tasks, {TURNS} turns of {TURN:?}");
+    println!("\n{title}: {tasks} tasks, {TURNS} turns of {TURN:?}");
     println!(
         "{:<44} {:>9} {:>9} {:>9} {:>7}",
         "", "a second", "p50 ms", "p99 ms", "ratio"
