@@ -1,16 +1,21 @@
 //! Apps behind a `VerifyLayer`, and signed deliveries to them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::UNIX_EPOCH;
 
 use axum::Router;
 use axum::body::Body;
 use axum::routing::{MethodRouter, post};
-use gemini_webhooks::{Clock as _, SystemClock, VerifyLayer, WebhookReceiver, testing};
+use gemini_webhooks::{
+    Clock as _, SigningSecret, SystemClock, VerifyLayer, WebhookReceiver, testing,
+};
 use gemini_webhooks_benches::tasks::{Contender, Error};
 use gemini_webhooks_inbox::{Database, Inbox};
 use http::Request;
 use tower::ServiceExt as _;
+
+static SECRET: LazyLock<SigningSecret> =
+    LazyLock::new(|| testing::SECRET.parse().expect("a secret"));
 
 /// An app whose receiver remembers nothing: what it stores into has to.
 pub(crate) fn app(handler: MethodRouter) -> Result<Router, Error> {
@@ -29,9 +34,8 @@ pub(crate) fn app_of<DB: Database>(inbox: &Inbox<DB>) -> Result<Router, Error> {
 pub(crate) async fn deliver(app: Router, number: u64) -> Result<(), Error> {
     let event = testing::SAMPLE_EVENTS[0];
     let now = SystemClock.now().duration_since(UNIX_EPOCH)?;
-    let secret = testing::SECRET.parse()?;
     let mut request = Request::post("/").body(Body::from(event))?;
-    for (name, value) in testing::sign_v1(&secret, &id(number), now.as_secs(), event) {
+    for (name, value) in testing::sign_v1(&SECRET, &id(number), now.as_secs(), event) {
         request.headers_mut().insert(name, value.parse()?);
     }
     match app.oneshot(request).await?.status().as_u16() {

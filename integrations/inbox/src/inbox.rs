@@ -14,7 +14,7 @@ use crate::entries::Entries;
 use crate::error::{InboxError, InboxErrorKind};
 use crate::opening::{Opening, Settings, at_least_a_day, milliseconds};
 use crate::receipt::Receipt;
-use crate::room::Room;
+use crate::room::{Answer, Room};
 use crate::store::{Database, Value};
 use crate::worker::Worker;
 
@@ -181,8 +181,10 @@ impl<DB: Database> Inbox<DB> {
     async fn has_room(&self) -> Result<bool, InboxError> {
         let shared = &self.shared;
         let now = SystemClock.monotonic();
-        if shared.room().take(now) {
-            return Ok(true);
+        match shared.room().ask(now) {
+            Answer::Free => return Ok(true),
+            Answer::Full => return Ok(false),
+            Answer::Unknown => {}
         }
         let limit = shared.settings.max_waiting;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);

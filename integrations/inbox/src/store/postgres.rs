@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::statements::{Statements, filter, listed, statements};
+use super::statements::{Statements, filter, listed, put_into, put_once, put_row, statements};
 use super::{Database, Dialect, Migration, Rows, Value, migrate};
 
 const ISOLATION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";

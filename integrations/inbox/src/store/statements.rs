@@ -9,6 +9,8 @@
 pub struct Statements {
     pub(crate) migrations: &'static [&'static str],
     pub(crate) put: &'static str,
+    /// [`put`](Self::put) before its row, the row, and after it: a statement of many rows is made of them.
+    pub(crate) put_parts: [&'static str; 3],
     pub(crate) known: &'static str,
     pub(crate) room: &'static str,
     pub(crate) due: &'static str,
@@ -21,6 +23,45 @@ pub struct Statements {
     pub(crate) count: &'static str,
     pub(crate) retry: &'static str,
     pub(crate) clean_up: &'static str,
+}
+
+macro_rules! put_into {
+    () => {
+        "\
+INSERT INTO gemini_webhooks_inbox (
+    namespace, key, webhook_id, scheme, key_id, sent_at, type, body,
+    copies_until, state, attempts, runs, due_at, received_at, history
+)
+VALUES "
+    };
+}
+
+macro_rules! put_row {
+    ($now:literal) => {
+        concat!(
+            "(
+    $1, $2, $3, $4, $5, $6, $7, $8,
+    ",
+            $now,
+            " + $9, 0, 0, 0, ",
+            $now,
+            ", ",
+            $now,
+            ",
+    '{\"at\":' || ",
+            $now,
+            " || ',\"what\":\"stored\"}'
+)"
+        )
+    };
+}
+
+macro_rules! put_once {
+    () => {
+        "
+ON CONFLICT (key) DO NOTHING
+RETURNING key"
+    };
 }
 
 /// What is read of an event that is listed, in the order of [`Entry::read`](crate::entry::Entry::read).
@@ -89,20 +130,8 @@ ON gemini_webhooks_inbox (namespace, state, ended_at) WHERE state >= 2",
             ],
             // `$1` namespace, `$2` key, `$3` `webhook-id`, `$4` scheme, `$5` key's id, `$6` sent at, `$7` type,
             // `$8` body, `$9` for how long copies may come.
-            put: concat!(
-                "\
-INSERT INTO gemini_webhooks_inbox (
-    namespace, key, webhook_id, scheme, key_id, sent_at, type, body,
-    state, attempts, runs, due_at, received_at, copies_until, history
-)
-VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8,
-    0, 0, 0, ", $now, ", ", $now, ", ", $now, " + $9,
-    '{\"at\":' || ", $now, " || ',\"what\":\"stored\"}'
-)
-ON CONFLICT (key) DO NOTHING
-RETURNING number"
-            ),
+            put: concat!(put_into!(), put_row!($now), put_once!()),
+            put_parts: [put_into!(), put_row!($now), put_once!()],
             // `$1` key.
             known: "\
 SELECT number
@@ -264,4 +293,4 @@ RETURNING number"
     };
 }
 
-pub(crate) use {filter, listed, statements};
+pub(crate) use {filter, listed, put_into, put_once, put_row, statements};

@@ -12,15 +12,17 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqlitePool, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _, Row as _, Sqlite, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlSafeStr, Sqlite, Transaction};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::statements::{Statements, filter, listed, statements};
+use super::statements::{Statements, filter, listed, put_into, put_once, put_row, statements};
 use super::{Database, Dialect, Migration, Rows, Value, migrate};
 
-/// So many writes are committed together at most.
-const GROUP: usize = 256;
+mod writer;
+
+use writer::Write;
+
 /// So many wait at most. Who comes then waits until there is room, or gives up.
 const QUEUE: usize = 1024;
 /// How long a write waits for other processes, and for transactions of the app.
@@ -34,13 +36,6 @@ pub struct Link {
     writer: mpsc::Sender<Write>,
 }
 
-/// A statement that waits to be carried out.
-struct Write {
-    statement: &'static str,
-    values: Vec<Value>,
-    answer: oneshot::Sender<Rows<Sqlite>>,
-}
-
 impl Link {
     pub(crate) async fn open(database: &str, connections: u32) -> Result<Self, sqlx::Error> {
         let options = if database.starts_with("sqlite:") {
@@ -51,10 +46,12 @@ impl Link {
         let options = options
             .create_if_missing(true)
             .busy_timeout(BUSY_TIMEOUT)
+            // Pages, in which 16 MB are. A page that many events change is written back once.
+            .pragma("wal_autocheckpoint", "4000")
             .synchronous(SqliteSynchronous::Full);
         use_wal(&options).await?;
         let (writer, writes) = mpsc::channel(QUEUE);
-        tokio::spawn(write(options.clone(), writes));
+        tokio::spawn(writer::write(options.clone(), writes));
         Ok(Self {
             file: PathBuf::from(options.get_filename()).into(),
             pool: PoolOptions::new()
@@ -111,78 +108,16 @@ impl fmt::Debug for Link {
     }
 }
 
-fn query(statement: &'static str, values: Vec<Value>) -> Query<'static, Sqlite, SqliteArguments> {
+fn query(
+    statement: impl SqlSafeStr,
+    values: impl IntoIterator<Item = Value>,
+) -> Query<'static, Sqlite, SqliteArguments> {
     let query = sqlx::query(statement);
     values.into_iter().fold(query, |query, value| match value {
         Value::Int(value) => query.bind(value),
         Value::Text(value) => query.bind(value),
         Value::Bytes(value) => query.bind(value),
     })
-}
-
-/// Carries out what comes, until nobody can send anything any more.
-async fn write(options: SqliteConnectOptions, mut writes: mpsc::Receiver<Write>) {
-    let mut connection = None;
-    let mut group = Vec::with_capacity(GROUP);
-    // What is there is taken, and nothing is waited for: a lone write is committed at once.
-    while writes.recv_many(&mut group, GROUP).await > 0 {
-        // Nobody would learn whether it was carried out, so it had better not be.
-        group.retain(|write: &Write| !write.answer.is_closed());
-        let mut answers = Vec::with_capacity(group.len());
-        let done = carry_out(&options, &mut connection, &mut group, &mut answers).await;
-        let failed = done.map_err(Arc::new).err();
-        if failed.is_some() {
-            // Whatever state it is in: the next group gets a new one.
-            connection = None;
-        }
-        let not_carried_out = group.drain(..).map(|write| (write.answer, Ok(Vec::new())));
-        for (answer, rows) in answers.into_iter().chain(not_carried_out) {
-            let outcome = match &failed {
-                Some(error) => Err(Arc::clone(error)),
-                None => rows.map_err(Arc::new),
-            };
-            // Who has left has been told nothing: for them it may or may not have been carried out.
-            let _left = answer.send(outcome);
-        }
-    }
-}
-
-type Answer = (
-    oneshot::Sender<Rows<Sqlite>>,
-    Result<Vec<SqliteRow>, sqlx::Error>,
-);
-
-/// Carries out a group in one transaction. After an error nothing of it is stored.
-async fn carry_out(
-    options: &SqliteConnectOptions,
-    slot: &mut Option<SqliteConnection>,
-    group: &mut Vec<Write>,
-    answers: &mut Vec<Answer>,
-) -> Result<(), sqlx::Error> {
-    let connection = match slot {
-        Some(connection) => connection,
-        None => slot.insert(options.connect().await?),
-    };
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let mut writes = std::mem::take(group).into_iter();
-    while let Some(write) = writes.next() {
-        let query = query(write.statement, write.values);
-        match query.fetch_all(&mut *transaction).await {
-            Err(error) if ends_transaction(&error) => {
-                answers.push((write.answer, Ok(Vec::new())));
-                group.extend(writes);
-                return Err(error);
-            }
-            rows => answers.push((write.answer, rows)),
-        }
-    }
-    transaction.commit().await
-}
-
-/// Whether SQLite may have rolled back the whole transaction: the disk is full or fails, or there is no
-/// memory.
-fn ends_transaction(error: &sqlx::Error) -> bool {
-    !matches!(code(error), Some(1 | 19 | 20 | 25))
 }
 
 impl Database for Sqlite {}
