@@ -28,6 +28,12 @@ pub mod each_event_once {}
 #[doc = "\n\nIn this documentation: [`Delivery`], [`GeminiEvent`]."]
 pub mod answering_at_once {}
 
+// Its example needs the client of NATS: `tests/engines` runs it.
+#[doc = include_str!("guide/links.md")]
+#[cfg_attr(not(doctest), doc = include_str!("../docs/other-engines.md"))]
+#[doc = "\n\nIn this documentation: [`Delivery`], [`GeminiEvent`]."]
+pub mod other_engines {}
+
 #[doc = include_str!("guide/links.md")]
 #[doc = include_str!("../docs/rotating-secrets.md")]
 #[doc = "\n\nIn this documentation: [`SigningSecret`], [`Keyring`], [`EndpointToken`], [`WebhookReceiverBuilder`]."]

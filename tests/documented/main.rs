@@ -4,7 +4,7 @@
 //! An example is a file in `readme/`, `guide/`, `recipes/` or `registering/`, listed in
 //! [`pages::EXAMPLES`]. `pages` holds it against the text; `axum_apps`, `actix_apps` and `transaction` run
 //! it, and what calls Google `registering`, against the mock. What needs the SDKs of others is run in
-//! `tests/other_sdks`. `links` follows the links, and `codes` holds the page of refused deliveries
+//! `tests/other_sdks`, and what needs another engine in `tests/engines`. `links` follows the links, and `codes` holds the page of refused deliveries
 //! against the error codes.
 #![cfg(all(
     feature = "actix-web",

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What is run, with the page that shows it.
-const EXAMPLES: [(&str, &str); 38] = [
+const EXAMPLES: [(&str, &str); 39] = [
     ("README.md", include_str!("readme/axum_static.rs")),
     ("README.md", include_str!("readme/actix_static.rs")),
     ("README.md", include_str!("readme/register.rs")),
@@ -14,6 +14,7 @@ const EXAMPLES: [(&str, &str); 38] = [
     (DYNAMIC, include_str!("guide/dynamic_actix.rs")),
     (ONCE, include_str!("guide/once_in_a_transaction.rs")),
     (INBOX, include_str!("guide/inbox_axum.rs")),
+    (ENGINES, include_str!("guide/jetstream_axum.rs")),
     (TESTING, include_str!("guide/testing_axum.rs")),
     (TESTING, include_str!("guide/testing_actix.rs")),
     (TESTING, include_str!("guide/mock_keys.rs")),
@@ -49,6 +50,7 @@ const START: &str = "docs/getting-started.md";
 const DYNAMIC: &str = "docs/dynamic-webhooks.md";
 const ONCE: &str = "docs/each-event-once.md";
 const INBOX: &str = "docs/answering-at-once.md";
+const ENGINES: &str = "docs/other-engines.md";
 const TESTING: &str = "docs/testing.md";
 const ROTATING: &str = "docs/rotating-secrets.md";
 const RECIPES: &str = "docs/recipes.md";

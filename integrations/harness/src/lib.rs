@@ -34,6 +34,7 @@
 )]
 
 mod cluster;
+mod nats;
 mod port;
 mod postgres;
 mod process;
@@ -42,6 +43,7 @@ mod redis;
 mod resp;
 
 pub use cluster::RedisCluster;
+pub use nats::NatsServer;
 pub use postgres::PostgresServer;
 pub use proxy::{Direction, Proxy};
 pub use redis::RedisServer;
