@@ -25,6 +25,7 @@ use apalis_core::worker::ext::ack::AcknowledgementExt as _;
 use apalis_core::worker::ext::parallelize::ParallelizeExt as _;
 use gemini_webhooks::GeminiEvent;
 use gemini_webhooks::event::Payload;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -212,7 +213,8 @@ impl<DB: Database, S: Send + Sync + 'static> Worker<DB, S> {
     ///
     /// # Errors
     ///
-    /// A setting is wrong, or the engine that runs the handlers has failed.
+    /// A setting is wrong, the engine that runs the handlers has failed, or the database could not be told at
+    /// the end what is given back: those events are run after the heartbeat.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), InboxError> {
         self.check()?;
         let Self {
@@ -224,44 +226,47 @@ impl<DB: Database, S: Send + Sync + 'static> Worker<DB, S> {
         let shared = &inbox.shared;
         let queue = Arc::new(Queue::new(Arc::clone(shared), settings.clone()));
         let (context, mut running) = engine(&queue, state, routes);
-        let _beat = AbortOnDropHandle::new(tokio::spawn(beat(Arc::clone(&queue))));
-        let _clean_up = AbortOnDropHandle::new(tokio::spawn(clean_up(Arc::clone(shared))));
-        let fetching = AbortOnDropHandle::new(tokio::spawn(fetch(Arc::clone(&queue))));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(fetch(Arc::clone(&queue)));
+        tasks.spawn(beat(Arc::clone(&queue)));
+        tasks.spawn(clean_up(Arc::clone(shared)));
 
-        let failed = |error| {
+        let failed = |error: &dyn fmt::Display| {
             let text = format!("the worker of the inbox has failed: {error}");
-            InboxError::new(InboxErrorKind::Unavailable, text)
+            Err(InboxError::new(InboxErrorKind::Unavailable, text))
         };
-        let early = tokio::select! {
+        let mut is_running = true;
+        let mut outcome = tokio::select! {
             // The engine is started also if the signal is there already.
             biased;
-            ended = &mut running => Some(ended),
-            () = shutdown => None,
+            ended = &mut running => {
+                is_running = false;
+                ended.or_else(|error| failed(&error))
+            }
+            // None ends before the queue is closed, so it has panicked.
+            Some(Err(panicked)) = tasks.join_next() => failed(&panicked),
+            () = shutdown => Ok(()),
         };
         queue.close();
         // What it takes meanwhile is given back with the rest. Whatever cannot be given back is run after the
         // heartbeat.
-        match timeout(ENDING, fetching).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::error!("the task that takes events from the inbox has failed: {error}");
+        if outcome.is_ok() {
+            match timeout(ENDING, tasks.join_next()).await {
+                Ok(Some(Err(panicked))) => outcome = failed(&panicked),
+                Ok(_) => {}
+                Err(_) => tracing::warn!("the database does not answer while the worker ends"),
             }
-            Err(_) => tracing::warn!("the database does not answer while the worker ends"),
         }
         queue.give_back_waiting().await;
-        let ended = match early {
-            Some(ended) => ended.map_err(failed),
-            None => {
-                context.stop().map_err(failed)?;
-                match timeout(settings.grace, &mut running).await {
-                    Ok(ended) => ended.map_err(failed),
-                    Err(_) => Ok(()),
-                }
-            }
-        };
+        if is_running {
+            let stopped = context.stop().or_else(|error| failed(&error));
+            let ended = timeout(settings.grace, &mut running).await;
+            let ended = ended.map_or(Ok(()), |ended| ended.or_else(|error| failed(&error)));
+            outcome = outcome.and(stopped).and(ended);
+        }
         // What still runs is ended first.
         drop(running);
-        ended.and(queue.give_back_all().await)
+        outcome.and(queue.give_back_all(ENDING).await)
     }
 }
 

@@ -149,10 +149,23 @@ impl<DB: Database> Queue<DB> {
         }
     }
 
-    /// Gives back what is left when the worker ends.
-    pub(crate) async fn give_back_all(&self) -> Result<(), InboxError> {
-        // The end of the worker is not their fault: it counts for no attempt.
-        let left = self.give_back(None, 1).await?;
+    /// Gives back what is left when the worker ends. After an outage each connection that was open before
+    /// fails once, so this goes on trying for a while.
+    pub(crate) async fn give_back_all(&self, within: Duration) -> Result<(), InboxError> {
+        let mut failed = None;
+        let given_back = async {
+            loop {
+                // The end of the worker is not their fault: it counts for no attempt.
+                match self.give_back(None, 1).await {
+                    Ok(left) => return left,
+                    Err(error) => failed = Some(error),
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let Ok(left) = timeout(within, given_back).await else {
+            return Err(failed.unwrap_or_else(|| InboxError::too_slow::<DB>(&self.shared.link)));
+        };
         if left > 0 {
             tracing::warn!(
                 events = left,

@@ -46,8 +46,8 @@ impl Link {
         let options = options
             .create_if_missing(true)
             .busy_timeout(BUSY_TIMEOUT)
-            // Pages, in which 16 MB are. A page that many events change is written back once.
-            .pragma("wal_autocheckpoint", "4000")
+            // Pages, which is 32 MB. A page that many events change is written back once.
+            .pragma("wal_autocheckpoint", "8000")
             .synchronous(SqliteSynchronous::Full);
         use_wal(&options).await?;
         let (writer, writes) = mpsc::channel(QUEUE);

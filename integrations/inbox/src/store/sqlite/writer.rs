@@ -72,6 +72,7 @@ pub(super) async fn write(options: SqliteConnectOptions, mut writes: mpsc::Recei
 /// What one statement does: a write, or several that store an event each. The way to SQLite's thread and
 /// back takes longer than to store an event.
 struct Step {
+    text: &'static str,
     writes: Vec<Write>,
     /// Of each write.
     rows: Result<Vec<Vec<SqliteRow>>, Arc<sqlx::Error>>,
@@ -82,12 +83,12 @@ fn steps(group: &mut Vec<Write>) -> Vec<Step> {
     let (mut puts, others): (Vec<_>, Vec<_>) = group.drain(..).partition(stores);
     let mut steps: Vec<_> = others
         .into_iter()
-        .map(|write| Step::new(vec![write]))
+        .map(|write| Step::new(write.statement, vec![write]))
         .collect();
-    while !puts.is_empty() {
-        // As many as there is a statement for.
-        let rest = puts.len() - (1 << puts.len().ilog2());
-        steps.push(Step::new(puts.split_off(rest)));
+    for (power, text) in PUTS.iter().enumerate().rev() {
+        while let Some(rest) = puts.len().checked_sub(1 << power) {
+            steps.push(Step::new(text, puts.split_off(rest)));
+        }
     }
     steps
 }
@@ -114,19 +115,15 @@ async fn carry_out(
 }
 
 impl Step {
-    fn new(writes: Vec<Write>) -> Self {
+    fn new(text: &'static str, writes: Vec<Write>) -> Self {
         let rows = Ok(Vec::new());
-        Self { writes, rows }
+        Self { text, writes, rows }
     }
 
     /// Fails if the whole transaction does.
     async fn carry_out(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        let text = match &self.writes[..] {
-            [write] => write.statement,
-            writes => &PUTS[writes.len().ilog2() as usize],
-        };
         let values = self.writes.iter().flat_map(|write| write.values.clone());
-        self.rows = match query(text, values).fetch_all(connection).await {
+        self.rows = match query(self.text, values).fetch_all(connection).await {
             Ok(rows) => self.shared_out(rows).map_err(Arc::new),
             Err(error) if ends_transaction(&error) => return Err(error),
             Err(error) => Err(Arc::new(error)),
