@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gemini_webhooks::replay::ClaimKey;
@@ -14,7 +14,7 @@ use crate::entries::Entries;
 use crate::error::{InboxError, InboxErrorKind};
 use crate::opening::{Opening, Settings, at_least_a_day, milliseconds};
 use crate::receipt::Receipt;
-use crate::room::{Answer, Room};
+use crate::room::{Answer, Place, Room};
 use crate::store::{Database, Value};
 use crate::worker::Worker;
 
@@ -29,7 +29,7 @@ pub struct Inbox<DB: Database> {
 pub(crate) struct Shared<DB: Database> {
     pub(crate) link: DB::Link,
     pub(crate) settings: Settings,
-    room: Mutex<Room>,
+    room: Room,
     /// Wakes a worker in the same process: others look now and then.
     pub(crate) stored: Notify,
 }
@@ -101,7 +101,7 @@ impl<DB: Database> Inbox<DB> {
         Self {
             shared: Arc::new(Shared {
                 link,
-                room: Mutex::new(Room::new(settings.max_waiting)),
+                room: Room::new(settings.max_waiting),
                 settings,
                 stored: Notify::new(),
             }),
@@ -140,12 +140,12 @@ impl<DB: Database> Inbox<DB> {
         let shared = &self.shared;
         let key = shared.key(delivery);
         let storing = async {
-            if !self.has_room().await? {
+            let Some(place) = shared.place().await? else {
                 return self.known_or_full(key).await;
-            }
+            };
             let values = shared.values(key, delivery, event);
             let rows = shared.write(DB::STATEMENTS.put, values).await?;
-            Ok(shared.note(delivery, event, !rows.is_empty()))
+            Ok(shared.note(delivery, event, rows, place))
         };
         match timeout(shared.settings.timeout, storing).await {
             Ok(stored) => stored,
@@ -169,28 +169,13 @@ impl<DB: Database> Inbox<DB> {
     ) -> Result<Stored, InboxError> {
         let shared = &self.shared;
         let key = shared.key(delivery);
-        if !self.has_room().await? {
+        let Some(place) = shared.place().await? else {
             return self.known_or_full(key).await;
-        }
+        };
         let values = shared.values(key, delivery, event);
         let rows = DB::run(transaction, DB::STATEMENTS.put, values).await;
         let rows = rows.map_err(|error| shared.unavailable(error))?;
-        Ok(shared.note(delivery, event, !rows.is_empty()))
-    }
-
-    async fn has_room(&self) -> Result<bool, InboxError> {
-        let shared = &self.shared;
-        let now = SystemClock.monotonic();
-        match shared.room().ask(now) {
-            Answer::Free => return Ok(true),
-            Answer::Full => return Ok(false),
-            Answer::Unknown => {}
-        }
-        let limit = shared.settings.max_waiting;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let values = vec![shared.namespace(), limit.into()];
-        let waiting = shared.number(DB::STATEMENTS.room, values).await?;
-        Ok(shared.room().counted(waiting, now))
+        Ok(shared.note(delivery, event, rows, place))
     }
 
     async fn known_or_full(&self, key: Vec<u8>) -> Result<Stored, InboxError> {
@@ -238,8 +223,34 @@ impl<DB: Database> Inbox<DB> {
 }
 
 impl<DB: Database> Shared<DB> {
-    fn room(&self) -> std::sync::MutexGuard<'_, Room> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Room for an event, if there is any.
+    async fn place(&self) -> Result<Option<Place<'_>>, InboxError> {
+        let _counting = match self.room.ask(SystemClock.monotonic()) {
+            Answer::Free(place) => return Ok(Some(place)),
+            Answer::Full => return Ok(None),
+            Answer::Unknown(Some(place)) => match self.room.counting.try_lock() {
+                Ok(counting) => counting,
+                // Another counts: what was known holds meanwhile.
+                Err(_) => return Ok(Some(place)),
+            },
+            Answer::Unknown(None) => {
+                let counting = self.room.counting.lock().await;
+                match self.room.ask(SystemClock.monotonic()) {
+                    Answer::Free(place) => return Ok(Some(place)),
+                    Answer::Full => return Ok(None),
+                    Answer::Unknown(_) => counting,
+                }
+            }
+        };
+        let limit = i64::try_from(self.settings.max_waiting).unwrap_or(i64::MAX);
+        let values = vec![self.namespace(), limit.into()];
+        let waiting = self.number(DB::STATEMENTS.room, values).await?;
+        let now = SystemClock.monotonic();
+        self.room.counted(waiting, now);
+        Ok(match self.room.ask(now) {
+            Answer::Free(place) => Some(place),
+            Answer::Full | Answer::Unknown(_) => None,
+        })
     }
 
     pub(crate) fn namespace(&self) -> Value {
@@ -271,10 +282,17 @@ impl<DB: Database> Shared<DB> {
         ]
     }
 
-    fn note(&self, delivery: &Delivery, event: &GeminiEvent, is_new: bool) -> Stored {
+    /// What the rows of a `put` say.
+    fn note(
+        &self,
+        delivery: &Delivery,
+        event: &GeminiEvent,
+        rows: Vec<DB::Row>,
+        place: Place<'_>,
+    ) -> Stored {
         let (webhook_id, kind) = (delivery.id(), event.type_name().unwrap_or("none"));
-        if is_new {
-            self.room().stored();
+        if !rows.is_empty() {
+            place.keep();
             self.stored.notify_one();
             tracing::debug!(webhook_id, r#type = kind, "stored the event in the inbox");
             Stored::New

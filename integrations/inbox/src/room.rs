@@ -1,70 +1,114 @@
 //! How many events may still be stored, without a count for each.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A count holds for so long: meanwhile other processes may store as well.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// So long after a count was begun, another begins at the earliest: a count reads all that wait, and many
-/// at once would hold up what they are made for.
+/// After a count that found no room there is none for so long, or senders who come again and again would
+/// have all events counted each time.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is left of the inbox's bound, as of the last count.
 #[derive(Debug)]
 pub(crate) struct Room {
     limit: u64,
-    left: Option<u64>,
+    known: Mutex<Known>,
+    /// Held by who counts.
+    pub(crate) counting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    left: u64,
+    /// Places of events that are being stored.
+    taken: u64,
     counted: Option<Instant>,
-    begun: Option<Instant>,
+    was_full: bool,
 }
 
 /// Whether there is room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Free,
+#[derive(Debug)]
+pub(crate) enum Answer<'a> {
+    Free(Place<'a>),
     Full,
-    /// It is to be counted.
-    Unknown,
+    /// It is to be counted. The place is one as of the last count, if there was one.
+    Unknown(Option<Place<'a>>),
+}
+
+/// Room for one event. It is free again unless the event is stored.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    room: &'a Room,
+    is_used: bool,
 }
 
 impl Room {
     pub(crate) fn new(limit: u64) -> Self {
         Self {
             limit,
-            left: None,
-            counted: None,
-            begun: None,
+            known: Mutex::default(),
+            counting: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Who is told that it is to be counted, counts, and tells [`counted`](Self::counted).
-    pub(crate) fn ask(&mut self, now: Instant) -> Answer {
-        let within = |time: Option<Instant>, limit| {
-            time.is_some_and(|time| now.saturating_duration_since(time) < limit)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn ask(&self, now: Instant) -> Answer<'_> {
+        let mut known = self.known();
+        let within = |limit| {
+            let age = known
+                .counted
+                .map(|counted| now.saturating_duration_since(counted));
+            age.is_some_and(|age| age < limit)
         };
-        match self.left {
-            Some(1..) if within(self.counted, FRESH) => Answer::Free,
-            Some(left) if within(self.begun, PAUSE) => match left {
-                0 => Answer::Full,
-                _ => Answer::Free,
-            },
-            _ => {
-                self.begun = Some(now);
-                Answer::Unknown
-            }
+        let (is_fresh, pauses) = (within(FRESH), known.was_full && within(PAUSE));
+        if known.left == 0 {
+            return if pauses {
+                Answer::Full
+            } else {
+                Answer::Unknown(None)
+            };
+        }
+        known.left -= 1;
+        known.taken += 1;
+        let place = Place {
+            room: self,
+            is_used: false,
+        };
+        if is_fresh {
+            Answer::Free(place)
+        } else {
+            Answer::Unknown(Some(place))
         }
     }
 
-    /// Takes in a count of those that wait. Returns whether there is room.
-    pub(crate) fn counted(&mut self, waiting: u64, now: Instant) -> bool {
+    /// Takes in a count of those that wait.
+    pub(crate) fn counted(&self, waiting: u64, now: Instant) {
+        let mut known = self.known();
         let left = self.limit.saturating_sub(waiting);
-        self.left = Some(left);
-        self.counted = Some(now);
-        left > 0
+        known.left = left.saturating_sub(known.taken);
+        known.was_full = known.left == 0;
+        known.counted = Some(now);
     }
+}
 
-    pub(crate) fn stored(&mut self) {
-        self.left = self.left.map(|left| left.saturating_sub(1));
+impl Place<'_> {
+    pub(crate) fn keep(mut self) {
+        self.is_used = true;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut known = self.room.known();
+        known.taken -= 1;
+        if !self.is_used {
+            known.left += 1;
+        }
     }
 }
 
@@ -75,40 +119,51 @@ mod tests {
     use super::Answer::{Free, Full, Unknown};
     use super::*;
 
-    #[test]
-    fn it_is_counted_anew_when_it_is_used_up_and_each_second() {
-        let now = SystemClock.monotonic();
-        let mut room = Room::new(3);
-        assert_eq!(room.ask(now), Unknown, "nothing is known yet");
-        assert_eq!(room.ask(now), Unknown, "nor for who comes meanwhile");
-        assert!(room.counted(1, now));
-        for _ in 0..2 {
-            assert_eq!(room.ask(now), Free);
-            room.stored();
+    fn place(answer: Answer<'_>) -> Place<'_> {
+        match answer {
+            Free(place) => place,
+            other => panic!("{other:?}"),
         }
-        let later = now + PAUSE;
-        assert_eq!(room.ask(later), Unknown, "it is used up");
-        assert!(!room.counted(3, later));
-        let later = later + PAUSE;
-        assert_eq!(room.ask(later), Unknown, "some may have been worked off");
-        assert!(!room.counted(4, later), "others may have stored more");
-        assert!(room.counted(2, later));
-        let late = later + FRESH - Duration::from_millis(1);
-        assert_eq!(room.ask(late), Free);
-        assert_eq!(room.ask(later + FRESH), Unknown);
     }
 
     #[test]
-    fn one_counts_and_the_others_go_by_what_was_known() {
-        for (waiting, meanwhile) in [(1, Free), (3, Full)] {
-            let now = SystemClock.monotonic();
-            let mut room = Room::new(3);
-            room.counted(waiting, now);
-            let later = now + FRESH;
-            assert_eq!(room.ask(later), Unknown);
-            assert_eq!(room.ask(later), meanwhile);
-            let much_later = later + PAUSE;
-            assert_eq!(room.ask(much_later), Unknown, "the count was given up");
-        }
+    fn it_is_counted_when_it_is_used_up_and_each_second() {
+        let now = SystemClock.monotonic();
+        let room = Room::new(3);
+        assert!(
+            matches!(room.ask(now), Unknown(None)),
+            "nothing is known yet"
+        );
+        room.counted(1, now);
+        place(room.ask(now)).keep();
+        place(room.ask(now)).keep();
+        assert!(
+            matches!(room.ask(now), Unknown(None)),
+            "some may have been worked off"
+        );
+        room.counted(4, now);
+        assert!(matches!(room.ask(now), Full));
+        assert!(matches!(room.ask(now + PAUSE), Unknown(None)));
+        room.counted(2, now);
+        drop(place(room.ask(now + FRESH - Duration::from_millis(1))));
+        assert!(matches!(room.ask(now + FRESH), Unknown(Some(_))));
+    }
+
+    #[test]
+    fn what_is_being_stored_has_its_place() {
+        let now = SystemClock.monotonic();
+        let room = Room::new(3);
+        room.counted(1, now);
+        let (first, second) = (place(room.ask(now)), place(room.ask(now)));
+        assert!(matches!(room.ask(now), Unknown(None)));
+        room.counted(1, now);
+        assert!(matches!(room.ask(now), Full), "both may still come");
+        drop(first);
+        let third = place(room.ask(now));
+        second.keep();
+        third.keep();
+        assert!(matches!(room.ask(now), Full));
+        room.counted(2, now);
+        place(room.ask(now)).keep();
     }
 }

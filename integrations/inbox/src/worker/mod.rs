@@ -248,22 +248,34 @@ impl<DB: Database, S: Send + Sync + 'static> Worker<DB, S> {
             () = shutdown => Ok(()),
         };
         queue.close();
+        let stopped = if is_running {
+            context.stop().or_else(|error| failed(&error))
+        } else {
+            Ok(())
+        };
         // What it takes meanwhile is given back with the rest. Whatever cannot be given back is run after the
         // heartbeat.
-        if outcome.is_ok() {
-            match timeout(ENDING, tasks.join_next()).await {
-                Ok(Some(Err(panicked))) => outcome = failed(&panicked),
-                Ok(_) => {}
-                Err(_) => tracing::warn!("the database does not answer while the worker ends"),
+        let give_back = async {
+            let mut fetched = Ok(());
+            if outcome.is_ok() {
+                match timeout(ENDING, tasks.join_next()).await {
+                    Ok(Some(Err(panicked))) => fetched = failed(&panicked),
+                    Ok(_) => {}
+                    Err(_) => tracing::warn!("the database does not answer while the worker ends"),
+                }
             }
-        }
-        queue.give_back_waiting().await;
-        if is_running {
-            let stopped = context.stop().or_else(|error| failed(&error));
+            queue.give_back_waiting().await;
+            fetched
+        };
+        let end = async {
+            if !is_running {
+                return Ok(());
+            }
             let ended = timeout(settings.grace, &mut running).await;
-            let ended = ended.map_or(Ok(()), |ended| ended.or_else(|error| failed(&error)));
-            outcome = outcome.and(stopped).and(ended);
-        }
+            ended.map_or(Ok(()), |ended| ended.or_else(|error| failed(&error)))
+        };
+        let (fetched, ended) = tokio::join!(give_back, end);
+        outcome = outcome.and(stopped).and(fetched).and(ended);
         // What still runs is ended first.
         drop(running);
         outcome.and(queue.give_back_all(ENDING).await)

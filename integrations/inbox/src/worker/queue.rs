@@ -134,16 +134,13 @@ impl<DB: Database> Queue<DB> {
         numbers.filter(|number| !known.contains(number)).collect()
     }
 
-    /// Gives back what was not begun.
+    /// Gives back what was not begun, until that fails: then the end of the worker does it.
     pub(crate) async fn give_back_waiting(&self) {
         let waiting: Vec<_> = self.inner().waiting.drain(..).collect();
         for taken in waiting {
-            let number = taken.held.number;
-            if let Err(error) = self.give_back(Some(number), 1).await {
-                tracing::warn!(
-                    webhook_id = &*taken.held.webhook_id,
-                    "cannot give an event back, so it is run after the heartbeat: {error}"
-                );
+            if let Err(error) = self.give_back(Some(taken.held.number), 1).await {
+                tracing::warn!("the worker ends, and cannot give events back yet: {error}");
+                return;
             }
             self.ended(&taken.held);
         }

@@ -14,6 +14,8 @@ on_both! {
     copies_are_stored_once
     apps_are_kept_apart
     no_more_than_may_wait
+    a_small_inbox_that_is_worked_off
+    a_burst_at_the_bound
     beside_what_an_app_writes
     tables_are_made_once
     tables_of_a_later_version
@@ -116,6 +118,34 @@ async fn no_more_than_may_wait(home: impl Home) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(inbox.entries().count().await.unwrap(), 4);
+}
+
+async fn a_small_inbox_that_is_worked_off(home: impl Home) {
+    let inbox = home.open().max_waiting(1).await.unwrap();
+    for number in 0..5 {
+        let answer = deliver(&inbox, &format!("msg_{number}"), BATCH).await;
+        assert_eq!(answer.0, 200, "{answer:?}");
+        home.execute("UPDATE gemini_webhooks_inbox SET state = 2")
+            .await;
+    }
+}
+
+async fn a_burst_at_the_bound(home: impl Home) {
+    let inbox = home.open().max_waiting(10).await.unwrap();
+    for number in 0..9 {
+        deliver(&inbox, &format!("msg_{number}"), BATCH).await;
+    }
+    // The last count is old by then.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let mut burst = JoinSet::new();
+    for number in 0..40 {
+        let inbox = inbox.clone();
+        burst.spawn(async move { deliver(&inbox, &format!("new_{number}"), BATCH).await.0 });
+    }
+    let answers = burst.join_all().await;
+    let stored = answers.iter().filter(|status| **status == 200);
+    assert_eq!(stored.count(), 1, "{answers:?}");
+    assert_eq!(inbox.depth().await.unwrap().waiting, 10);
 }
 
 async fn beside_what_an_app_writes<H: Home>(home: H) {

@@ -48,10 +48,13 @@ impl Link {
             .busy_timeout(BUSY_TIMEOUT)
             // Pages, which is 32 MB. A page that many events change is written back once.
             .pragma("wal_autocheckpoint", "8000")
+            .pragma("journal_size_limit", "33554432")
             .synchronous(SqliteSynchronous::Full);
         use_wal(&options).await?;
         let (writer, writes) = mpsc::channel(QUEUE);
-        tokio::spawn(writer::write(options.clone(), writes));
+        // Its statements can be long, and say nothing.
+        let writing = options.clone().disable_statement_logging();
+        tokio::spawn(writer::write(writing, writes));
         Ok(Self {
             file: PathBuf::from(options.get_filename()).into(),
             pool: PoolOptions::new()

@@ -75,7 +75,7 @@ struct Step {
     text: &'static str,
     writes: Vec<Write>,
     /// Of each write.
-    rows: Result<Vec<Vec<SqliteRow>>, Arc<sqlx::Error>>,
+    rows: Vec<Result<Vec<SqliteRow>, sqlx::Error>>,
 }
 
 fn steps(group: &mut Vec<Write>) -> Vec<Step> {
@@ -86,8 +86,8 @@ fn steps(group: &mut Vec<Write>) -> Vec<Step> {
         .map(|write| Step::new(write.statement, vec![write]))
         .collect();
     for (power, text) in PUTS.iter().enumerate().rev() {
-        while let Some(rest) = puts.len().checked_sub(1 << power) {
-            steps.push(Step::new(text, puts.split_off(rest)));
+        while puts.len() >= 1 << power {
+            steps.push(Step::new(text, puts.drain(..1 << power).collect()));
         }
     }
     steps
@@ -116,18 +116,32 @@ async fn carry_out(
 
 impl Step {
     fn new(text: &'static str, writes: Vec<Write>) -> Self {
-        let rows = Ok(Vec::new());
+        let rows = Vec::new();
         Self { text, writes, rows }
     }
 
     /// Fails if the whole transaction does.
     async fn carry_out(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         let values = self.writes.iter().flat_map(|write| write.values.clone());
-        self.rows = match query(self.text, values).fetch_all(connection).await {
-            Ok(rows) => self.shared_out(rows).map_err(Arc::new),
-            Err(error) if ends_transaction(&error) => return Err(error),
-            Err(error) => Err(Arc::new(error)),
+        let rows = match query(self.text, values).fetch_all(&mut *connection).await {
+            Ok(rows) => self.shared_out(rows),
+            Err(error) => Err(error),
         };
+        match rows {
+            Ok(rows) => self.rows = rows.into_iter().map(Ok).collect(),
+            Err(error) if ends_transaction(&error) => return Err(error),
+            Err(error) if self.writes.len() == 1 => self.rows.push(Err(error)),
+            // One of them is at fault, and the others need not fail with it.
+            Err(_) => {
+                for write in &self.writes {
+                    let alone = query(write.statement, write.values.clone());
+                    match alone.fetch_all(&mut *connection).await {
+                        Err(error) if ends_transaction(&error) => return Err(error),
+                        rows => self.rows.push(rows),
+                    }
+                }
+            }
+        }
         Ok(())
     }
 
@@ -146,12 +160,14 @@ impl Step {
     }
 
     fn answer(self, failed: Option<&Arc<sqlx::Error>>) {
-        let rows = failed.map_or(self.rows, |error| Err(Arc::clone(error)));
-        let mut rows = rows.map(Vec::into_iter);
+        let mut rows = self.rows.into_iter();
         for write in self.writes {
-            let own = match &mut rows {
-                Ok(rows) => Ok(rows.next().unwrap_or_default()),
-                Err(error) => Err(Arc::clone(error)),
+            let own = match failed {
+                Some(error) => Err(Arc::clone(error)),
+                None => rows
+                    .next()
+                    .unwrap_or_else(|| Ok(Vec::new()))
+                    .map_err(Arc::new),
             };
             // Who has left has been told nothing: for them it may or may not have been carried out.
             let _left = write.answer.send(own);
