@@ -76,13 +76,14 @@ async fn end<DB: Database>(queue: &Queue<DB>, held: &Held, failed: Option<Failur
     let (webhook_id, attempt) = (&*held.webhook_id, held.attempts);
     let settings = &queue.settings;
     if held.committed.is_done() {
-        if let Some(failed) = failed {
-            tracing::warn!(
+        match failed {
+            Some(failed) => tracing::warn!(
                 webhook_id,
                 attempt,
                 "the handler failed after the commit that ended its work, which stands: {}",
                 failed.why
-            );
+            ),
+            None => tracing::debug!(webhook_id, attempt, "the event is worked off"),
         }
         return;
     }

@@ -235,6 +235,11 @@ impl<DB: Database, S: Send + Sync + 'static> Worker<DB, S> {
             let text = format!("the worker of the inbox has failed: {error}");
             Err(InboxError::new(InboxErrorKind::Unavailable, text))
         };
+        tracing::info!(
+            namespace = &*shared.settings.namespace,
+            "the worker runs, on {:?}",
+            shared.link
+        );
         let mut is_running = true;
         let mut outcome = tokio::select! {
             // The engine is started also if the signal is there already.
@@ -307,7 +312,8 @@ fn engine<DB: Database, S: Send + Sync + 'static>(
         // Each run is a task of its own, which ends with the worker.
         .parallelize(in_its_own_task)
         .timeout(queue.settings.timeout)
-        .layer(TraceLayer::new().make_span_with(span))
+        // What fails is told when its end is written down, with what follows.
+        .layer(TraceLayer::new().make_span_with(span).on_failure(()))
         .layer(CatchPanicLayer::with_panic_handler(panicked))
         .build(move |taken: Taken| {
             routes::run(
