@@ -10,6 +10,7 @@ pub struct Statements {
     pub(crate) migrations: &'static [&'static str],
     pub(crate) put: &'static str,
     /// [`put`](Self::put) before its row, the row, and after it: a statement of many rows is made of them.
+    #[cfg(feature = "sqlite")]
     pub(crate) put_parts: [&'static str; 3],
     pub(crate) known: &'static str,
     pub(crate) room: &'static str,
@@ -131,6 +132,7 @@ ON gemini_webhooks_inbox (namespace, state, ended_at) WHERE state >= 2",
             // `$1` namespace, `$2` key, `$3` `webhook-id`, `$4` scheme, `$5` key's id, `$6` sent at, `$7` type,
             // `$8` body, `$9` for how long copies may come.
             put: concat!(put_into!(), put_row!($now), put_once!()),
+            #[cfg(feature = "sqlite")]
             put_parts: [put_into!(), put_row!($now), put_once!()],
             // `$1` key.
             known: "\
