@@ -137,6 +137,8 @@ mod pasted;
 pub mod receiver;
 #[cfg(feature = "receiver")]
 pub mod replay;
+#[cfg(feature = "receiver")]
+pub mod rotation;
 mod scheme;
 mod secret;
 #[cfg(any(test, feature = "testing"))]

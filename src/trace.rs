@@ -5,6 +5,7 @@
 //! as on a full disk, only its line is lost.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Plain, VerifyError};
@@ -258,6 +259,28 @@ pub(crate) fn built<'a>(key_ids: impl Iterator<Item = &'a str>, namespace: Optio
             key_ids = key_ids,
             namespace = namespace
         );
+    }
+}
+
+/// What a source of secrets lists has changed.
+pub(crate) fn secrets_changed(added: &[Arc<str>], ended: &[Arc<str>]) {
+    say!(
+        info,
+        "the secrets have changed",
+        added = added.join(" "),
+        ended = ended.join(" ")
+    );
+}
+
+/// Something is wrong with a source of secrets, or nothing is any more.
+pub(crate) fn secret_source(fault: Option<&str>) {
+    match fault {
+        Some(fault) => say!(
+            error,
+            "something is wrong with the source of secrets",
+            reason = display(Plain::new(fault))
+        ),
+        None => say!(info, "the source of secrets is in order again"),
     }
 }
 

@@ -134,10 +134,10 @@ impl WebhookReceiver {
     ) -> Result<Intake, VerifyError> {
         let refuse = |error| self.refuse(error, headers.plain_id());
         let tokens = &self.shared.endpoint_tokens;
-        if !tokens.is_empty() {
-            tokens.accept(target).map_err(refuse)?;
-        }
         let now = self.shared.clock.now();
+        if !tokens.is_empty() {
+            tokens.accept(target, now).map_err(refuse)?;
+        }
         let checked = self.shared.verifier.check(headers, now).map_err(refuse)?;
         Intake::new(self, checked, content_length)
     }

@@ -1,21 +1,23 @@
 //! Step 1 of a delivery, the endpoint token: those that a receiver accepts.
 
 use std::fmt;
+use std::time::SystemTime;
 
-use sha2::{Digest as _, Sha256};
-
-use super::{EndpointToken, last_segment};
+use super::{EndpointToken, digest, last_segment};
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
-
-type Digest = [u8; 32];
+use crate::secret::{Held, Keyring, valid_at};
 
 /// The tokens that a receiver accepts; several while one replaces another.
 #[derive(Clone, Default)]
-pub(crate) struct EndpointTokens(Vec<Digest>);
+pub(crate) struct EndpointTokens(Vec<Held<EndpointToken>>);
 
 impl EndpointTokens {
-    pub(crate) fn add(&mut self, token: &EndpointToken) {
-        self.0.push(digest(token.text()));
+    pub(crate) fn add(&mut self, tokens: Keyring<EndpointToken>) {
+        self.0.push(tokens.into());
+    }
+
+    pub(crate) fn keyrings(&self) -> &[Held<EndpointToken>] {
+        &self.0
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -25,7 +27,7 @@ impl EndpointTokens {
     /// Returns an error unless `target`, the path and query of the URL as they came, carries one of
     /// the tokens. Digests are compared, all of them and to the end, so that the time taken tells
     /// nothing about how much was right. Nothing is decoded: no honest URL encodes this alphabet.
-    pub(crate) fn accept(&self, target: &str) -> Result<(), VerifyError> {
+    pub(crate) fn accept(&self, target: &str, now: SystemTime) -> Result<(), VerifyError> {
         let wrong = |why| VerifyError::new(VerifyErrorKind::WrongEndpoint, Detail::Text(why));
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut in_query = query
@@ -46,28 +48,29 @@ impl EndpointTokens {
             },
         };
         let carried = digest(carried);
-        let found = self
-            .0
-            .iter()
-            .fold(false, |found, accepted| found | is_same(&carried, accepted));
+        let mut found = false;
+        for tokens in &self.0 {
+            tokens.read(|tokens| {
+                for accepted in valid_at(tokens, now) {
+                    found |= is_same(&carried, &accepted.digest);
+                }
+            });
+        }
         if found { Ok(()) } else { Err(wrong(why)) }
     }
 }
 
 /// To the end, wherever they differ first.
-fn is_same(one: &Digest, other: &Digest) -> bool {
+fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
     let differing = one.iter().zip(other).fold(0, |bits, (a, b)| bits | (a ^ b));
     differing == 0
 }
 
 impl fmt::Debug for EndpointTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} endpoint tokens", self.0.len())
+        let tokens: usize = self.0.iter().map(|tokens| tokens.load().len()).sum();
+        write!(f, "{tokens} endpoint tokens")
     }
-}
-
-fn digest(text: &str) -> Digest {
-    Sha256::digest(text).into()
 }
 
 #[cfg(test)]
@@ -80,8 +83,8 @@ mod tests {
     #[test]
     fn which_urls_carry_one() {
         let mut tokens = EndpointTokens::default();
-        tokens.add(&EndpointToken::new(ONE).unwrap());
-        tokens.add(&EndpointToken::new(TWO).unwrap());
+        tokens.add(Keyring::new(EndpointToken::new(ONE).unwrap()));
+        tokens.add(Keyring::new(EndpointToken::new(TWO).unwrap()));
         let encoded = format!("%30{}", &ONE[1..]);
         for (target, accepted) in [
             (format!("/hook?token={ONE}"), true),
@@ -111,14 +114,18 @@ mod tests {
             (format!("/hook?token={ONE}0"), false),
             (format!("/hook?token={}", ONE.to_uppercase()), false),
         ] {
-            assert_eq!(tokens.accept(&target).is_ok(), accepted, "{target}");
+            assert_eq!(
+                tokens.accept(&target, SystemTime::UNIX_EPOCH).is_ok(),
+                accepted,
+                "{target}"
+            );
         }
     }
 
     #[test]
     fn the_log_says_which_form_was_seen_and_nothing_of_it() {
         let mut tokens = EndpointTokens::default();
-        tokens.add(&EndpointToken::new(ONE).unwrap());
+        tokens.add(Keyring::new(EndpointToken::new(ONE).unwrap()));
         for (target, part) in [
             (
                 format!("/hook?token={TWO}"),
@@ -133,7 +140,7 @@ mod tests {
             (String::new(), "axum's `nest`"),
             ("/?a=b".to_owned(), "axum's `nest`"),
         ] {
-            let error = tokens.accept(&target).unwrap_err();
+            let error = tokens.accept(&target, SystemTime::UNIX_EPOCH).unwrap_err();
             assert_eq!(error.kind(), VerifyErrorKind::WrongEndpoint);
             for shown in [error.to_string(), format!("{error:?}")] {
                 assert!(shown.contains(part), "{target}: {shown}");
@@ -149,15 +156,16 @@ mod tests {
     #[test]
     fn digests_are_compared_to_the_end() {
         let token = |n: u32| format!("0123456789abcdefghij{n:04}");
-        let digests: Vec<Digest> = (0..2000).map(|n| digest(&token(n))).collect();
+        let digests: Vec<[u8; 32]> = (0..2000).map(|n| digest(&token(n))).collect();
         for byte in [0, 31] {
             let is_near = |n: &usize| digests[*n][byte] == digests[0][byte];
             let near = (1..digests.len()).find(is_near).unwrap();
             let mut tokens = EndpointTokens::default();
-            tokens.add(&EndpointToken::new(token(0)).unwrap());
+            tokens.add(Keyring::new(EndpointToken::new(token(0)).unwrap()));
             let near = token(near.try_into().unwrap());
-            assert!(tokens.accept(&format!("/{near}")).is_err(), "byte {byte}");
-            assert!(tokens.accept(&format!("/{}", token(0))).is_ok());
+            let accept = |token| tokens.accept(&format!("/{token}"), SystemTime::UNIX_EPOCH);
+            assert!(accept(near).is_err(), "byte {byte}");
+            assert!(accept(token(0)).is_ok());
         }
         for byte in 0..32 {
             for bit in 0..8 {

@@ -1,13 +1,17 @@
 //! The secret in the URL of a webhook.
 
 use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::error::ConfigError;
 use crate::pasted;
+use crate::secret::{Secret, log_id, sealed};
 
 #[cfg(feature = "receiver")]
 mod accepted;
@@ -57,6 +61,8 @@ pub(crate) const MIN_CHARS: usize = 22;
 #[derive(Clone)]
 pub struct EndpointToken {
     text: Zeroizing<String>,
+    digest: [u8; 32],
+    id: Arc<str>,
 }
 
 impl EndpointToken {
@@ -78,9 +84,15 @@ impl EndpointToken {
         if text.len() < MIN_CHARS {
             return Err(ConfigError::EndpointTokenTooShort { chars: text.len() });
         }
-        Ok(Self {
-            text: Zeroizing::new(text.to_owned()),
-        })
+        Ok(Self::of(text.to_owned()))
+    }
+
+    fn of(text: String) -> Self {
+        Self {
+            digest: digest(&text),
+            id: log_id(b"gemini-webhooks token id\0", text.as_bytes()),
+            text: Zeroizing::new(text),
+        }
     }
 
     /// Reads a token from an environment variable.
@@ -104,9 +116,7 @@ impl EndpointToken {
     pub fn generate() -> Result<Self, ConfigError> {
         let mut bytes = Zeroizing::new([0; 24]);
         getrandom::fill(bytes.as_mut()).map_err(|_| ConfigError::NoRandomness)?;
-        Ok(Self {
-            text: Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_ref())),
-        })
+        Ok(Self::of(URL_SAFE_NO_PAD.encode(bytes.as_ref())))
     }
 
     /// Returns `base` with the token added to its query: the URL to give to Google.
@@ -126,9 +136,36 @@ impl EndpointToken {
         url
     }
 
+    /// Returns a name for this token that may be logged: `sha256:` and eight hexadecimal digits.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.id
+    }
+
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
+}
+
+impl FromStr for EndpointToken {
+    type Err = ConfigError;
+
+    /// As [`new`](Self::new).
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        Self::new(text)
+    }
+}
+
+impl Secret for EndpointToken {}
+
+impl sealed::Secret for EndpointToken {
+    fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
 }
 
 /// What was pasted instead of a token, or along with it.

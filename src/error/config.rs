@@ -88,6 +88,10 @@ pub enum ConfigError {
         /// The end of a sentence that begins with "the signing secret".
         reason: &'static str,
     },
+    /// A keyring has no secret with this `key_id`.
+    KeyIdUnknown,
+    /// A keyring would have no secret that is valid now, so every delivery would be refused.
+    LastSecret,
     /// A limit or a duration is zero, which would refuse every delivery.
     Zero {
         /// The method of the builder.
@@ -142,6 +146,12 @@ impl fmt::Display for ConfigError {
             Self::Variable { name, reason } => {
                 write!(f, "the environment variable `{}` {reason}", Plain::new(name))
             }
+            Self::KeyIdUnknown => f.write_str(
+                "the keyring has no secret with this `key_id`: `key_ids` returns those that it has",
+            ),
+            Self::LastSecret => f.write_str(
+                "the keyring would have no valid secret left, so every delivery would be refused: add the new one first",
+            ),
             Self::JwtWithoutKeys => f.write_str(
                 "`accept_jwt` was called, but there are no public keys to check JWTs with: also call `google_keys`, `jwks_url`, `key_source` or `jwks`",
             ),

@@ -13,10 +13,12 @@ use super::{WebhookReceiver, within};
 #[cfg(feature = "jwks")]
 use crate::jwks::FetchError;
 use crate::replay::GuardError;
+use crate::secret::Held;
 use crate::trace;
 
 impl WebhookReceiver {
-    /// Checks that deliveries can be handled: public keys are known, and the guard answers.
+    /// Checks that deliveries can be handled: public keys are known, the sources of secrets are in order, and
+    /// the guard answers.
     ///
     /// Call it before the app takes traffic, and in a readiness probe. It fetches public keys if none
     /// are known, and asks the guard, for at most
@@ -35,6 +37,14 @@ impl WebhookReceiver {
         #[cfg(feature = "jwks")]
         if let Keys::Fetched(cache) = &self.shared.keys {
             cache.ready().await.map_err(NotReady::Keys)?;
+        }
+        let secrets = self.shared.verifier.keyrings().iter();
+        let tokens = self.shared.endpoint_tokens.keyrings().iter();
+        let mut faults = secrets
+            .filter_map(Held::fault)
+            .chain(tokens.filter_map(Held::fault));
+        if let Some(fault) = faults.next() {
+            return Err(NotReady::Secrets(fault));
         }
         if let Some(claims) = self.claims() {
             let concerns = within(claims.timeout, &mut claims.ready()).await;
@@ -102,6 +112,9 @@ pub enum NotReady {
     /// Public keys cannot be fetched.
     #[cfg(feature = "jwks")]
     Keys(FetchError),
+    /// Something is wrong with a source of secrets that is [followed](crate::rotation). The secrets of before
+    /// stay in use.
+    Secrets(Arc<str>),
     /// The guard, which remembers events, cannot answer.
     Guard(GuardError),
 }
@@ -111,6 +124,7 @@ impl fmt::Display for NotReady {
         match self {
             #[cfg(feature = "jwks")]
             Self::Keys(error) => error.fmt(f),
+            Self::Secrets(fault) => write!(f, "the source of secrets: {fault}"),
             Self::Guard(error) => error.fmt(f),
         }
     }
@@ -121,6 +135,7 @@ impl Error for NotReady {
         match self {
             #[cfg(feature = "jwks")]
             Self::Keys(error) => error.source(),
+            Self::Secrets(_) => None,
             Self::Guard(error) => error.source(),
         }
     }

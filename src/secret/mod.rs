@@ -17,6 +17,26 @@ use crate::scheme::hmac::KeyedMac;
 mod keyring;
 
 pub use keyring::Keyring;
+#[cfg(feature = "receiver")]
+pub(crate) use keyring::WeakKeyring;
+pub(crate) use keyring::{Held, ended_at, valid_at};
+
+/// What a [`Keyring`] holds: a [`SigningSecret`] or an [`EndpointToken`](crate::EndpointToken). It is
+/// sealed.
+pub trait Secret: sealed::Secret {}
+
+pub(crate) mod sealed {
+    use std::str::FromStr;
+    use std::sync::Arc;
+
+    use crate::error::ConfigError;
+
+    #[expect(unnameable_types, reason = "it seals `Secret`")]
+    pub trait Secret: Clone + FromStr<Err = ConfigError> + Send + Sync + 'static {
+        /// A name for it that may be logged.
+        fn id(&self) -> &Arc<str>;
+    }
+}
 
 const PREFIX: &str = "whsec_";
 
@@ -84,7 +104,7 @@ impl SigningSecret {
             bytes if bytes < MIN_BYTES => Err(ConfigError::SecretTooShort { bytes }),
             _ => Ok(Self {
                 mac: KeyedMac::new(key),
-                id: key_id(key),
+                id: log_id(b"gemini-webhooks key id\0", key),
                 #[cfg(feature = "receiver")]
                 length: key.len(),
             }),
@@ -116,10 +136,6 @@ impl SigningSecret {
     #[cfg(feature = "receiver")]
     pub(crate) fn unusual_length(&self) -> Option<usize> {
         (!USUAL_BYTES.contains(&self.length)).then_some(self.length)
-    }
-
-    pub(crate) fn shared_key_id(&self) -> &Arc<str> {
-        &self.id
     }
 
     pub(crate) fn mac(&self) -> &KeyedMac {
@@ -237,11 +253,19 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
+impl Secret for SigningSecret {}
+
+impl sealed::Secret for SigningSecret {
+    fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+}
+
 /// 32 bits of a digest say nothing about 128 or more bits of key, and suffice to tell a handful
 /// of secrets apart.
-fn key_id(key: &[u8]) -> Arc<str> {
-    let digest = Sha256::new_with_prefix(b"gemini-webhooks key id\0")
-        .chain_update(key)
+pub(crate) fn log_id(context: &[u8], secret: &[u8]) -> Arc<str> {
+    let digest = Sha256::new_with_prefix(context)
+        .chain_update(secret)
         .finalize();
     let mut id = String::from("sha256:");
     for byte in digest.iter().take(4) {

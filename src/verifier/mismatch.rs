@@ -10,7 +10,8 @@ use crate::headers::Fields;
 #[cfg(feature = "jwks")]
 use crate::scheme::ed25519;
 use crate::scheme::{KeySet, hmac};
-use crate::secret::{Keyring, SigningSecret};
+use crate::secret::sealed::Secret as _;
+use crate::secret::{Held, ended_at, valid_at};
 
 /// How many secrets past their end are tried, the last ones first. Each is a hash of the body, which
 /// anyone can make us do; and more than one rotation ago nobody signs with any longer.
@@ -34,10 +35,9 @@ impl Rules {
     ) -> VerifyError {
         let mut text = fields.signatures.found();
         let _ = match self.ended(fields, body, now) {
-            Some((secret, end)) => write!(
+            Some((key_id, end)) => write!(
                 text,
-                "; the secret {} did, but it ended {}. So the body was not changed: let that secret end later, or give this receiver the secret that replaced it",
-                secret.key_id(),
+                "; the secret {key_id} did, but it ended {}. So the body was not changed: let that secret end later, or give this receiver the secret that replaced it",
                 Ago(now, end)
             ),
             None => write!(
@@ -53,27 +53,44 @@ impl Rules {
         )
     }
 
-    /// The secret past its end that signed, if one did, and its end.
+    /// The id of the secret past its end that signed, if one did, and its end.
     fn ended(
         &self,
         fields: &Fields<'_>,
         body: &[u8],
         now: SystemTime,
-    ) -> Option<(&SigningSecret, SystemTime)> {
+    ) -> Option<(Arc<str>, SystemTime)> {
         hmac::candidates(fields).next()?;
-        let ended = self.keyring.as_ref()?.ended_at(now).into_iter();
-        ended
-            .take(MAX_ENDED)
-            .find(|(secret, _)| secret.mac().signed(fields, body))
+        let loaded: Vec<_> = self.keyrings.iter().map(Held::load).collect();
+        let mut ended = loaded
+            .iter()
+            .flat_map(|entries| ended_at(entries, now))
+            .take(MAX_ENDED);
+        let (secret, end) = ended.find(|(secret, _)| secret.mac().signed(fields, body))?;
+        Some((Arc::clone(secret.id()), end))
+    }
+
+    /// No secret is valid any longer.
+    pub(super) fn all_ended(&self, now: SystemTime) -> VerifyError {
+        let mut text = "every signing secret has ended".to_owned();
+        let loaded: Vec<_> = self.keyrings.iter().map(Held::load).collect();
+        let ended = loaded.iter().flat_map(|entries| ended_at(entries, now));
+        if let Some((secret, end)) = ended.max_by_key(|(_, end)| *end) {
+            let (id, ago) = (secret.key_id(), Ago(now, end));
+            let _ = write!(
+                text,
+                ", the last one ({id}) {ago}; give this receiver the secret that replaced it"
+            );
+        }
+        VerifyError::new(VerifyErrorKind::KeysUnavailable, Detail::Told(text.into()))
     }
 
     fn tried(&self, keys: Option<&KeySet>, fields: &Fields<'_>, now: SystemTime) -> String {
         let mut tried = Vec::new();
-        if let Some(keyring) = &self.keyring
-            && hmac::candidates(fields).next().is_some()
-        {
-            let ids = keyring.valid_at(now).map(SigningSecret::shared_key_id);
-            tried.extend(named("secret", ids));
+        if hmac::candidates(fields).next().is_some() {
+            let loaded: Vec<_> = self.keyrings.iter().map(Held::load).collect();
+            let secrets = loaded.iter().flat_map(|entries| valid_at(entries, now));
+            tried.extend(named("secret", secrets.map(|secret| secret.id())));
         }
         #[cfg(feature = "jwks")]
         if let Some(keys) = keys
@@ -88,19 +105,6 @@ impl Rules {
         }
         tried.join(" and ")
     }
-}
-
-/// No secret is valid any longer.
-pub(super) fn all_ended(keyring: &Keyring, now: SystemTime) -> VerifyError {
-    let mut text = "every signing secret has ended".to_owned();
-    if let Some((secret, end)) = keyring.ended_at(now).first() {
-        let (id, ago) = (secret.key_id(), Ago(now, *end));
-        let _ = write!(
-            text,
-            ", the last one ({id}) {ago}; give this receiver the secret that replaced it"
-        );
-    }
-    VerifyError::new(VerifyErrorKind::KeysUnavailable, Detail::Told(text.into()))
 }
 
 /// `secret a`, `public keys a, b, c, d and 3 more`; nothing for none.

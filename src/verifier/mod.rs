@@ -11,6 +11,8 @@ use crate::headers::DeliveryHeaders;
 use crate::scheme::Failure;
 #[cfg(feature = "jwks")]
 use crate::scheme::KeySet;
+#[cfg(feature = "receiver")]
+use crate::secret::Held;
 use crate::secret::Keyring;
 
 mod checked;
@@ -147,7 +149,12 @@ impl Verifier {
     }
 
     pub(crate) fn with_keyring(self, keyring: Keyring) -> Self {
-        self.with(|rules| rules.keyring = Some(keyring))
+        self.with(|rules| rules.keyrings.push(keyring.into()))
+    }
+
+    #[cfg(feature = "receiver")]
+    pub(crate) fn keyrings(&self) -> &[Held] {
+        &self.rules.keyrings
     }
 
     fn with(mut self, change: impl FnOnce(&mut Rules)) -> Self {

@@ -1,9 +1,9 @@
 //! What a verifier accepts, and in which order it looks.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::mismatch::all_ended;
 use super::{DEFAULT_TOLERANCE, Signed, Verified};
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
 use crate::headers::{DeliveryHeaders, Fields, MAX_SIGNATURE};
@@ -12,12 +12,12 @@ use crate::scheme::ed25519;
 #[cfg(feature = "jwt")]
 use crate::scheme::jwt::{self, JwtRules};
 use crate::scheme::{Failure, KeySet, Scheme, hmac};
-use crate::secret::{Keyring, SigningSecret};
+use crate::secret::{Held, SigningSecret, valid_at};
 
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     /// For `v1`.
-    pub(super) keyring: Option<Keyring>,
+    pub(super) keyrings: Vec<Held>,
     /// For `v1a` and tokens.
     #[cfg(feature = "jwks")]
     pub(super) keys: PublicKeys,
@@ -41,7 +41,7 @@ pub(super) enum PublicKeys {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            keyring: None,
+            keyrings: Vec::new(),
             #[cfg(feature = "jwks")]
             keys: PublicKeys::None,
             #[cfg(feature = "jwt")]
@@ -60,22 +60,23 @@ impl Rules {
     ) -> Result<Fields<'h>, VerifyError> {
         let fields = headers.parse(self.max_signature())?;
         self.check_window(fields.sent_at, now)?;
-        let keyring = self.keyring.as_ref();
-        let v1 = keyring.filter(|_| hmac::candidates(&fields).next().is_some());
-        if v1.is_some_and(|keyring| keyring.valid_at(now).next().is_some()) {
+        let v1 = !self.keyrings.is_empty() && hmac::candidates(&fields).next().is_some();
+        let mut keyrings = self.keyrings.iter();
+        if v1
+            && keyrings
+                .any(|keyring| keyring.read(|secrets| valid_at(secrets, now).next().is_some()))
+        {
             return Ok(fields);
         }
         #[cfg(feature = "jwks")]
         if self.has_public_candidate(&fields) {
             return Ok(fields);
         }
-        Err(match v1 {
-            Some(keyring) => all_ended(keyring, now),
-            None => {
-                let told = Detail::Told(self.advice(&fields).into());
-                VerifyError::new(VerifyErrorKind::UnsupportedScheme, told)
-            }
-        })
+        if v1 {
+            return Err(self.all_ended(now));
+        }
+        let told = Detail::Told(self.advice(&fields).into());
+        Err(VerifyError::new(VerifyErrorKind::UnsupportedScheme, told))
     }
 
     /// What came, none of which can be verified here, and what to do for each.
@@ -94,7 +95,7 @@ impl Rules {
             };
         }
         if has(b"v1,") {
-            told += if self.keyring.is_some() {
+            told += if !self.keyrings.is_empty() {
                 "; no `v1` entry is a signature, which has 44 characters of base64"
             } else {
                 "; `v1` is the signature of a static webhook: to accept it, call `signing_secret`"
@@ -191,13 +192,17 @@ impl Rules {
     }
 
     /// The id of the secret that signed.
-    fn secret(&self, fields: &Fields<'_>, body: &[u8], now: SystemTime) -> Option<&Arc<str>> {
-        let keyring = self.keyring.as_ref()?;
+    fn secret(
+        &self,
+        fields: &Fields<'_>,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Option<Cow<'_, Arc<str>>> {
         hmac::candidates(fields).next()?;
-        keyring
-            .valid_at(now)
-            .find(|secret| secret.mac().signed(fields, body))
-            .map(SigningSecret::shared_key_id)
+        let signed = |secret: &SigningSecret| secret.mac().signed(fields, body);
+        self.keyrings
+            .iter()
+            .find_map(|keyring| keyring.find(now, signed))
     }
 
     #[cfg(feature = "jwks")]
@@ -209,7 +214,7 @@ impl Rules {
         now: SystemTime,
     ) -> Result<Signed<'a>, Failure> {
         if let Some(key_id) = keys.and_then(|keys| keys.signer(fields, body)) {
-            return Ok(Signed::Delivery(Scheme::V1a, key_id));
+            return Ok(Signed::Delivery(Scheme::V1a, Cow::Borrowed(key_id)));
         }
         // Entries that are no signatures under any key are not worth asking for keys.
         let unknown = ed25519::signatures(fields).next().is_some();

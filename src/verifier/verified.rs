@@ -1,5 +1,6 @@
 //! What is known of a delivery that has been verified.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 #[cfg(feature = "jwt")]
 use std::time::{Duration, SystemTime};
@@ -22,7 +23,7 @@ pub struct Verified<'a> {
 #[derive(Clone, Debug)]
 pub(super) enum Signed<'a> {
     /// Id, timestamp and body.
-    Delivery(Scheme, &'a Arc<str>),
+    Delivery(Scheme, Cow<'a, Arc<str>>),
     /// The token alone.
     #[cfg(feature = "jwt")]
     Token(Box<SignedToken>),

@@ -15,7 +15,7 @@ use crate::receiver::leftovers::Leftovers;
 use crate::receiver::outage::Outage;
 use crate::receiver::{AtWork, Claims, Shared, WebhookReceiver};
 use crate::replay::{MemoryGuard, ReplayGuard};
-use crate::secret::{Keyring, SigningSecret};
+use crate::secret::{Held, SigningSecret, valid_at};
 use crate::trace;
 use crate::verifier::Verifier;
 
@@ -30,7 +30,7 @@ impl WebhookReceiverBuilder {
     ///
     /// Returns the first invalid setting, in the order of the calls, or else the first missing or
     /// contradictory one. [`ConfigError`] lists them.
-    pub fn build(self) -> Result<WebhookReceiver, ConfigError> {
+    pub fn build(mut self) -> Result<WebhookReceiver, ConfigError> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
@@ -59,7 +59,9 @@ impl WebhookReceiverBuilder {
             Guard::Given(namespace, _) => Some(&**namespace),
             Guard::Memory | Guard::None => None,
         };
-        let secrets = || self.keyring.iter().flat_map(Keyring::secrets);
+        let now = self.clock.now();
+        let loaded: Vec<_> = verifier.keyrings().iter().map(Held::load).collect();
+        let secrets = || loaded.iter().flat_map(|entries| valid_at(entries, now));
         trace::built(secrets().map(SigningSecret::key_id), namespace);
         for secret in secrets() {
             if let Some(bytes) = secret.unusual_length() {
@@ -93,11 +95,11 @@ impl WebhookReceiverBuilder {
     }
 
     /// The rules by which deliveries are verified.
-    fn verifier(&self) -> Result<Verifier, ConfigError> {
+    fn verifier(&mut self) -> Result<Verifier, ConfigError> {
         let mut verifier = Verifier::empty().with_tolerance(self.tolerance)?;
         let mut has_keys = false;
-        if let Some(keyring) = &self.keyring {
-            verifier = verifier.with_keyring(keyring.clone());
+        for keyring in self.keyrings.drain(..) {
+            verifier = verifier.with_keyring(keyring);
             has_keys = true;
         }
         #[cfg(feature = "jwks")]

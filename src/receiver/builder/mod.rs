@@ -62,7 +62,7 @@ const DEFAULT_MAX_STALE: Duration = DAY;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct WebhookReceiverBuilder {
-    keyring: Option<Keyring>,
+    keyrings: Vec<Keyring>,
     #[cfg(feature = "jwks")]
     keys: Option<KeysFrom>,
     #[cfg(feature = "jwks")]
@@ -102,7 +102,7 @@ enum Guard {
 impl Default for WebhookReceiverBuilder {
     fn default() -> Self {
         Self {
-            keyring: None,
+            keyrings: Vec::new(),
             #[cfg(feature = "jwks")]
             keys: None,
             #[cfg(feature = "jwks")]

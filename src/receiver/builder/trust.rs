@@ -48,12 +48,11 @@ impl WebhookReceiverBuilder {
         }
     }
 
-    /// Adds every secret of a [`Keyring`], each with its end if it has one.
+    /// Accepts the secrets of a [`Keyring`], also those that it gets later.
+    ///
+    /// Keep a clone to rotate them without a restart. Call it again for a further keyring.
     pub fn keyring(mut self, keyring: Keyring) -> Self {
-        match &mut self.keyring {
-            Some(mine) => mine.extend(keyring),
-            None => self.keyring = Some(keyring),
-        }
+        self.keyrings.push(keyring);
         self
     }
 
@@ -249,8 +248,16 @@ impl WebhookReceiverBuilder {
     ///
     /// Call it again for each further token; any one of them is enough. [`EndpointToken`] has an
     /// example, and says where in the URL the token may stand.
-    pub fn endpoint_token(mut self, token: EndpointToken) -> Self {
-        self.endpoint_tokens.add(&token);
+    pub fn endpoint_token(self, token: EndpointToken) -> Self {
+        self.endpoint_tokens(Keyring::new(token))
+    }
+
+    /// Requires one of the tokens of a [`Keyring`] in the URL of each delivery, also of those that it gets
+    /// later.
+    ///
+    /// Keep a clone to rotate them without a restart.
+    pub fn endpoint_tokens(mut self, tokens: Keyring<EndpointToken>) -> Self {
+        self.endpoint_tokens.add(tokens);
         self
     }
 }

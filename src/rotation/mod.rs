@@ -1,0 +1,256 @@
+//! Secrets that change while requests run: followed from a file or from a secret manager.
+//!
+//! [`Keyring::follow`] reads a [`SecretSource`] when the app starts, and then again every 10 seconds. A
+//! secret that the source lists is accepted from then on, and one that it does not list any more is refused.
+//! [`SecretFile`] is the source for a file, such as one that Kubernetes mounts. For a secret manager,
+//! implement [`SecretSource`].
+//!
+//! ```no_run
+//! use gemini_webhooks::rotation::SecretFile;
+//! use gemini_webhooks::{Keyring, WebhookReceiver};
+//!
+//! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+//! let keyring = Keyring::follow(SecretFile::new("/run/secrets/gemini-webhook")).await?;
+//! let receiver = WebhookReceiver::builder().keyring(keyring).build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # If something is wrong with the source
+//!
+//! - **It cannot be read, or lists nothing**: the secrets of before stay in use.
+//! - **A line is no secret**: it is passed over, and the others count.
+//! - **A listed secret was [replaced](Keyring::replace) as leaked**: it stays refused.
+//!
+//! Each of these is logged as an error, when it begins. No text of a line is logged. Until it is mended,
+//! [`WebhookReceiver::ready`](crate::WebhookReceiver::ready) fails.
+//!
+//! # What the app changes itself
+//!
+//! The source owns what it lists. What the app adds by [`rotate`](Keyring::rotate) stays until its end, or,
+//! once the source lists it, until the source does not any more. An end that the app gives to a secret
+//! holds, also while the source lists it.
+
+use std::error::Error;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::clock::{Clock, SystemClock};
+use crate::contained::Contained;
+use crate::error::{BoxError, Chain};
+use crate::secret::{Keyring, SigningSecret, WeakKeyring};
+use crate::trace;
+
+mod file;
+mod set;
+
+pub use crate::secret::Secret;
+pub use file::SecretFile;
+pub use set::SecretSet;
+
+/// A source is read so often, if it is not told otherwise.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// A source that takes longer has failed.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Each secret costs a hash of the body for each forged delivery.
+const MAX_SECRETS: usize = 16;
+
+/// The future that [`SecretSource::fetch`] returns.
+pub type SecretFuture<'a, S = SigningSecret> =
+    Pin<Box<dyn Future<Output = Result<SecretSet<S>, BoxError>> + Send + 'a>>;
+
+/// Where secrets are kept, for instance a secret manager.
+///
+/// Pass it to [`Keyring::follow`].
+///
+/// ```
+/// use gemini_webhooks::Keyring;
+/// use gemini_webhooks::rotation::{SecretFuture, SecretSet, SecretSource};
+///
+/// /// Secrets under one name in the app's secret manager, one a line.
+/// #[derive(Debug)]
+/// struct Managed(String);
+///
+/// impl SecretSource for Managed {
+///     fn fetch(&self) -> SecretFuture<'_> {
+///         Box::pin(async move { Ok(SecretSet::from_lines(&read_secret(&self.0).await?)) })
+///     }
+/// }
+/// # async fn read_secret(_: &str) -> std::io::Result<String> {
+/// #     Ok("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into())
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keyring = Keyring::follow(Managed("gemini-webhook".into())).await?;
+/// assert_eq!(keyring.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
+pub trait SecretSource<S = SigningSecret>: fmt::Debug + Send + Sync + 'static {
+    /// Reads all secrets that are to be accepted. The future is dropped if it takes longer than 10 seconds.
+    ///
+    /// Its error is logged, so it must not contain a secret.
+    fn fetch(&self) -> SecretFuture<'_, S>;
+}
+
+impl<S: Secret> Keyring<S> {
+    /// Makes a keyring of what a source lists now, and follows the source as long as the keyring is in use.
+    ///
+    /// Await what this returns, in a tokio runtime. [`rotation`](crate::rotation) says what happens if something
+    /// is wrong with the source.
+    pub fn follow(source: impl SecretSource<S>) -> Following<S> {
+        Following {
+            source: Box::new(source),
+            every: EVERY,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// A keyring that is about to follow a source. Await it.
+#[derive(Debug)]
+#[must_use = "it does nothing until it is awaited"]
+pub struct Following<S = SigningSecret> {
+    source: Box<dyn SecretSource<S>>,
+    every: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl<S> Following<S> {
+    /// Sets how long to wait from one reading to the next. 10 seconds by default; less than 100
+    /// milliseconds counts as that.
+    pub fn every(mut self, every: Duration) -> Self {
+        self.every = every.max(Duration::from_millis(100));
+        self
+    }
+
+    /// Sets the clock by which secrets end, for tests. The system's clock by default.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+}
+
+impl<S: Secret> IntoFuture for Following<S> {
+    type Output = Result<Keyring<S>, FollowError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    /// Fails if the source cannot be read, or lists no secret.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self {
+                source,
+                every,
+                clock,
+            } = self;
+            let set = read(&*source).await?;
+            let keyring = Keyring::listed(set.secrets, clock).map_err(FollowError::new)?;
+            note(&keyring, set.faults);
+            tokio::spawn(follow(keyring.downgrade(), source, every));
+            Ok(keyring)
+        })
+    }
+}
+
+/// Reads the source again and again, until nobody has the keyring any more.
+async fn follow<S: Secret>(
+    keyring: WeakKeyring<S>,
+    source: Box<dyn SecretSource<S>>,
+    every: Duration,
+) {
+    loop {
+        sleep(every).await;
+        if keyring.upgrade().is_none() {
+            return;
+        }
+        let set = read(&*source).await;
+        let Some(keyring) = keyring.upgrade() else {
+            return;
+        };
+        let listed = set.and_then(|set| {
+            let listed = keyring.list(set.secrets).map_err(FollowError::new)?;
+            Ok((listed, set.faults))
+        });
+        match listed {
+            Ok((listed, mut faults)) => {
+                if !listed.added.is_empty() || !listed.ended.is_empty() {
+                    trace::secrets_changed(&listed.added, &listed.ended);
+                }
+                let leaked = |id| format!("it still lists {id}, which was replaced as leaked");
+                faults.extend(listed.leaked.iter().map(leaked));
+                note(&keyring, faults);
+            }
+            Err(error) => note(
+                &keyring,
+                vec![format!("{error}; the secrets of before stay in use")],
+            ),
+        }
+    }
+}
+
+async fn read<S: Secret>(source: &dyn SecretSource<S>) -> Result<SecretSet<S>, FollowError> {
+    let set = match timeout(LIMIT, Contained::new(source.fetch())).await {
+        Ok(Some(set)) => set.map_err(FollowError::new)?,
+        Ok(None) => return Err(FollowError::new("reading it panicked")),
+        Err(_) => {
+            return Err(FollowError::new(format!(
+                "reading it took longer than {LIMIT:?}"
+            )));
+        }
+    };
+    match set.secrets.len() {
+        0 if set.faults.is_empty() => Err(FollowError::new("it lists no secret")),
+        0 => Err(FollowError::new(format!(
+            "it lists no secret: {}",
+            set.faults.join("; ")
+        ))),
+        1..=MAX_SECRETS => Ok(set),
+        many => Err(FollowError::new(format!(
+            "it lists {many} secrets, and at most {MAX_SECRETS} may be: remove those that have ended"
+        ))),
+    }
+}
+
+/// What is wrong with the source, or nothing. It is logged when it is news.
+fn note<S: Secret>(keyring: &Keyring<S>, mut faults: Vec<String>) {
+    const SHOWN: usize = 4;
+    let more = faults.len().saturating_sub(SHOWN);
+    faults.truncate(SHOWN);
+    if more > 0 {
+        faults.push(format!("and {more} more"));
+    }
+    let fault = (!faults.is_empty()).then(|| faults.join("; "));
+    if keyring.note_fault(fault.as_deref()) {
+        trace::secret_source(fault.as_deref());
+    }
+}
+
+/// The error when a source of secrets cannot be followed, because it cannot be read or lists no secret.
+#[derive(Debug)]
+pub struct FollowError(BoxError);
+
+impl FollowError {
+    fn new(why: impl Into<BoxError>) -> Self {
+        Self(why.into())
+    }
+}
+
+impl fmt::Display for FollowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the source of secrets: {}", Chain(&*self.0))
+    }
+}
+
+impl Error for FollowError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
