@@ -149,17 +149,6 @@ mod inbox {
     }
 }
 
-mod rotating {
-    include!("guide/rotating.rs");
-
-    pub(super) fn documented(set: &[(&str, &str)]) -> Result<WebhookReceiver, Box<dyn Error>> {
-        receiver(|name| {
-            let found = set.iter().find(|(of, _)| *of == name);
-            found.map(|(_, value)| (*value).to_owned())
-        })
-    }
-}
-
 mod by_type {
     include!("recipes/axum_by_type.rs");
 
@@ -226,7 +215,7 @@ mod trace {
     }
 }
 
-async fn post(
+pub(crate) async fn post(
     app: &Router,
     target: &str,
     lines: impl IntoIterator<Item = (&'static str, String)>,
@@ -293,31 +282,6 @@ async fn getting_started() {
     let app = getting_started::documented(receiver());
     let answers = both(&app, "/gemini-callback").await;
     assert_eq!(answers, accepted_and_refused("missing_header"));
-}
-
-#[tokio::test]
-async fn a_secret_is_rotated() {
-    let new = ("WEBHOOK_SIGNING_SECRET", testing::SECRET);
-    let old = "whsec_b2xkLXNlY3JldC1vbGQtc2VjcmV0LW9sZC1zZWNyZXQ=";
-    let previous = ("WEBHOOK_PREVIOUS_SECRET", old);
-    let end = "WEBHOOK_PREVIOUS_SECRET_END";
-    let (later, earlier) = ((now() + 60).to_string(), (now() - 60).to_string());
-    for (set, status) in [
-        (vec![new], 400),
-        (vec![new, previous], 200),
-        (vec![new, previous, (end, &later)], 200),
-        (vec![new, previous, (end, &earlier)], 400),
-    ] {
-        let layer = VerifyLayer::new(rotating::documented(&set).unwrap());
-        let app = Router::new().route("/", routing::post(async || ()).layer(layer));
-        let by_old = testing::sign_v1(&old.parse().unwrap(), "msg_2", now(), EVENT);
-        assert_eq!(post(&app, "/", signed("msg_1", EVENT), EVENT).await.0, 200);
-        assert_eq!(post(&app, "/", by_old, EVENT).await.0, status, "{set:?}");
-    }
-    let error = rotating::documented(&[previous]).unwrap_err().to_string();
-    assert_eq!(error, "WEBHOOK_SIGNING_SECRET is not set");
-    let milliseconds = (end, "1798254000000");
-    rotating::documented(&[new, previous, milliseconds]).unwrap_err();
 }
 
 #[tokio::test]

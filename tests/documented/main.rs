@@ -2,8 +2,8 @@
 //! delivery and an unsigned one; and whether the pages are complete and their links lead somewhere.
 //!
 //! An example is a file in `readme/`, `guide/`, `recipes/` or `registering/`, listed in
-//! [`pages::EXAMPLES`]. `pages` holds it against the text; `axum_apps`, `actix_apps` and `transaction` run
-//! it, and what calls Google `registering`, against the mock. What needs the SDKs of others is run in
+//! [`pages::EXAMPLES`]. `pages` holds it against the text; `axum_apps`, `actix_apps`, `rotating` and `transaction`
+//! run it, and what calls Google `registering`, against the mock. What needs the SDKs of others is run in
 //! `tests/other_sdks`, and what needs another engine in `tests/engines`. `links` follows the links, and `codes` holds the page of refused deliveries
 //! against the error codes.
 #![cfg(all(
@@ -29,6 +29,7 @@ mod links;
 mod log;
 mod pages;
 mod registering;
+mod rotating;
 mod transaction;
 
 use std::time::SystemTime;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What is run, with the page that shows it.
-const EXAMPLES: [(&str, &str); 39] = [
+const EXAMPLES: [(&str, &str); 42] = [
     ("README.md", include_str!("readme/axum_static.rs")),
     ("README.md", include_str!("readme/actix_static.rs")),
     ("README.md", include_str!("readme/register.rs")),
@@ -19,7 +19,10 @@ const EXAMPLES: [(&str, &str); 39] = [
     (TESTING, include_str!("guide/testing_actix.rs")),
     (TESTING, include_str!("guide/mock_keys.rs")),
     (TESTING, include_str!("guide/mock_google.rs")),
-    (ROTATING, include_str!("guide/rotating.rs")),
+    (ROTATING, include_str!("guide/rotating_process.rs")),
+    (ROTATING, include_str!("guide/rotating_file.rs")),
+    (ROTATING, include_str!("guide/rotating_manager.rs")),
+    (ROTATING, include_str!("guide/rotating_tokens.rs")),
     (RECIPES, include_str!("recipes/axum_both_kinds.rs")),
     (RECIPES, include_str!("recipes/axum_by_type.rs")),
     (RECIPES, include_str!("recipes/axum_by_type_inside.rs")),
