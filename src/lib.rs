@@ -55,7 +55,8 @@
 //! | [`GeminiEvent`], [`EventKind`] | What happened. An argument of your handler. |
 //! | [`Delivery`] | How the event came: id, time, key. An argument of your handler. |
 //! | [`EndpointToken`] | A secret in the URL, for dynamic webhooks. |
-//! | [`SigningSecret`], [`Keyring`] | The secrets of static webhooks. |
+//! | [`SigningSecret`], [`Keyring`] | The secrets of static webhooks. They can change while the app runs. |
+//! | [`SecretFile`](rotation::SecretFile), [`SecretSource`](rotation::SecretSource) | Where an app reads secrets that change: a file, or a secret manager. |
 //! | [`VerifyError`], [`VerifyErrorKind`] | Why a delivery was refused. |
 //! | [`ConfigError`] | Why a receiver cannot be built. |
 //! | [`MemoryGuard`], [`ReplayGuard`] | What remembers events. |
