@@ -37,7 +37,7 @@ pub mod other_engines {}
 // One of its examples stores a secret by the app's own function: `tests/documented` runs them all.
 #[doc = include_str!("guide/links.md")]
 #[cfg_attr(not(doctest), doc = include_str!("../docs/rotating-secrets.md"))]
-#[doc = "\n\nIn this documentation: [`rotation`], [`SigningSecret`], [`Keyring`], [`EndpointToken`], [`WebhookReceiverBuilder`]."]
+#[doc = "\n\nIn this documentation: [`rotation`](crate::rotation), [`SigningSecret`], [`Keyring`], [`EndpointToken`], [`WebhookReceiverBuilder`]."]
 pub mod rotating_secrets {}
 
 #[doc = include_str!("guide/links.md")]
