@@ -19,12 +19,12 @@ use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 
-use gemini_webhooks::EndpointToken;
 use gemini_webhooks::client::{
-    EnsuredSecret, GOOGLE_API_URL, RevocationBehavior, SubscribedEvent, WebhookService,
+    EnsuredSecret, GOOGLE_API_URL, NewSecret, RevocationBehavior, SubscribedEvent, WebhookService,
     WebhookSpec, WebhookUpdate,
 };
 use gemini_webhooks::testing::google::{API_KEY, MockGoogle};
+use gemini_webhooks::{EndpointToken, Keyring};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -115,15 +115,16 @@ async fn life(
     let webhook = service.update(id, &update).await?;
     writeln!(out, "updated: {:?}", webhook.subscribed_events())?;
 
-    let rotated = service
-        .rotate_signing_secret(id, RevocationBehavior::AfterH24)
-        .await?;
-    writeln!(
-        out,
-        "rotated: for 24 hours the service signs with both secrets"
-    )?;
-    // What a receiver takes, beside the old one.
-    writeln!(out, "the new one is {}", rotated.signing_secret()?.key_id())?;
+    // The receiver of an app has a clone of it.
+    let keyring = Keyring::new(secret.signing_secret()?);
+    let store = async |new: NewSecret| {
+        let characters = new.expose().len();
+        writeln!(out, "stored: the new one of {characters} characters")
+    };
+    let behavior = RevocationBehavior::AfterH24;
+    let rotated = service.rotate_into(id, behavior, &keyring, store).await?;
+    writeln!(out, "rotated: {rotated}")?;
+    writeln!(out, "accepted until then: {}", keyring.key_ids().join(", "))?;
 
     service.ping(id).await?;
     writeln!(out, "pinged: a test event is on its way")?;
@@ -156,7 +157,8 @@ mod tests {
             "created",
             "listed",
             "updated: [BatchSucceeded]",
-            "rotated",
+            "stored: the new one",
+            "rotated: webhook",
             "pinged",
             "deleted",
         ] {

@@ -25,7 +25,8 @@
 //! [`get`](WebhookService::get), [`list`](WebhookService::list), [`update`](WebhookService::update),
 //! [`delete`](WebhookService::delete),
 //! [`rotate_signing_secret`](WebhookService::rotate_signing_secret) and
-//! [`ping`](WebhookService::ping).
+//! [`ping`](WebhookService::ping). [`rotate_into`](WebhookService::rotate_into) rotates the secret of a
+//! receiver that is in use.
 //!
 //! A [`WebhookConfig`] sends the events of one job to a URL of its own (a *dynamic webhook*).
 //! [`batches`](WebhookService::batches) and [`interactions`](WebhookService::interactions) start such
@@ -57,6 +58,7 @@ mod names;
 mod pages;
 mod percent;
 mod retry;
+mod rotate;
 mod secret;
 mod service;
 mod shown;
@@ -78,6 +80,7 @@ pub use names::{BatchState, InteractionStatus, RevocationBehavior, SubscribedEve
 pub use pages::{Listing, Page};
 /// The HTTP client, whose builder [`WebhookServiceBuilder::http`] hands out.
 pub use reqwest;
+pub use rotate::{Rotated, RotationError, RotationErrorKind};
 pub use secret::NewSecret;
 pub use service::WebhookService;
 pub use spec::WebhookSpec;

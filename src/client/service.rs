@@ -224,6 +224,8 @@ impl WebhookService {
 
     /// Makes a new signing secret for a webhook, and returns it.
     ///
+    /// For a receiver that is in use, [`rotate_into`](Self::rotate_into) also puts it into the keyring.
+    ///
     /// `behavior` says when the previous secrets end: after 24 hours, or at once. `None` leaves it
     /// to the service, which ends them after 24 hours (Google's reference). With
     /// [`Immediately`](RevocationBehavior::Immediately), deliveries are refused until your receiver
@@ -252,6 +254,8 @@ impl WebhookService {
         };
         let read = |body: &str| {
             let secret = members(body, &["secret"]).and_then(|[secret]| string(secret?));
+            // An empty one must not be stored in the place of the one before.
+            let secret = secret.filter(|secret| !secret.trim().is_empty());
             let secret = secret.as_deref().map(NewSecret::new);
             secret.ok_or_else(|| ClientError::unreadable(ROTATE, "the answer has no `secret`"))
         };

@@ -137,7 +137,7 @@ fn without_tokens(text: &str) -> String {
 }
 
 /// A text without what follows `whsec_`.
-fn without_secrets(text: &str) -> String {
+pub(super) fn without_secrets(text: &str) -> String {
     let is_base64 = |char| is_of_token(char) || matches!(char, '+' | '/' | '=');
     without(text, "whsec_", |rest| Some(rest.len()), is_base64)
 }

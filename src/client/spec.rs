@@ -46,7 +46,7 @@ pub(super) struct Tail(String);
 
 impl Tail {
     /// `None` of fewer than four characters, which could be the end of any.
-    fn of(secret: &str) -> Option<Self> {
+    pub(super) fn of(secret: &str) -> Option<Self> {
         let secret = pasted::trim(secret);
         let (start, _) = secret.char_indices().rev().nth(3)?;
         secret.get(start..).map(|tail| Self(tail.to_owned()))

@@ -176,14 +176,21 @@ impl<S: Secret> Keyring<S> {
     /// [`Duration::ZERO`] the others end now. If one of them leaked, use [`replace`](Self::replace).
     pub fn rotate(&self, new: S, keep_old_for: Duration) {
         let now = self.shared.clock.now();
-        let end = now.checked_add(keep_old_for);
+        self.rotate_at(now, new, now.checked_add(keep_old_for));
+    }
+
+    /// Accepts `new`, and every other secret until `end` at most. Returns the ids of the others.
+    fn rotate_at(&self, now: SystemTime, new: S, end: Option<SystemTime>) -> Vec<Arc<str>> {
         self.change(|entries, changing| {
             forget_old(entries, now);
             if let Some(end) = end {
                 entries.iter_mut().for_each(|entry| entry.ends_by(end));
             }
+            let others = entries.iter().map(|entry| entry.secret.id());
+            let others = others.filter(|id| *id != new.id()).cloned().collect();
             put(entries, changing, new, None);
-        });
+            others
+        })
     }
 
     /// Accepts `new` alone from now on, because the others leaked.
@@ -366,6 +373,32 @@ impl<S: Secret> Held<S> {
                 Some(Cow::Owned(Arc::clone(found.id())))
             }
         }
+    }
+}
+
+/// What a rotation at Google does with a keyring.
+#[cfg(feature = "client")]
+impl<S: Secret> Keyring<S> {
+    /// By its own clock.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.shared.clock.now()
+    }
+
+    /// As [`rotate`](Self::rotate). Returns the ids of the others.
+    pub(crate) fn rotate_until(&self, new: S, end: SystemTime) -> Vec<Arc<str>> {
+        self.rotate_at(self.now(), new, Some(end))
+    }
+
+    /// Brings the end of these secrets forward. One that has no end was added again since its rotation, and
+    /// keeps having none.
+    pub(crate) fn end_by(&self, ids: &[Arc<str>], end: SystemTime) {
+        self.change(|entries, _| {
+            for entry in entries {
+                if entry.end.is_some() && ids.contains(entry.secret.id()) {
+                    entry.ends_by(end);
+                }
+            }
+        });
     }
 }
 

@@ -1,19 +1,17 @@
-use std::time::{Duration, SystemTime};
-
 use gemini_webhooks::Keyring;
 use gemini_webhooks::client::{RevocationBehavior, WebhookService};
 
-/// Rotates the secret of the webhook, and returns what the receiver should
-/// accept from now on.
+/// Rotates the secret of the webhook. `keyring` is a clone of the one that
+/// the receiver was built with, with `.keyring(…)`.
 async fn rotate(
     service: &WebhookService,
     id: &str,
-    old: &str,
-) -> Result<Keyring, Box<dyn std::error::Error>> {
-    let new = service
-        .rotate_signing_secret(id, RevocationBehavior::AfterH24)
+    keyring: &Keyring,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let behavior = RevocationBehavior::AfterH24;
+    let rotated = service
+        .rotate_into(id, behavior, keyring, async |new| store(new.expose()))
         .await?;
-    store(new.expose())?;
-    let end = SystemTime::now() + Duration::from_secs(24 * 60 * 60);
-    Ok(Keyring::new(new.signing_secret()?).add_until(old.parse()?, end))
+    println!("{rotated}");
+    Ok(())
 }
