@@ -1,20 +1,17 @@
-use std::error::Error;
-use std::time::Duration;
-
 use gemini_webhooks::Keyring;
-use gemini_webhooks::client::{RevocationBehavior, WebhookService};
+use gemini_webhooks::client::{
+    RevocationBehavior, RotationError, WebhookService,
+};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// `keyring` is a clone of the one that the receiver was built with.
+/// The receiver was built with `.keyring(keyring.clone())`.
 async fn rotate(
     service: &WebhookService,
-    webhook: &str,
+    id: &str,
     keyring: &Keyring,
-) -> Result<(), Box<dyn Error>> {
-    let in_a_day = RevocationBehavior::AfterH24;
-    let new = service.rotate_signing_secret(webhook, in_a_day).await?;
-    store(new.expose())?;
-    keyring.rotate(new.signing_secret()?, DAY);
+) -> Result<(), RotationError> {
+    let old_ends = RevocationBehavior::AfterH24;
+    service
+        .rotate_into(id, old_ends, keyring, async |new| store(new.expose()))
+        .await?;
     Ok(())
 }
