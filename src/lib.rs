@@ -165,7 +165,7 @@ pub use headers::{DeliveryHeaders, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMEST
 #[doc(inline)]
 pub use receiver::{Delivery, NotReady, WebhookReceiver, WebhookReceiverBuilder};
 pub use scheme::Scheme;
-pub use secret::{Keyring, SigningSecret};
+pub use secret::{Keyring, Secret, SigningSecret};
 #[cfg(feature = "tower")]
 #[doc(inline)]
 pub use tower::VerifyLayer;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+#[cfg(feature = "receiver")]
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -61,6 +62,7 @@ pub(crate) const MIN_CHARS: usize = 22;
 #[derive(Clone)]
 pub struct EndpointToken {
     text: Zeroizing<String>,
+    #[cfg(feature = "receiver")]
     digest: [u8; 32],
     id: Arc<str>,
 }
@@ -89,6 +91,7 @@ impl EndpointToken {
 
     fn of(text: String) -> Self {
         Self {
+            #[cfg(feature = "receiver")]
             digest: digest(&text),
             id: log_id(b"gemini-webhooks token id\0", text.as_bytes()),
             text: Zeroizing::new(text),
@@ -142,6 +145,7 @@ impl EndpointToken {
         &self.id
     }
 
+    #[cfg(feature = "client")]
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -164,6 +168,7 @@ impl sealed::Secret for EndpointToken {
     }
 }
 
+#[cfg(feature = "receiver")]
 fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }

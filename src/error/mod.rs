@@ -2,7 +2,7 @@
 
 #[cfg(any(feature = "client", feature = "receiver"))]
 use std::error::Error;
-#[cfg(any(feature = "client", feature = "jwks"))]
+#[cfg(any(feature = "client", feature = "receiver"))]
 use std::fmt;
 
 mod config;
@@ -19,10 +19,10 @@ pub use verify::{VerifyError, VerifyErrorKind};
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// An error with all its causes, for a line of text.
-#[cfg(any(feature = "client", feature = "jwks"))]
+#[cfg(any(feature = "client", feature = "receiver"))]
 pub(crate) struct Chain<'a>(pub(crate) &'a dyn Error);
 
-#[cfg(any(feature = "client", feature = "jwks"))]
+#[cfg(any(feature = "client", feature = "receiver"))]
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;

@@ -11,8 +11,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use zeroize::Zeroizing;
 
-use super::{Secret, SecretFuture, SecretSet, SecretSource};
+use super::{SecretFuture, SecretSet, SecretSource};
 use crate::error::BoxError;
+use crate::secret::Secret;
 
 /// More than any list of secrets.
 const MAX_BYTES: u64 = 64 * 1024;

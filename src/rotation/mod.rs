@@ -43,13 +43,12 @@ use tokio::time::{sleep, timeout};
 use crate::clock::{Clock, SystemClock};
 use crate::contained::Contained;
 use crate::error::{BoxError, Chain};
-use crate::secret::{Keyring, SigningSecret, WeakKeyring};
+use crate::secret::{Keyring, Secret, SigningSecret, WeakKeyring};
 use crate::trace;
 
 mod file;
 mod set;
 
-pub use crate::secret::Secret;
 pub use file::SecretFile;
 pub use set::SecretSet;
 

@@ -86,7 +86,7 @@ mod tests {
         for (text, secrets, faults) in [
             (String::new(), 0, &[][..]),
             ("\n\r\n# nothing\n".to_owned(), 0, &[]),
-            (format!("{ONE}"), 1, &[]),
+            (ONE.to_owned(), 1, &[]),
             (format!("\u{feff}{ONE}\r\n{TWO}\r\n"), 2, &[]),
             (format!("  {ONE} # old\n#{TWO}\n\t# {TWO}"), 1, &[]),
             (format!("{ONE}\n{TWO}x\n{TWO}"), 2, &["line 2"]),

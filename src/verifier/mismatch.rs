@@ -10,7 +10,7 @@ use crate::headers::Fields;
 #[cfg(feature = "jwks")]
 use crate::scheme::ed25519;
 use crate::scheme::{KeySet, hmac};
-use crate::secret::sealed::Secret as _;
+use crate::secret::sealed::{self, Secret as _};
 use crate::secret::{Held, ended_at, valid_at};
 
 /// How many secrets past their end are tried, the last ones first. Each is a hash of the body, which
@@ -90,7 +90,7 @@ impl Rules {
         if hmac::candidates(fields).next().is_some() {
             let loaded: Vec<_> = self.keyrings.iter().map(Held::load).collect();
             let secrets = loaded.iter().flat_map(|entries| valid_at(entries, now));
-            tried.extend(named("secret", secrets.map(|secret| secret.id())));
+            tried.extend(named("secret", secrets.map(sealed::Secret::id)));
         }
         #[cfg(feature = "jwks")]
         if let Some(keys) = keys
