@@ -44,7 +44,7 @@ impl WebhookService {
     #[cfg_attr(feature = "testing-google", doc = "```")]
     #[cfg_attr(
         not(feature = "testing-google"),
-        doc = "```ignore (it needs the feature `testing-google`)"
+        doc = "```ignore (it needs the feature testing-google)"
     )]
     /// use gemini_webhooks::Keyring;
     /// use gemini_webhooks::client::{RevocationBehavior, SubscribedEvent, WebhookService, WebhookSpec};
