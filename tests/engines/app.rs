@@ -89,18 +89,25 @@ impl Worker {
         documented::worked(&self.consumer, self.attempts, work).await
     }
 
-    /// Works on what comes until it is this event.
-    pub(crate) async fn until(&self, last: &str) {
-        let (events, mut worked) = tokio::sync::mpsc::unbounded_channel();
+    /// Works on what there is until nothing is left, and returns the bodies.
+    pub(crate) async fn until_done(&mut self) -> Vec<String> {
+        let consumer = self.consumer.clone();
+        let runs = Arc::clone(&self.runs);
         let work = move |event: GeminiEvent| {
-            let sent = events.send(String::from_utf8(event.raw().to_vec()).unwrap());
-            async move { Ok(sent?) }
+            let body = String::from_utf8(event.raw().to_vec()).unwrap();
+            runs.lock().unwrap().push(body);
+            async { Ok(()) }
         };
-        let came = async { while worked.recv().await.unwrap() != last {} };
+        let done = async {
+            while self.left().await != (0, 0) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
         tokio::select! {
-            () = documented::worked_on_all(&self.consumer, work) => {}
-            came = timeout(Duration::from_secs(20), came) => came.expect("the event comes"),
+            () = documented::worked_on_all(&consumer, work) => {}
+            done = timeout(Duration::from_secs(20), done) => done.expect("all is done"),
         }
+        self.runs()
     }
 
     /// Ends the process in the middle of the next event.

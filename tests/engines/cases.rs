@@ -129,10 +129,7 @@ async fn a_message_without_an_id_is_given_up() {
     assert!(!app.publish(None, OTHER).await);
     assert_eq!(app.deliver("msg_1", EVENT).await, 200);
     let mut worker = app.worker(10).await;
-    worker.until(EVENT).await;
-    worker.next(Run::Succeeds).await.unwrap();
-    assert_eq!(worker.runs(), Vec::<String>::new());
-    assert_eq!(worker.left().await, (0, 0));
+    assert_eq!(worker.until_done().await, [EVENT]);
     assert_eq!(app.dead().await, None);
 }
 
