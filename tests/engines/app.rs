@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Config;
 use async_nats::{Error, jetstream};
-use gemini_webhooks::{Clock as _, GeminiEvent, SystemClock, WebhookReceiver, testing};
+use gemini_webhooks::{
+    Clock as _, GeminiEvent, SystemClock, WebhookReceiver, WebhookReceiverBuilder, testing,
+};
 use gemini_webhooks_harness::NatsServer;
 use standardwebhooks::Webhook;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,6 +37,13 @@ mod documented {
         W: Future<Output = Result<(), Error>> + Send + 'static,
     {
         work_on_next(worker, attempts, work).await
+    }
+
+    pub(super) async fn worked_on_all<W>(worker: &PullConsumer, work: impl Fn(GeminiEvent) -> W)
+    where
+        W: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        work_on_all(worker, work).await
     }
 }
 
@@ -79,6 +89,27 @@ impl Worker {
         documented::worked(&self.consumer, self.attempts, work).await
     }
 
+    /// Works on what there is until nothing is left, and returns the bodies.
+    pub(crate) async fn until_done(&mut self) -> Vec<String> {
+        let consumer = self.consumer.clone();
+        let runs = Arc::clone(&self.runs);
+        let work = move |event: GeminiEvent| {
+            let body = String::from_utf8(event.raw().to_vec()).unwrap();
+            runs.lock().unwrap().push(body);
+            async { Ok(()) }
+        };
+        let done = async {
+            while self.left().await != (0, 0) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = documented::worked_on_all(&consumer, work) => {}
+            done = timeout(Duration::from_secs(20), done) => done.expect("all is done"),
+        }
+        self.runs()
+    }
+
     /// Ends the process in the middle of the next event.
     pub(crate) async fn die(&self) -> Result<(), Error> {
         let work = async |_| std::process::abort();
@@ -113,13 +144,18 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) async fn start() -> Self {
+        Self::receiving(|receiver| receiver).await
+    }
+
+    pub(crate) async fn receiving(
+        also: impl FnOnce(WebhookReceiverBuilder) -> WebhookReceiverBuilder,
+    ) -> Self {
         let server = NatsServer::start();
         let (jetstream, _) = documented::opened(&server.url()).await;
         let receiver = WebhookReceiver::builder()
             .signing_secret(testing::SECRET)
-            .without_replay_protection()
-            .build()
-            .unwrap();
+            .without_replay_protection();
+        let receiver = also(receiver).build().unwrap();
         let routes = documented::routes(receiver, jetstream.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -191,7 +227,7 @@ impl App {
 
     /// The id and the body of the last dead letter.
     pub(crate) async fn dead(&self) -> Option<(String, String)> {
-        let stream = self.jetstream.get_stream("GEMINI").await.unwrap();
+        let stream = self.jetstream.get_stream("GEMINI_DEAD").await.unwrap();
         let message = stream
             .get_last_raw_message_by_subject("gemini.dead")
             .await
@@ -199,6 +235,16 @@ impl App {
         let id = message.headers.get("Nats-Msg-Id").unwrap().to_string();
         let body = String::from_utf8(message.payload.to_vec()).unwrap();
         Some((id, body))
+    }
+
+    /// Puts a message into a stream as others than the app do, and returns whether it is a copy.
+    pub(crate) async fn publish(&self, id: Option<&str>, body: &str) -> bool {
+        let mut message = PublishMessage::build().payload(body.to_owned().into());
+        if let Some(id) = id {
+            message = message.message_id(id);
+        }
+        let sent = self.jetstream.send_publish("gemini.event", message).await;
+        sent.unwrap().await.unwrap().duplicate
     }
 
     /// Lets no more than so many messages into the stream.
@@ -214,9 +260,13 @@ impl App {
 
 /// The header lines of a delivery, signed so many seconds ago.
 pub(crate) fn signed(id: &str, ago: i64, body: &str) -> String {
-    let now = SystemClock.now().duration_since(SystemTime::UNIX_EPOCH);
-    let at = i64::try_from(now.unwrap().as_secs()).unwrap() - ago;
+    let at = i64::try_from(now()).unwrap() - ago;
     let official = Webhook::new(testing::SECRET).unwrap();
     let signature = official.sign(id, at, body.as_bytes()).unwrap();
     format!("webhook-id: {id}\r\nwebhook-timestamp: {at}\r\nwebhook-signature: {signature}\r\n")
+}
+
+pub(crate) fn now() -> u64 {
+    let now = SystemClock.now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap().as_secs()
 }

@@ -8,10 +8,12 @@ use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
 use futures_util::TryStreamExt as _;
+use gemini_webhooks::jwks::KeySet;
+use gemini_webhooks::testing::{self, Rs256Signer};
 use gemini_webhooks_harness::NatsServer;
 use tokio::time::timeout;
 
-use crate::app::{App, EVENT, Run, Worker, signed};
+use crate::app::{App, EVENT, Run, Worker, now, signed};
 
 const OTHER: &str = r#"{"type":"video.generated"}"#;
 
@@ -112,6 +114,52 @@ async fn a_failure_is_tried_again_and_becomes_a_dead_letter() {
     // Its copies are still recognised.
     assert_eq!(app.copy("msg_1", EVENT).await, 200);
     assert_eq!(worker.left().await, (0, 0));
+
+    // So it is tried again under an id of its own.
+    assert!(app.publish(Some("v1 msg_1"), EVENT).await);
+    assert!(!app.publish(Some("again v1 msg_1"), EVENT).await);
+    worker.next(Run::Succeeds).await.unwrap();
+    assert_eq!(worker.runs(), [EVENT]);
+    assert_eq!(worker.left().await, (0, 0));
+}
+
+#[tokio::test]
+async fn a_message_without_an_id_is_given_up() {
+    let app = App::start().await;
+    assert!(!app.publish(None, OTHER).await);
+    assert_eq!(app.deliver("msg_1", EVENT).await, 200);
+    let mut worker = app.worker(10).await;
+    assert_eq!(worker.until_done().await, [EVENT]);
+    assert_eq!(app.dead().await, None);
+}
+
+#[tokio::test]
+async fn an_id_may_have_any_text() {
+    let google = Rs256Signer::generate("google").unwrap();
+    let keys = testing::key_set([google.jwk()]);
+    let keys = KeySet::from_json(keys.as_bytes()).unwrap();
+    let app = App::receiving(|receiver| {
+        receiver
+            .jwks(keys)
+            .allow_any_google_project()
+            .accept_jwt("my-app")
+    })
+    .await;
+    let claims = testing::claims(EVENT, "my-app", now()).unwrap();
+    // The second would be like the first if nothing but the line break was escaped.
+    for (stored, id) in [(1, r"a\r\n\u0000é"), (2, r"a\\r\\n\\u{0}é")] {
+        let claims = claims.replacen('{', &format!(r#"{{"jti":"{id}","#), 1);
+        for copy in ["msg_1", "msg_2"] {
+            let headers = google.sign(copy, now(), &claims);
+            let headers = headers.map(|(name, value)| format!("{name}: {value}\r\n"));
+            assert_eq!(app.post(&headers.concat(), "").await, 200, "{id}");
+            assert_eq!(app.stored().await, stored, "{id}");
+        }
+    }
+    let worker = app.worker(0).await;
+    worker.next(Run::Succeeds).await.unwrap();
+    let (id, _) = app.dead().await.unwrap();
+    assert_eq!(id, r"dead jwt jti:a\r\n\u{0}\u{e9}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,6 +222,11 @@ async fn a_full_stream_refuses_new_events_and_keeps_the_old() {
     assert_eq!(app.deliver("msg_3", EVENT).await, 503);
     app.limit(3).await;
     assert_eq!(app.deliver("msg_3", EVENT).await, 200);
+    // It has no room for dead letters either, and need not have.
+    app.worker(0).await.next(Run::Succeeds).await.unwrap();
+    let dead = ("dead v1 msg_3".to_owned(), EVENT.to_owned());
+    assert_eq!(app.dead().await, Some(dead));
+    assert_eq!(worker.left().await, (0, 0));
 }
 
 /// Why the documented stream keeps what is done.

@@ -1,7 +1,7 @@
 //! A complete small receiver of static and dynamic webhooks, with actix-web, that answers at once and works later.
 //!
 //! ```text
-//! WEBHOOK_SIGNING_SECRET=whsec_… cargo run --example actix_inbox --all-features
+//! WEBHOOK_SIGNING_SECRET=whsec_… cargo run --package gemini-webhooks-inbox --example actix_inbox --all-features
 //! ```
 //!
 //! | Variable or argument | Meaning |

@@ -1,7 +1,7 @@
 //! A complete small receiver of static and dynamic webhooks, with axum, that answers at once and works later.
 //!
 //! ```text
-//! WEBHOOK_SIGNING_SECRET=whsec_… cargo run --example axum_inbox --all-features
+//! WEBHOOK_SIGNING_SECRET=whsec_… cargo run --package gemini-webhooks-inbox --example axum_inbox --all-features
 //! ```
 //!
 //! | Variable or argument | Meaning |

@@ -1,4 +1,4 @@
-//! What the inbox does, in half a minute and without a set-up: events are stored, the worker is killed, the work
+//! What the inbox does, without a set-up: events are stored, the worker is killed, the work
 //! is done after its restart, and an event that kills its worker each time becomes a dead letter.
 //!
 //! ```text
@@ -77,7 +77,7 @@ async fn show() -> Result<(), BoxError> {
         .build()?;
     let app = Router::new().route(
         "/gemini-callback",
-        post(inbox.handler()).route_layer(VerifyLayer::new(receiver)),
+        post(inbox.handler()).layer(VerifyLayer::new(receiver)),
     );
 
     println!("1. Six events arrive, and one of them twice. No worker runs.");

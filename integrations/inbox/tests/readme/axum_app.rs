@@ -18,7 +18,7 @@ async fn run(
         // The inbox recognises copies, over restarts and for all replicas.
         .without_replay_protection()
         .build()?;
-    let callback = post(inbox.handler()).route_layer(VerifyLayer::new(receiver));
+    let callback = post(inbox.handler()).layer(VerifyLayer::new(receiver));
     let app = Router::new().route("/gemini-callback", callback);
 
     let worker = inbox

@@ -109,6 +109,47 @@ mod actix_app {
         let full = (503, true, r#"{"error":"inbox_full"}"#.to_owned());
         assert_eq!(send("msg_2", event, event).await, full);
         assert_eq!(inbox.entries().count().await.unwrap(), 1);
+
+        // The whole of it, which works off what is there and ends.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/gemini-callback", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let receiver = crate::app::receiver();
+        let worker = inbox.worker().ignore_others();
+        let running = run(listener, inbox.clone(), receiver, worker, stop.clone());
+        let watching = async {
+            crate::app::until(&inbox, crate::app::is_empty).await;
+            let answer = reqwest::Client::new().post(&url).send().await;
+            assert_eq!(answer.unwrap().status(), 400);
+            stop.cancel();
+        };
+        let (ran, ()) = tokio::join!(running, watching);
+        ran.unwrap();
+    }
+}
+
+mod typed {
+    include!("typed.rs");
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_works_with_a_state() {
+        use crate::home::{Home as _, SqliteHome};
+
+        let home = SqliteHome::new().await;
+        let inbox = home.open().await.unwrap();
+        let named = crate::app::VIDEO.replace(r#"videos/1""#, r#"videos/1","video_uri":"files/1""#);
+        crate::app::deliver(&inbox, "msg_1", &named).await;
+        crate::app::deliver(&inbox, "msg_2", crate::app::VIDEO).await;
+        let folder = "videos".to_owned();
+        let ended = async {
+            crate::app::until(&inbox, crate::app::is_empty).await;
+        };
+        worker(&inbox, App { folder })
+            .run_until(ended)
+            .await
+            .unwrap();
+        let depth = inbox.depth().await.unwrap();
+        assert_eq!((depth.waiting, depth.dead), (0, 1));
     }
 }
 
@@ -127,7 +168,7 @@ mod once {
             .await;
         let worker = worker(home.pool.clone()).await.unwrap();
         let worker = worker.pauses(std::time::Duration::ZERO, std::time::Duration::ZERO);
-        let inbox = home.open().namespace("orders-production").await.unwrap();
+        let inbox = home.open().await.unwrap();
         // Without its table the work fails, and is done once it is there.
         home.execute("ALTER TABLE jobs RENAME TO away").await;
         deliver(&inbox, "msg_1", BATCH).await;
@@ -166,16 +207,70 @@ mod operating {
     }
 }
 
+/// The guide is not in the package.
+#[test]
+fn the_guide_has_these_texts() {
+    let guide = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    for (page, text) in [
+        ("answering-at-once.md", include_str!("smallest.rs")),
+        ("testing.md", include_str!("testing.rs")),
+    ] {
+        if let Ok(page) = std::fs::read_to_string(guide.join(page)) {
+            assert!(page.contains(&format!("\n{text}```")), "{text}");
+        }
+    }
+}
+
+mod smallest {
+    include!("smallest.rs");
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_stores_and_works() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("webhooks.db");
+        let file = file.to_str().unwrap();
+        let (_callback, worker) = open(file).await.unwrap();
+        let inbox = Inbox::sqlite(file).await.unwrap();
+        crate::app::deliver(&inbox, "msg_1", crate::app::BATCH).await;
+        let ended = async {
+            crate::app::until(&inbox, crate::app::is_empty).await;
+        };
+        worker.run_until(ended).await.unwrap();
+        assert_eq!(inbox.entries().count().await.unwrap(), 1);
+    }
+}
+
+mod testing {
+    use crate::app::router as app;
+
+    include!("testing.rs");
+
+    fn request() -> http::Request<axum::body::Body> {
+        crate::app::request("msg_1", crate::app::BATCH)
+    }
+
+    fn worker<DB: gemini_webhooks_inbox::Database>(
+        inbox: &Inbox<DB>,
+    ) -> gemini_webhooks_inbox::Worker<DB> {
+        let fails_once = async |_, work: gemini_webhooks_inbox::Work<_>| match work.attempt() {
+            1 => Err(gemini_webhooks_inbox::WorkError::new("the first time")),
+            _ => Ok(()),
+        };
+        inbox.worker().otherwise(fails_once)
+    }
+}
+
 #[test]
 fn the_readme_has_these_texts() {
     let readme = include_str!("../../README.md");
     for text in [
         include_str!("axum_app.rs"),
+        include_str!("typed.rs"),
         include_str!("actix_app.rs"),
         include_str!("once.rs"),
         include_str!("operating.rs"),
     ] {
         assert!(readme.contains(&format!("```rust\n{text}```")), "{text}");
     }
-    assert_eq!(readme.matches("```rust\n").count(), 4);
+    assert_eq!(readme.matches("```rust\n").count(), 5);
 }

@@ -3,7 +3,7 @@ use gemini_webhooks_inbox::sqlx::{self, PgPool, Postgres};
 use gemini_webhooks_inbox::{Inbox, InboxError, Work, WorkError, Worker};
 
 async fn worker(pool: PgPool) -> Result<Worker<Postgres>, InboxError> {
-    let inbox = Inbox::postgres(pool).namespace("orders-production").await?;
+    let inbox = Inbox::postgres(pool).await?;
     Ok(inbox.worker().on(count))
 }
 

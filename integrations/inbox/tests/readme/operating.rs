@@ -7,7 +7,8 @@ async fn operate<DB: Database>(inbox: &Inbox<DB>) -> Result<u64, InboxError> {
     let dead = inbox
         .entries()
         .state(State::Dead)
-        .event_type("batch.succeeded");
+        .event_type("batch.succeeded")
+        .limit(1_000);
     for entry in dead.clone().list().await? {
         println!(
             "{}: {:?}",
