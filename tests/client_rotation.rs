@@ -205,7 +205,8 @@ async fn who_cannot_look_keeps_the_old_one_for_a_day() {
     rig.expect_end(rig.clock.now() + DAY);
 }
 
-/// Each case is what the service tells of the secrets; `…NEW` is the end of the new one.
+/// Each case is what the service tells of the secrets, in which `NEW` stands for the last characters of the
+/// new one.
 #[tokio::test]
 async fn which_end_is_told() {
     let secret = |tail: &str, end: Option<&str>| match end {
@@ -312,7 +313,8 @@ async fn what_cannot_be_stored_is_not_lost() {
         .service
         .rotate_into(&rig.id, AFTER_H24, &rig.keyring, async |new| {
             let bare = new.expose().trim_start_matches("whsec_");
-            let text = format!("cannot write {} or {bare}\nto the disk", new.expose());
+            let (new, old) = (new.expose(), &rig.old);
+            let text = format!("cannot write {new} or {bare} over {old}\nto the disk");
             Err(io::Error::other(text))
         })
         .await
@@ -328,7 +330,10 @@ async fn what_cannot_be_stored_is_not_lost() {
             "{shown}"
         );
         assert!(shown.contains(r"to the disk): store the secret"), "{shown}");
-        assert!(!shown.contains(new.trim_start_matches("whsec_")), "{shown}");
+        for secret in [new, &rig.old] {
+            let bare = secret.trim_start_matches("whsec_");
+            assert!(!shown.contains(bare), "{shown}");
+        }
     }
     assert_eq!(
         rig.calls(Call::WebhooksGet),
@@ -367,7 +372,7 @@ async fn a_call_that_fails_changes_nothing() {
         let shown = error.to_string();
         assert!(shown.starts_with("the keyring is as it was"), "{shown}");
         assert_eq!(
-            shown.contains("call `rotate_signing_secret` again"),
+            shown.contains("call `rotate_into` again"),
             doubtful,
             "{shown}"
         );

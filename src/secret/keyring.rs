@@ -172,24 +172,24 @@ impl<S: Secret> Keyring<S> {
     /// Accepts `new` from now on, and every other secret for so long, or until the end that it has, if
     /// that comes first.
     ///
-    /// With 24 hours it follows a rotation at Google as it is by default. With
-    /// [`Duration::ZERO`] the others end now. If one of them leaked, use [`replace`](Self::replace).
+    /// With 24 hours it follows a rotation at Google as it is by default; `WebhookService::rotate_into`
+    /// (feature `client`) does both. With [`Duration::ZERO`] the others end now. If one of them leaked, use [`replace`](Self::replace).
     pub fn rotate(&self, new: S, keep_old_for: Duration) {
         let now = self.shared.clock.now();
         self.rotate_at(now, new, now.checked_add(keep_old_for));
     }
 
-    /// Accepts `new`, and every other secret until `end` at most. Returns the ids of the others.
+    /// Accepts `new`, and every other secret until `end` at most. Returns the ids of those that were there.
     fn rotate_at(&self, now: SystemTime, new: S, end: Option<SystemTime>) -> Vec<Arc<str>> {
         self.change(|entries, changing| {
             forget_old(entries, now);
             if let Some(end) = end {
                 entries.iter_mut().for_each(|entry| entry.ends_by(end));
             }
-            let others = entries.iter().map(|entry| entry.secret.id());
-            let others = others.filter(|id| *id != new.id()).cloned().collect();
+            let before = entries.iter().map(|entry| Arc::clone(entry.secret.id()));
+            let before = before.collect();
             put(entries, changing, new, None);
-            others
+            before
         })
     }
 
@@ -384,7 +384,7 @@ impl<S: Secret> Keyring<S> {
         self.shared.clock.now()
     }
 
-    /// As [`rotate`](Self::rotate). Returns the ids of the others.
+    /// As [`rotate`](Self::rotate). Returns the ids of those that were there.
     pub(crate) fn rotate_until(&self, new: S, end: SystemTime) -> Vec<Arc<str>> {
         self.rotate_at(self.now(), new, Some(end))
     }

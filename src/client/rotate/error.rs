@@ -39,6 +39,9 @@ enum Why {
 
 impl RotationError {
     pub(super) fn not_rotated(error: ClientError) -> Self {
+        let error = error.if_carried_out(
+            "the secret may have been rotated, and nobody knows the new one: keep the one before, and call `rotate_into` again",
+        );
         Self(Box::new(Why::NotRotated(error)))
     }
 
@@ -126,15 +129,14 @@ impl fmt::Display for RotationError {
     }
 }
 
-/// What somebody else says, without the secret.
+/// What somebody else says, without this secret and any other.
 fn without(new: &NewSecret, text: &str) -> String {
-    let whole = new.expose().trim();
-    let bare = whole.strip_prefix("whsec_").unwrap_or(whole);
-    let mut text = without_secrets(&text.replace(whole, "…"));
-    if !bare.is_empty() {
-        text = text.replace(bare, "…");
+    let new = new.expose().trim();
+    let bare = new.strip_prefix("whsec_").unwrap_or(new);
+    if bare.is_empty() {
+        return without_secrets(text);
     }
-    text
+    without_secrets(&text.replace(bare, "…"))
 }
 
 /// Shows the kind, and the text of `Display`.
