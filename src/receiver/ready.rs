@@ -38,14 +38,6 @@ impl WebhookReceiver {
         if let Keys::Fetched(cache) = &self.shared.keys {
             cache.ready().await.map_err(NotReady::Keys)?;
         }
-        let secrets = self.shared.verifier.keyrings().iter();
-        let tokens = self.shared.endpoint_tokens.keyrings().iter();
-        let mut faults = secrets
-            .filter_map(Held::fault)
-            .chain(tokens.filter_map(Held::fault));
-        if let Some(fault) = faults.next() {
-            return Err(NotReady::Secrets(fault));
-        }
         if let Some(claims) = self.claims() {
             let concerns = within(claims.timeout, &mut claims.ready()).await;
             let concerns = concerns.map_err(NotReady::Guard)?;
@@ -57,6 +49,15 @@ impl WebhookReceiver {
                 trace::guard_concern(concern);
             }
             *said = concerns;
+        }
+        // At last: those of before stay in use, so an app may take traffic all the same.
+        let secrets = self.shared.verifier.keyrings().iter();
+        let tokens = self.shared.endpoint_tokens.keyrings().iter();
+        let mut faults = secrets
+            .filter_map(Held::fault)
+            .chain(tokens.filter_map(Held::fault));
+        if let Some(fault) = faults.next() {
+            return Err(NotReady::Secrets(fault));
         }
         Ok(())
     }

@@ -153,7 +153,7 @@ impl<S: Secret> IntoFuture for Following<S> {
             let set = read(&*source).await?;
             let keyring = Keyring::listed(set.secrets, clock).map_err(FollowError::new)?;
             note(&keyring, set.faults);
-            tokio::spawn(follow(keyring.downgrade(), source, every));
+            tokio::spawn(follow(Followed(keyring.downgrade()), source, every));
             Ok(keyring)
         })
     }
@@ -161,42 +161,59 @@ impl<S: Secret> IntoFuture for Following<S> {
 
 /// Reads the source again and again, until nobody has the keyring any more.
 async fn follow<S: Secret>(
-    keyring: WeakKeyring<S>,
+    keyring: Followed<S>,
     source: Box<dyn SecretSource<S>>,
     every: Duration,
 ) {
     loop {
         sleep(every).await;
-        if keyring.upgrade().is_none() {
+        if keyring.0.upgrade().is_none() {
             return;
         }
         let set = read(&*source).await;
-        let Some(keyring) = keyring.upgrade() else {
+        let Some(keyring) = keyring.0.upgrade() else {
             return;
         };
-        let listed = set.and_then(|set| {
-            let listed = keyring.list(set.secrets).map_err(FollowError::new)?;
-            Ok((listed, set.faults))
-        });
-        match listed {
-            Ok((listed, mut faults)) => {
-                if !listed.added.is_empty() || !listed.ended.is_empty() {
-                    trace::secrets_changed(&listed.added, &listed.ended);
-                }
-                let leaked = |id| format!("it still lists {id}, which was replaced as leaked");
-                faults.extend(listed.leaked.iter().map(leaked));
-                note(&keyring, faults);
-            }
-            Err(error) => note(
-                &keyring,
-                vec![format!("{error}; the secrets of before stay in use")],
-            ),
+        take_over(&keyring, set);
+    }
+}
+
+/// Says so if it is followed no more, because its runtime has ended.
+struct Followed<S: Secret>(WeakKeyring<S>);
+
+impl<S: Secret> Drop for Followed<S> {
+    fn drop(&mut self) {
+        if let Some(keyring) = self.0.upgrade() {
+            let ended = "it is not followed any more, because the runtime that read it has ended";
+            note(&keyring, vec![ended.to_owned()]);
         }
     }
 }
 
+fn take_over<S: Secret>(keyring: &Keyring<S>, set: Result<SecretSet<S>, FollowError>) {
+    let stay = |error: &dyn Error| format!("{}; the secrets of before stay in use", Chain(error));
+    let mut faults = Vec::new();
+    match set {
+        Err(error) => faults.push(stay(&*error.0)),
+        Ok(set) => {
+            faults.extend(set.faults);
+            match keyring.list(set.secrets) {
+                Err(error) => faults.push(stay(&error)),
+                Ok(listed) => {
+                    listed.change.tell();
+                    let leaked = |id| format!("it still lists {id}, which was replaced as leaked");
+                    faults.extend(listed.leaked.iter().map(leaked));
+                }
+            }
+        }
+    }
+    note(keyring, faults);
+}
+
 async fn read<S: Secret>(source: &dyn SecretSource<S>) -> Result<SecretSet<S>, FollowError> {
-    let set = match timeout(LIMIT, Contained::new(source.fetch())).await {
+    // It may panic before it has a future, too.
+    let fetching = Box::pin(async { source.fetch().await });
+    let set = match timeout(LIMIT, Contained::new(fetching)).await {
         Ok(Some(set)) => set.map_err(FollowError::new)?,
         Ok(None) => return Err(FollowError::new("reading it panicked")),
         Err(_) => {

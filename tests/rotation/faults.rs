@@ -218,6 +218,7 @@ async fn a_source_that_fails() {
     impl SecretSource for Manager {
         fn fetch(&self) -> SecretFuture<'_> {
             let mode = self.0.load(SeqCst);
+            assert!(mode != 5, "of the source, before its future");
             Box::pin(async move {
                 match mode {
                     1 => panic!("of the source"),
@@ -239,6 +240,7 @@ async fn a_source_that_fails() {
         (1, "it panicked"),
         (2, "longer than 10s"),
         (3, "the manager refuses"),
+        (5, "it panicked"),
     ] {
         mode.store(next, SeqCst);
         sleep(POLL * 2).await;
@@ -250,4 +252,62 @@ async fn a_source_that_fails() {
     sleep(POLL * 2).await;
     assert!(receiver.ready().await.is_ok());
     assert_eq!(*keyring.key_ids()[0], *super::secret(5).key_id());
+}
+
+#[test]
+fn a_runtime_that_ends() {
+    let secrets = Secrets::new(&[1]);
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let following = Keyring::follow(SecretFile::new(secrets.path()));
+    let keyring: Keyring = runtime().block_on(async { following.await }).unwrap();
+    let receiver = WebhookReceiver::builder().keyring(keyring).build().unwrap();
+    let error = runtime()
+        .block_on(receiver.ready())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("not followed any more"), "{error}");
+}
+
+/// What is wrong is said once, and all of it.
+#[tokio::test(start_paused = true)]
+async fn a_file_whose_secrets_have_all_ended() {
+    let secrets = Secrets::new(&[1]);
+    let keyring: Keyring = Keyring::follow(SecretFile::new(secrets.path()))
+        .await
+        .unwrap();
+    let receiver = WebhookReceiver::builder()
+        .keyring(keyring.clone())
+        .build()
+        .unwrap();
+    keyring.rotate(super::secret(2), Duration::ZERO);
+    secrets.write(&[2, 1]);
+    sleep(POLL).await;
+    assert!(receiver.ready().await.is_ok());
+    fs::write(secrets.path(), format!("nonsense\n{}", lines(&[1]))).unwrap();
+    sleep(POLL).await;
+    let error = receiver.ready().await.unwrap_err().to_string();
+    assert_eq!(error.matches("the source of secrets").count(), 1, "{error}");
+    assert!(
+        error.contains("line 1") && error.contains("no valid secret left"),
+        "{error}"
+    );
+    let found: Vec<_> = keyring.key_ids().iter().map(ToString::to_string).collect();
+    assert_eq!(found, ids(&[2]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_clock_is_no_other_keyring() {
+    let secrets = Secrets::new(&[1]);
+    let keyring: Keyring = Keyring::follow(SecretFile::new(secrets.path()))
+        .await
+        .unwrap();
+    let keyring = keyring.with_clock(gemini_webhooks::testing::ManualClock::default());
+    secrets.write(&[1, 2]);
+    sleep(POLL).await;
+    assert_eq!(keyring.key_ids().len(), 2);
 }
