@@ -244,9 +244,10 @@ impl<DB: Database> Shared<DB> {
         };
         let limit = i64::try_from(self.settings.max_waiting).unwrap_or(i64::MAX);
         let values = vec![self.namespace(), limit.into()];
+        let before = self.room.count();
         let waiting = self.number(DB::STATEMENTS.room, values).await?;
         let now = SystemClock.monotonic();
-        self.room.counted(waiting, now);
+        self.room.counted(waiting, before, now);
         Ok(match self.room.ask(now) {
             Answer::Free(place) => Some(place),
             Answer::Full | Answer::Unknown(_) => None,

@@ -24,6 +24,8 @@ struct Known {
     left: u64,
     /// Places of events that are being stored.
     taken: u64,
+    /// Events that were stored since this process began.
+    stored: u64,
     counted: Option<Instant>,
     was_full: bool,
 }
@@ -86,11 +88,17 @@ impl Room {
         }
     }
 
-    /// Takes in a count of those that wait.
-    pub(crate) fn counted(&self, waiting: u64, now: Instant) {
+    /// Before those that wait are counted. What this returns is for [`counted`](Self::counted).
+    pub(crate) fn count(&self) -> u64 {
+        self.known().stored
+    }
+
+    /// Takes in a count of those that wait. Those that were stored meanwhile may not be among them.
+    pub(crate) fn counted(&self, waiting: u64, stored_before: u64, now: Instant) {
         let mut known = self.known();
+        let meanwhile = known.stored - stored_before;
         let left = self.limit.saturating_sub(waiting);
-        known.left = left.saturating_sub(known.taken);
+        known.left = left.saturating_sub(known.taken + meanwhile);
         known.was_full = known.left == 0;
         known.counted = Some(now);
     }
@@ -106,7 +114,9 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut known = self.room.known();
         known.taken -= 1;
-        if !self.is_used {
+        if self.is_used {
+            known.stored += 1;
+        } else {
             known.left += 1;
         }
     }
@@ -134,17 +144,17 @@ mod tests {
             matches!(room.ask(now), Unknown(None)),
             "nothing is known yet"
         );
-        room.counted(1, now);
+        room.counted(1, room.count(), now);
         place(room.ask(now)).keep();
         place(room.ask(now)).keep();
         assert!(
             matches!(room.ask(now), Unknown(None)),
             "some may have been worked off"
         );
-        room.counted(4, now);
+        room.counted(4, room.count(), now);
         assert!(matches!(room.ask(now), Full));
         assert!(matches!(room.ask(now + PAUSE), Unknown(None)));
-        room.counted(2, now);
+        room.counted(2, room.count(), now);
         drop(place(room.ask(now + FRESH - Duration::from_millis(1))));
         assert!(matches!(room.ask(now + FRESH), Unknown(Some(_))));
     }
@@ -153,17 +163,23 @@ mod tests {
     fn what_is_being_stored_has_its_place() {
         let now = SystemClock.monotonic();
         let room = Room::new(3);
-        room.counted(1, now);
+        room.counted(1, room.count(), now);
         let (first, second) = (place(room.ask(now)), place(room.ask(now)));
         assert!(matches!(room.ask(now), Unknown(None)));
-        room.counted(1, now);
+        room.counted(1, room.count(), now);
         assert!(matches!(room.ask(now), Full), "both may still come");
         drop(first);
         let third = place(room.ask(now));
+        let before = room.count();
         second.keep();
         third.keep();
+        room.counted(1, before, now);
+        assert!(
+            matches!(room.ask(now), Full),
+            "they came after it was counted"
+        );
         assert!(matches!(room.ask(now), Full));
-        room.counted(2, now);
+        room.counted(2, room.count(), now);
         place(room.ask(now)).keep();
     }
 }
