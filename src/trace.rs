@@ -284,6 +284,14 @@ pub(crate) fn secret_source(fault: Option<&str>) {
     }
 }
 
+/// Nothing follows a source of secrets any more.
+pub(crate) fn secrets_left() {
+    say!(
+        info,
+        "the source of secrets is not followed any more: the runtime that read it has ended"
+    );
+}
+
 /// A secret is shorter or longer than secrets are.
 pub(crate) fn unusual_secret(key_id: &str, bytes: usize) {
     say!(

@@ -306,6 +306,46 @@ async fn an_end_is_for_those_that_were_there() {
     }
 }
 
+/// A store may show what it was given in another form.
+#[tokio::test]
+async fn an_error_with_a_piece_of_the_secret_is_left_out() {
+    let forms: [fn(&str) -> String; 4] = [
+        |new| {
+            new.replace('_', "%5F")
+                .replace('+', "%2B")
+                .replace('/', "%2F")
+                .replace('=', "%3D")
+        },
+        |new| new.replace('/', r"\/"),
+        |new| new[..20].to_owned(),
+        |new| new[20..].to_owned(),
+    ];
+    for form in forms {
+        let rig = Rig::new().await;
+        let fails = async |new: NewSecret| {
+            let shown = form(new.expose());
+            Err(io::Error::other(format!(
+                "PUT https://vault/?value={shown} failed"
+            )))
+        };
+        let rotated = rig
+            .service
+            .rotate_into(&rig.id, AFTER_H24, &rig.keyring, fails);
+        let error = rotated.await.unwrap_err();
+        let new = error
+            .secret()
+            .unwrap()
+            .expose()
+            .trim_start_matches("whsec_");
+        for shown in [error.to_string(), format!("{error:?}")] {
+            for piece in new.as_bytes().windows(8) {
+                let piece = std::str::from_utf8(piece).unwrap();
+                assert!(!shown.contains(piece), "{shown}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_stored_is_not_lost() {
     let rig = Rig::new().await;

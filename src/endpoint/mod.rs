@@ -166,6 +166,11 @@ impl sealed::Secret for EndpointToken {
     fn id(&self) -> &Arc<str> {
         &self.id
     }
+
+    #[cfg(feature = "receiver")]
+    fn doubt(&self) -> Option<String> {
+        None
+    }
 }
 
 #[cfg(feature = "receiver")]

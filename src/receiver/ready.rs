@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::sleep;
 
@@ -13,7 +13,7 @@ use super::{WebhookReceiver, within};
 #[cfg(feature = "jwks")]
 use crate::jwks::FetchError;
 use crate::replay::GuardError;
-use crate::secret::Held;
+use crate::secret::{Held, valid_at};
 use crate::trace;
 
 impl WebhookReceiver {
@@ -51,16 +51,30 @@ impl WebhookReceiver {
             *said = concerns;
         }
         // At last: those of before stay in use, so an app may take traffic all the same.
-        let secrets = self.shared.verifier.keyrings().iter();
-        let tokens = self.shared.endpoint_tokens.keyrings().iter();
-        let mut faults = secrets
-            .filter_map(Held::fault)
-            .chain(tokens.filter_map(Held::fault));
-        if let Some(fault) = faults.next() {
+        let secrets = self.shared.verifier.keyrings();
+        let tokens = self.shared.endpoint_tokens.keyrings();
+        let mut faults = secrets.iter().filter_map(Held::fault);
+        let fault = faults.next();
+        let fault = fault.or_else(|| tokens.iter().find_map(Held::fault));
+        let now = self.shared.clock.now();
+        let ended = |what| Some(format!("every {what} has ended").into());
+        let fault = fault.or_else(|| match () {
+            () if all_ended(secrets, now) => ended("signing secret"),
+            () if all_ended(tokens, now) => ended("endpoint token"),
+            () => None,
+        });
+        if let Some(fault) = fault {
             return Err(NotReady::Secrets(fault));
         }
         Ok(())
     }
+}
+
+/// Whether there are secrets, and none is valid any more.
+fn all_ended<S>(keyrings: &[Held<S>], now: SystemTime) -> bool {
+    let has_valid =
+        |keyring: &Held<S>| keyring.read(|secrets| valid_at(secrets, now).next().is_some());
+    !keyrings.is_empty() && !keyrings.iter().any(has_valid)
 }
 
 /// How many handlers run, and how much is done in the background.
@@ -83,7 +97,7 @@ impl WebhookReceiver {
     /// left, after `finish_once_started`.
     ///
     /// ```
-    /// use std::time::Duration;
+    /// use std::time::{Duration, SystemTime};
     /// use gemini_webhooks::WebhookReceiver;
     /// use tokio::time::timeout;
     ///
@@ -113,8 +127,8 @@ pub enum NotReady {
     /// Public keys cannot be fetched.
     #[cfg(feature = "jwks")]
     Keys(FetchError),
-    /// Something is wrong with a source of secrets that is [followed](crate::rotation). The secrets of before
-    /// stay in use.
+    /// Something is wrong with a source of secrets that is [followed](crate::rotation), and the secrets of
+    /// before stay in use; or all secrets have ended.
     Secrets(Arc<str>),
     /// The guard, which remembers events, cannot answer.
     Guard(GuardError),
@@ -125,7 +139,7 @@ impl fmt::Display for NotReady {
         match self {
             #[cfg(feature = "jwks")]
             Self::Keys(error) => error.fmt(f),
-            Self::Secrets(fault) => write!(f, "the source of secrets: {fault}"),
+            Self::Secrets(fault) => f.write_str(fault),
             Self::Guard(error) => error.fmt(f),
         }
     }

@@ -16,7 +16,7 @@ use crate::error::BoxError;
 use crate::secret::Secret;
 
 /// More than any list of secrets.
-const MAX_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// Between two readings that must agree. Who writes a file in place is done by then.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -83,11 +83,12 @@ fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    let mut bytes = Zeroizing::new(Vec::new());
+    // With room for all: where it had to grow, its parts would stay in memory.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 2));
     File::open(path)?
-        .take(MAX_BYTES + 1)
+        .take(MAX_BYTES as u64 + 1)
         .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
+    if bytes.len() > MAX_BYTES {
         return Err(io::Error::other("it has more than 64 KiB"));
     }
     Ok(bytes)

@@ -41,7 +41,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use crate::clock::{Clock, SystemClock};
-use crate::contained::Contained;
+use crate::contained::{Contained, contained};
 use crate::error::{BoxError, Chain};
 use crate::secret::{Keyring, Secret, SigningSecret, WeakKeyring};
 use crate::trace;
@@ -103,7 +103,8 @@ pub trait SecretSource<S = SigningSecret>: fmt::Debug + Send + Sync + 'static {
 impl<S: Secret> Keyring<S> {
     /// Makes a keyring of what a source lists now, and follows the source as long as the keyring is in use.
     ///
-    /// Await what this returns, in a tokio runtime. [`rotation`](crate::rotation) says what happens if something
+    /// Await what this returns, in the tokio runtime in which the receiver serves: another one that ends ends
+    /// the following too, and then [`ready`](crate::WebhookReceiver::ready) fails. [`rotation`](crate::rotation) says what happens if something
     /// is wrong with the source.
     pub fn follow(source: impl SecretSource<S>) -> Following<S> {
         Following {
@@ -152,45 +153,52 @@ impl<S: Secret> IntoFuture for Following<S> {
             } = self;
             let set = read(&*source).await?;
             let keyring = Keyring::listed(set.secrets, clock).map_err(FollowError::new)?;
-            note(&keyring, set.faults);
-            tokio::spawn(follow(Followed(keyring.downgrade()), source, every));
+            note(&keyring, set.faults, every);
+            let followed = Followed(keyring.downgrade(), every);
+            tokio::spawn(follow(followed, source));
             Ok(keyring)
         })
     }
 }
 
 /// Reads the source again and again, until nobody has the keyring any more.
-async fn follow<S: Secret>(
-    keyring: Followed<S>,
-    source: Box<dyn SecretSource<S>>,
-    every: Duration,
-) {
+async fn follow<S: Secret>(keyring: Followed<S>, source: Box<dyn SecretSource<S>>) {
     loop {
-        sleep(every).await;
+        sleep(keyring.1).await;
         if keyring.0.upgrade().is_none() {
             return;
         }
         let set = read(&*source).await;
-        let Some(keyring) = keyring.0.upgrade() else {
+        let Followed(weak, every) = &keyring;
+        let Some(keyring) = weak.upgrade() else {
             return;
         };
-        take_over(&keyring, set);
-    }
-}
-
-/// Says so if it is followed no more, because its runtime has ended.
-struct Followed<S: Secret>(WeakKeyring<S>);
-
-impl<S: Secret> Drop for Followed<S> {
-    fn drop(&mut self) {
-        if let Some(keyring) = self.0.upgrade() {
-            let ended = "it is not followed any more, because the runtime that read it has ended";
-            note(&keyring, vec![ended.to_owned()]);
+        // The error of a source, and the clock, are not ours either.
+        if contained(|| take_over(&keyring, set, *every)).is_none() {
+            note(&keyring, vec!["reading it panicked".to_owned()], *every);
         }
     }
 }
 
-fn take_over<S: Secret>(keyring: &Keyring<S>, set: Result<SecretSet<S>, FollowError>) {
+/// Says so if it is followed no more, because its runtime has ended.
+struct Followed<S: Secret>(WeakKeyring<S>, Duration);
+
+impl<S: Secret> Drop for Followed<S> {
+    fn drop(&mut self) {
+        if let Some(keyring) = self.0.upgrade() {
+            // No error: an app that stops ends its runtime as well.
+            trace::secrets_left();
+            let ended = "the source of secrets is not followed any more: the runtime that read it has ended";
+            keyring.note_fault(Some(ended), Duration::MAX);
+        }
+    }
+}
+
+fn take_over<S: Secret>(
+    keyring: &Keyring<S>,
+    set: Result<SecretSet<S>, FollowError>,
+    every: Duration,
+) {
     let stay = |error: &dyn Error| format!("{}; the secrets of before stay in use", Chain(error));
     let mut faults = Vec::new();
     match set {
@@ -207,7 +215,7 @@ fn take_over<S: Secret>(keyring: &Keyring<S>, set: Result<SecretSet<S>, FollowEr
             }
         }
     }
-    note(keyring, faults);
+    note(keyring, faults, every);
 }
 
 async fn read<S: Secret>(source: &dyn SecretSource<S>) -> Result<SecretSet<S>, FollowError> {
@@ -236,15 +244,12 @@ async fn read<S: Secret>(source: &dyn SecretSource<S>) -> Result<SecretSet<S>, F
 }
 
 /// What is wrong with the source, or nothing. It is logged when it is news.
-fn note<S: Secret>(keyring: &Keyring<S>, mut faults: Vec<String>) {
-    const SHOWN: usize = 4;
-    let more = faults.len().saturating_sub(SHOWN);
-    faults.truncate(SHOWN);
-    if more > 0 {
-        faults.push(format!("and {more} more"));
-    }
-    let fault = (!faults.is_empty()).then(|| faults.join("; "));
-    if keyring.note_fault(fault.as_deref()) {
+fn note<S: Secret>(keyring: &Keyring<S>, faults: Vec<String>, every: Duration) {
+    let text = || format!("the source of secrets: {}", faults.join("; "));
+    let fault = (!faults.is_empty()).then(text);
+    // A reading takes as long as it may, and a machine may be busy.
+    let read_again = every.saturating_add(LIMIT * 2);
+    if keyring.note_fault(fault.as_deref(), read_again) {
         trace::secret_source(fault.as_deref());
     }
 }

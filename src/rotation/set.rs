@@ -3,6 +3,9 @@
 use crate::pasted;
 use crate::secret::{Secret, SigningSecret};
 
+/// So many lines are named.
+const FAULTS: usize = 4;
+
 /// The secrets that a [`SecretSource`](super::SecretSource) lists, and what was wrong with others.
 #[derive(Clone, Debug)]
 pub struct SecretSet<S = SigningSecret> {
@@ -15,7 +18,8 @@ impl<S: Secret> SecretSet<S> {
     /// begins a line or follows white space.
     ///
     /// A line that is no secret is passed over. It is logged by its number and what is wrong with it, without
-    /// its text, and makes [`ready`](crate::WebhookReceiver::ready) fail.
+    /// its text, and makes [`ready`](crate::WebhookReceiver::ready) fail. So does a signing secret of an
+    /// unusual length, which is accepted: it may have been cut.
     ///
     /// ```
     /// use gemini_webhooks::SigningSecret;
@@ -30,16 +34,33 @@ impl<S: Secret> SecretSet<S> {
     /// ```
     #[must_use]
     pub fn from_lines(text: &str) -> Self {
-        let (mut secrets, mut faults) = (Vec::new(), Vec::new());
+        let (mut secrets, mut faults) = (Vec::<S>::new(), Vec::new());
+        let mut more = 0;
         for (number, line) in (1..).zip(text.lines()) {
             let line = pasted::trim(without_comment(line));
             if line.is_empty() {
                 continue;
             }
-            match line.parse() {
-                Ok(secret) => secrets.push(secret),
-                Err(mistake) => faults.push(format!("line {number}: {mistake}")),
+            let fault = match line.parse::<S>() {
+                Ok(secret) => {
+                    let doubt = secret.doubt();
+                    if !secrets.iter().any(|known| known.id() == secret.id()) {
+                        secrets.push(secret);
+                    }
+                    doubt
+                }
+                Err(mistake) => Some(mistake.to_string()),
+            };
+            match fault {
+                Some(fault) if faults.len() < FAULTS => {
+                    faults.push(format!("line {number}: {fault}"));
+                }
+                Some(_) => more += 1,
+                None => {}
             }
+        }
+        if more > 0 {
+            faults.push(format!("and {more} lines more"));
         }
         Self { secrets, faults }
     }
@@ -90,6 +111,13 @@ mod tests {
             (format!("\u{feff}{ONE}\r\n{TWO}\r\n"), 2, &[]),
             (format!("  {ONE} # old\n#{TWO}\n\t# {TWO}"), 1, &[]),
             (format!("{ONE}\n{TWO}x\n{TWO}"), 2, &["line 2"]),
+            (format!("{ONE}\n{TWO}\n").repeat(20), 2, &[]),
+            (format!("{ONE}\n{}", &TWO[..34]), 2, &["line 2"]),
+            (
+                "x\n".repeat(30_000),
+                0,
+                &["line 1", "line 2", "line 3", "line 4", "and 29"],
+            ),
             (
                 format!("\n{ONE}#old\nWEBHOOK={TWO}"),
                 0,

@@ -35,6 +35,10 @@ pub(crate) mod sealed {
     pub trait Secret: Clone + FromStr<Err = ConfigError> + Send + Sync + 'static {
         /// A name for it that may be logged.
         fn id(&self) -> &Arc<str>;
+
+        /// Why it may have been cut.
+        #[cfg(feature = "receiver")]
+        fn doubt(&self) -> Option<String>;
     }
 }
 
@@ -258,6 +262,14 @@ impl Secret for SigningSecret {}
 impl sealed::Secret for SigningSecret {
     fn id(&self) -> &Arc<str> {
         &self.id
+    }
+
+    #[cfg(feature = "receiver")]
+    fn doubt(&self) -> Option<String> {
+        let bytes = self.unusual_length()?;
+        Some(format!(
+            "the signing secret has {bytes} bytes, and 24 to 64 are usual: check that all of it is there"
+        ))
     }
 }
 

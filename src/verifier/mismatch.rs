@@ -37,7 +37,7 @@ impl Rules {
         let _ = match self.ended(fields, body, now) {
             Some((key_id, end)) => write!(
                 text,
-                "; the secret {key_id} did, but it ended {}. So the body was not changed: let that secret end later, or give this receiver the secret that replaced it",
+                "; the secret {key_id} did, but it ended {}. So the body was not changed. Unless that secret leaked, let it end later, or give this receiver the secret that replaced it",
                 Ago(now, end)
             ),
             None => write!(

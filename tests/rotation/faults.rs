@@ -254,6 +254,39 @@ async fn a_source_that_fails() {
     assert_eq!(*keyring.key_ids()[0], *super::secret(5).key_id());
 }
 
+/// Nothing ends a reading that never yields. Whoever asks is told of it all the same.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_not_read_any_more() {
+    let secrets = Secrets::new(&[1]);
+    let clock = gemini_webhooks::testing::ManualClock::default();
+    let following = Keyring::follow(SecretFile::new(secrets.path())).clock(clock.clone());
+    let keyring: Keyring = following.await.unwrap();
+    let receiver = WebhookReceiver::builder().keyring(keyring).build().unwrap();
+    clock.advance(Duration::from_secs(30));
+    assert!(receiver.ready().await.is_ok());
+    clock.advance(Duration::from_secs(1));
+    let error = receiver.ready().await.unwrap_err().to_string();
+    assert!(error.contains("was not read for 31s"), "{error}");
+    sleep(POLL).await;
+    assert!(receiver.ready().await.is_ok());
+}
+
+#[tokio::test]
+async fn secrets_that_have_all_ended() {
+    let clock = gemini_webhooks::testing::ManualClock::default();
+    let end = gemini_webhooks::Clock::now(&clock) + super::DAY;
+    let keyring = Keyring::until(super::secret(1), end);
+    let receiver = WebhookReceiver::builder()
+        .keyring(keyring)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    assert!(receiver.ready().await.is_ok());
+    clock.advance(super::DAY);
+    let error = receiver.ready().await.unwrap_err().to_string();
+    assert_eq!(error, "every signing secret has ended");
+}
+
 #[test]
 fn a_runtime_that_ends() {
     let secrets = Secrets::new(&[1]);

@@ -129,14 +129,21 @@ impl fmt::Display for RotationError {
     }
 }
 
-/// What somebody else says, without this secret and any other.
+/// What somebody else says, without any secret. Where there is still a piece of this one, such as a part of
+/// a URL, all of it is left out.
 fn without(new: &NewSecret, text: &str) -> String {
+    const PIECE: usize = 6;
     let new = new.expose().trim();
     let bare = new.strip_prefix("whsec_").unwrap_or(new);
-    if bare.is_empty() {
-        return without_secrets(text);
+    let text = match bare {
+        "" => text.to_owned(),
+        bare => text.replace(bare, "…"),
+    };
+    let has = |piece: &[u8]| text.as_bytes().windows(PIECE).any(|part| part == piece);
+    if bare.as_bytes().windows(PIECE).any(has) {
+        return "its error shows a part of the secret, and is left out".to_owned();
     }
-    without_secrets(&text.replace(bare, "…"))
+    without_secrets(&text)
 }
 
 /// Shows the kind, and the text of `Display`.

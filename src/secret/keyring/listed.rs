@@ -1,6 +1,7 @@
 //! What a source of secrets does with a keyring.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use super::entry::{Entry, Listing, find, forget_old, valid_at};
 use super::{Change, Keyring, Secret, Shared};
@@ -55,9 +56,11 @@ impl<S: Secret> Keyring<S> {
         Ok(listed)
     }
 
-    /// Notes what is wrong with the source, or that nothing is. Returns whether that is news.
-    pub(crate) fn note_fault(&self, fault: Option<&str>) -> bool {
+    /// Notes that the source was read, and what is wrong with it. Returns whether that is news. It must be
+    /// read again within this time.
+    pub(crate) fn note_fault(&self, fault: Option<&str>, read_again: Duration) -> bool {
         let mut changing = self.changing();
+        changing.read = Some((changing.clock.monotonic(), read_again));
         let is_news = changing.fault.as_deref() != fault;
         changing.fault = fault.map(Arc::from);
         is_news
@@ -70,7 +73,15 @@ impl<S: Secret> Keyring<S> {
 
     /// What is wrong with the source.
     pub(crate) fn fault(&self) -> Option<Arc<str>> {
-        self.changing().fault.clone()
+        let changing = self.changing();
+        let (read, within) = changing.read?;
+        let age = changing.clock.monotonic().saturating_duration_since(read);
+        if age > within {
+            let text =
+                format!("the source of secrets was not read for {age:.0?}: what follows it hangs");
+            return Some(text.into());
+        }
+        changing.fault.clone()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "receiver")]
+use std::time::Instant;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -22,7 +24,7 @@ pub(crate) use held::Held;
 #[cfg(feature = "receiver")]
 pub(crate) use listed::WeakKeyring;
 
-use entry::{Entry, find, forget_old, valid_ids};
+use entry::{Entry, Listing, find, forget_old, valid_ids};
 
 /// The signing secrets that a receiver accepts, each with or without an end. They can be changed while
 /// requests run.
@@ -71,6 +73,9 @@ struct Changing {
     /// What is wrong with the source.
     #[cfg(feature = "receiver")]
     fault: Option<Arc<str>>,
+    /// When the source was last read, and after how long it has to be read again.
+    #[cfg(feature = "receiver")]
+    read: Option<(Instant, Duration)>,
 }
 
 impl<S: Secret> Keyring<S> {
@@ -99,6 +104,8 @@ impl<S: Secret> Keyring<S> {
                     leaked: Vec::new(),
                     #[cfg(feature = "receiver")]
                     fault: None,
+                    #[cfg(feature = "receiver")]
+                    read: None,
                 }),
                 has_source,
             }),
@@ -108,7 +115,14 @@ impl<S: Secret> Keyring<S> {
     /// Sets the clock by which a rotation counts, for tests. The system's clock by default.
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {
-        self.changing().clock = Arc::new(clock);
+        {
+            let mut changing = self.changing();
+            changing.clock = Arc::new(clock);
+            #[cfg(feature = "receiver")]
+            if let Some((_, within)) = changing.read {
+                changing.read = Some((changing.clock.monotonic(), within));
+            }
+        }
         self
     }
 
@@ -157,7 +171,9 @@ impl<S: Secret> Keyring<S> {
     /// Accepts `new` alone from now on, because the others leaked.
     ///
     /// Nothing is kept of the others but their [`key_id`](SigningSecret::key_id). A source that lists one
-    /// of them does not bring it back.
+    /// of them does not bring it back, as long as this process runs. Put `new` in the place of the others
+    /// where they are stored: what is started later, and other replicas, know only what is stored. If a
+    /// receiver has another keyring or a secret of its own, this does not reach it.
     pub fn replace(&self, new: S) {
         self.change_and_tell(self.now(), |entries, changing| {
             let others = entries.drain(..).map(|entry| Arc::clone(entry.secret.id()));
@@ -168,8 +184,8 @@ impl<S: Secret> Keyring<S> {
 
     /// Ends the secret that has this [`key_id`](SigningSecret::key_id) now.
     ///
-    /// It is kept for a day, so that the log can say of a delivery that it was signed with a secret that
-    /// has ended. If the secret leaked, use [`replace`](Self::replace).
+    /// It is kept for a day or longer, until the next change, so that the log can say of a delivery that it
+    /// was signed with a secret that has ended. If the secret leaked, use [`replace`](Self::replace).
     ///
     /// # Errors
     ///
@@ -192,7 +208,7 @@ impl<S: Secret> Keyring<S> {
         })
     }
 
-    /// Returns how many secrets it holds, including those that have ended in the last day.
+    /// Returns how many secrets it holds, including those that have ended and are not forgotten yet.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
@@ -244,6 +260,10 @@ impl<S: Secret> Keyring<S> {
 
 /// Which secrets have become valid, and which are not valid any more, by their ids.
 #[derive(Debug, Default)]
+#[cfg_attr(
+    not(feature = "receiver"),
+    expect(dead_code, reason = "there is no log")
+)]
 pub(crate) struct Change {
     added: Vec<Arc<str>>,
     ended: Vec<Arc<str>>,
@@ -275,7 +295,14 @@ fn put<S: Secret>(
 ) {
     changing.leaked.retain(|leaked| leaked != secret.id());
     match find(entries, &secret) {
-        Some(entry) => *entry = Entry::new(secret, end),
+        // What the source lists stays the source's.
+        Some(entry) => {
+            let was_listed = entry.listing == Listing::Now;
+            *entry = Entry::new(secret, end);
+            if was_listed {
+                entry.listing = Listing::Now;
+            }
+        }
         None => entries.push(Entry::new(secret, end)),
     }
 }
