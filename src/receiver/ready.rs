@@ -17,8 +17,8 @@ use crate::secret::{Held, valid_at};
 use crate::trace;
 
 impl WebhookReceiver {
-    /// Checks that deliveries can be handled: public keys are known, the sources of secrets are in order, and
-    /// the guard answers.
+    /// Checks that deliveries can be handled: a secret has not ended, public keys are known, the guard answers,
+    /// and the sources of secrets are in order.
     ///
     /// Call it before the app takes traffic, and in a readiness probe. It fetches public keys if none
     /// are known, and asks the guard, for at most
@@ -34,6 +34,15 @@ impl WebhookReceiver {
     /// [`NotReady`] says what is missing. If a fetch of keys failed a moment ago, its error is
     /// returned without another fetch.
     pub async fn ready(&self) -> Result<(), NotReady> {
+        let secrets = self.shared.verifier.keyrings();
+        let tokens = self.shared.endpoint_tokens.keyrings();
+        let now = self.shared.clock.now();
+        if all_ended(secrets, now) {
+            return Err(NotReady::Ended("signing secret"));
+        }
+        if all_ended(tokens, now) {
+            return Err(NotReady::Ended("endpoint token"));
+        }
         #[cfg(feature = "jwks")]
         if let Keys::Fetched(cache) = &self.shared.keys {
             cache.ready().await.map_err(NotReady::Keys)?;
@@ -51,18 +60,9 @@ impl WebhookReceiver {
             *said = concerns;
         }
         // At last: those of before stay in use, so an app may take traffic all the same.
-        let secrets = self.shared.verifier.keyrings();
-        let tokens = self.shared.endpoint_tokens.keyrings();
         let mut faults = secrets.iter().filter_map(Held::fault);
         let fault = faults.next();
         let fault = fault.or_else(|| tokens.iter().find_map(Held::fault));
-        let now = self.shared.clock.now();
-        let ended = |what| Some(format!("every {what} has ended").into());
-        let fault = fault.or_else(|| match () {
-            () if all_ended(secrets, now) => ended("signing secret"),
-            () if all_ended(tokens, now) => ended("endpoint token"),
-            () => None,
-        });
         if let Some(fault) = fault {
             return Err(NotReady::Secrets(fault));
         }
@@ -127,9 +127,11 @@ pub enum NotReady {
     /// Public keys cannot be fetched.
     #[cfg(feature = "jwks")]
     Keys(FetchError),
-    /// Something is wrong with a source of secrets that is [followed](crate::rotation), and the secrets of
-    /// before stay in use; or all secrets have ended.
+    /// Something is wrong with a source of secrets that is [followed](crate::rotation): those that could be
+    /// read are in use.
     Secrets(Arc<str>),
+    /// Every signing secret, or every endpoint token, has ended, so deliveries under them are refused.
+    Ended(&'static str),
     /// The guard, which remembers events, cannot answer.
     Guard(GuardError),
 }
@@ -140,6 +142,7 @@ impl fmt::Display for NotReady {
             #[cfg(feature = "jwks")]
             Self::Keys(error) => error.fmt(f),
             Self::Secrets(fault) => f.write_str(fault),
+            Self::Ended(what) => write!(f, "every {what} has ended"),
             Self::Guard(error) => error.fmt(f),
         }
     }
@@ -150,7 +153,7 @@ impl Error for NotReady {
         match self {
             #[cfg(feature = "jwks")]
             Self::Keys(error) => error.source(),
-            Self::Secrets(_) => None,
+            Self::Secrets(_) | Self::Ended(_) => None,
             Self::Guard(error) => error.source(),
         }
     }

@@ -10,7 +10,7 @@
 //! use gemini_webhooks::{Keyring, WebhookReceiver};
 //!
 //! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
-//! let keyring = Keyring::follow(SecretFile::new("/run/secrets/gemini-webhook")).await?;
+//! let keyring = Keyring::follow(SecretFile::new("/run/secrets/gemini-webhook/secrets")).await?;
 //! let receiver = WebhookReceiver::builder().keyring(keyring).build()?;
 //! # Ok(())
 //! # }
@@ -19,11 +19,14 @@
 //! # If something is wrong with the source
 //!
 //! - **It cannot be read, or lists nothing**: the secrets of before stay in use.
-//! - **A line is no secret**: it is passed over, and the others count.
+//! - **A line is no secret**: it is passed over, and the others count. The secret that stood there has ended.
 //! - **A listed secret was [replaced](Keyring::replace) as leaked**: it stays refused.
 //!
-//! Each of these is logged as an error, when it begins. No text of a line is logged. Until it is mended,
-//! [`WebhookReceiver::ready`](crate::WebhookReceiver::ready) fails.
+//! - **It is not read any more**, because it hangs or the runtime that awaited [`Keyring::follow`] has ended: the
+//!   secrets of before stay in use.
+//!
+//! Until it is mended, [`WebhookReceiver::ready`](crate::WebhookReceiver::ready) fails. Each but the last is logged as
+//! an error, when it begins. No text of a line is logged.
 //!
 //! # What the app changes itself
 //!

@@ -283,8 +283,9 @@ async fn secrets_that_have_all_ended() {
         .unwrap();
     assert!(receiver.ready().await.is_ok());
     clock.advance(super::DAY);
-    let error = receiver.ready().await.unwrap_err().to_string();
-    assert_eq!(error, "every signing secret has ended");
+    let error = receiver.ready().await.unwrap_err();
+    assert!(matches!(error, NotReady::Ended(_)), "{error}");
+    assert_eq!(error.to_string(), "every signing secret has ended");
 }
 
 #[test]
