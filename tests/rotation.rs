@@ -1,5 +1,5 @@
 //! Secrets that change while deliveries are verified.
-#![cfg(all(feature = "testing", feature = "axum", feature = "actix-web"))]
+#![cfg(all(unix, feature = "testing", feature = "axum", feature = "actix-web"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
