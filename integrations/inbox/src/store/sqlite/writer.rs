@@ -164,9 +164,10 @@ impl Step {
         for write in self.writes {
             let own = match failed {
                 Some(error) => Err(Arc::clone(error)),
+                // Each write has its rows, and what had none would not be stored.
                 None => rows
                     .next()
-                    .unwrap_or_else(|| Ok(Vec::new()))
+                    .unwrap_or(Err(sqlx::Error::WorkerCrashed))
                     .map_err(Arc::new),
             };
             // Who has left has been told nothing: for them it may or may not have been carried out.
