@@ -11,6 +11,11 @@ use tokio::time::sleep;
 
 use super::{POLL, Secrets, ids, lines, text};
 
+fn accepted(keyring: &Keyring) -> Vec<String> {
+    let ids = keyring.key_ids();
+    ids.iter().map(ToString::to_string).collect()
+}
+
 /// What is done to the file, which secrets are accepted then, and what is said of it.
 type Case = (&'static str, fn(&Secrets), &'static [usize], &'static str);
 
@@ -110,7 +115,7 @@ const CASES: &[Case] = &[
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_wrong_keeps_what_was_good() {
-    for (name, spoil, accepted, said) in CASES {
+    for (name, spoil, stay, said) in CASES {
         let secrets = Secrets::new(&[1, 2]);
         let keyring = Keyring::follow(SecretFile::new(secrets.path()))
             .await
@@ -123,8 +128,8 @@ async fn a_file_that_is_wrong_keeps_what_was_good() {
 
         spoil(&secrets);
         sleep(POLL).await;
-        let found: Vec<_> = keyring.key_ids().iter().map(ToString::to_string).collect();
-        assert_eq!(found, ids(accepted), "{name}");
+        let found = accepted(&keyring);
+        assert_eq!(found, ids(stay), "{name}");
         let error = receiver.ready().await.unwrap_err();
         assert!(matches!(error, NotReady::Secrets(_)), "{name}: {error}");
         let error = error.to_string();
@@ -137,7 +142,7 @@ async fn a_file_that_is_wrong_keeps_what_was_good() {
         }
         secrets.replace(&[2, 3]);
         sleep(POLL).await;
-        let found: Vec<_> = keyring.key_ids().iter().map(ToString::to_string).collect();
+        let found = accepted(&keyring);
         assert_eq!(found, ids(&[2, 3]), "{name}");
         assert!(receiver.ready().await.is_ok(), "{name}");
     }
@@ -196,7 +201,7 @@ async fn a_file_that_is_replaced_a_thousand_times_a_second() {
     for round in 0..2_000 {
         secrets.replace(if round % 2 == 0 { &[2, 3] } else { &[1, 2] });
         sleep(Duration::from_millis(1)).await;
-        let found: Vec<_> = keyring.key_ids().iter().map(ToString::to_string).collect();
+        let found = accepted(&keyring);
         assert!(found == ids(&[1, 2]) || found == ids(&[2, 3]), "{found:?}");
     }
     secrets.replace(&[4]);
@@ -330,7 +335,7 @@ async fn a_file_whose_secrets_have_all_ended() {
         error.contains("line 1") && error.contains("no valid secret left"),
         "{error}"
     );
-    let found: Vec<_> = keyring.key_ids().iter().map(ToString::to_string).collect();
+    let found = accepted(&keyring);
     assert_eq!(found, ids(&[2]));
 }
 
