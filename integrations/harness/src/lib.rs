@@ -1,4 +1,5 @@
-//! Real servers for the tests of the stores, and a proxy that cuts their connections. For Linux.
+//! Real servers for the tests of the stores, a proxy that cuts their connections, and load balancers.
+//! For Linux.
 //!
 //! A test starts a server of its own, on a free port, with data of its own, and may pause, kill and
 //! start it again:
@@ -33,6 +34,7 @@
     reason = "a test fails loudly"
 )]
 
+mod balancer;
 mod cluster;
 mod nats;
 mod port;
@@ -42,8 +44,10 @@ mod proxy;
 mod redis;
 mod resp;
 
+pub use balancer::Balancer;
 pub use cluster::RedisCluster;
 pub use nats::NatsServer;
+pub use port::Port;
 pub use postgres::PostgresServer;
 pub use proxy::{Direction, Proxy};
 pub use redis::RedisServer;

@@ -4,14 +4,20 @@ use std::net::TcpListener;
 
 /// A port of 127.0.0.1 that no other test takes, also while its server is down.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     /// Nobody connects to it. It tells all processes that the port is taken, until this one ends.
     _reservation: TcpListener,
 }
 
 impl Port {
-    pub(crate) fn free() -> Self {
+    /// Finds one between 10000 and 30000, and keeps other tests from it.
+    ///
+    /// # Panics
+    ///
+    /// If all are taken.
+    #[must_use]
+    pub fn free() -> Self {
         for _ in 0..1000 {
             // Below the ports that the system gives to outgoing connections: one of those could
             // otherwise hold the port when the server wants to start again.
@@ -29,7 +35,9 @@ impl Port {
         panic!("found no free port between 10000 and 30000");
     }
 
-    pub(crate) fn number(&self) -> u16 {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u16 {
         self.number
     }
 }

@@ -1,0 +1,292 @@
+//! The verdict: what was lost, and what explains each second run.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::clock::Moment;
+use crate::events::{Event, Habit};
+use crate::journal::{Answer, Attempt, Death, Entries, How, Life, Run};
+use crate::store::DeadLetter;
+
+/// In a healthy system an event is marked as handled that soon after its line. The clocks of the line and
+/// of a fault are read by one program, which may be late.
+const MARKED: u64 = 2_500;
+const LATE: u64 = 1_000;
+/// A process that starts while the store is down ends by itself within this time.
+const START: u64 = 12_000;
+
+/// What a set-up promises.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// Events that have exactly one row in the app's table.
+    pub(crate) rows: Rows,
+    /// The handler runs within the delivery. So it ends with the sender's patience.
+    pub(crate) runs_in_delivery: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Rows {
+    None,
+    /// Of batches only.
+    Batches,
+    All,
+}
+
+impl Rows {
+    fn has(self, event: &Event) -> bool {
+        match self {
+            Self::None => false,
+            Self::Batches => event.is_batch(),
+            Self::All => true,
+        }
+    }
+}
+
+/// Each list but the explained ones is a breach.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) events: usize,
+    pub(crate) done: usize,
+    pub(crate) lost: Vec<String>,
+    pub(crate) unexplained: Vec<String>,
+    /// Rows that are missing or too many, and lines without their row.
+    pub(crate) rows: Vec<String>,
+    /// Runs of what nobody with a key has sent.
+    pub(crate) foreign: Vec<String>,
+    pub(crate) dead_unexplained: Vec<String>,
+    /// Processes that ended by themselves, or not in order when they were asked to.
+    pub(crate) processes: Vec<String>,
+    pub(crate) explained: Vec<String>,
+    pub(crate) dead: usize,
+    pub(crate) answers: BTreeMap<Answer, usize>,
+    /// Deliveries of events that had been answered with a 2xx already.
+    pub(crate) repeats: usize,
+}
+
+impl Verdict {
+    /// Every list that must be empty, with its name.
+    pub(crate) fn breaches(&self) -> [(&'static str, &[String]); 6] {
+        [
+            ("lost", &self.lost),
+            ("unexplained second runs", &self.unexplained),
+            ("wrong rows", &self.rows),
+            ("runs of forged or unknown events", &self.foreign),
+            ("unexplained dead letters", &self.dead_unexplained),
+            ("processes that ended against the plan", &self.processes),
+        ]
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.breaches().iter().all(|(_, list)| list.is_empty())
+    }
+}
+
+/// What is known at the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Evidence<'a> {
+    pub(crate) events: &'a [Event],
+    pub(crate) entries: &'a Entries,
+    pub(crate) rows: Option<&'a HashMap<String, i64>>,
+    pub(crate) dead: &'a [DeadLetter],
+    pub(crate) names: &'a [String],
+}
+
+pub(crate) fn judge(evidence: Evidence<'_>, rules: Rules) -> Verdict {
+    let Evidence {
+        events, entries, ..
+    } = evidence;
+    let mut verdict = Verdict::default();
+    let mut attempts: Vec<Vec<&Attempt>> = vec![Vec::new(); events.len()];
+    for attempt in &entries.attempts {
+        *verdict.answers.entry(attempt.answer.clone()).or_default() += 1;
+        if let Some(list) = attempts.get_mut(attempt.event) {
+            let answered = list.iter().any(|earlier| earlier.answer.is_success());
+            verdict.repeats += usize::from(answered);
+            list.push(attempt);
+        }
+    }
+    let mut runs: HashMap<&str, Vec<&Run>> = HashMap::new();
+    for run in &entries.runs {
+        runs.entry(&run.webhook_id).or_default().push(run);
+    }
+    let dead: HashMap<&str, &DeadLetter> = evidence
+        .dead
+        .iter()
+        .map(|letter| (letter.webhook_id.as_str(), letter))
+        .collect();
+    for (event, attempts) in events.iter().zip(&attempts) {
+        let runs = runs.remove(event.id.as_str()).unwrap_or_default();
+        let row = evidence
+            .rows
+            .and_then(|rows| rows.get(&event.id))
+            .copied()
+            .unwrap_or(0);
+        if event.habit == Habit::Forged {
+            if !runs.is_empty() || row > 0 {
+                verdict.foreign.push(format!("{} was forged", event.id));
+            }
+            continue;
+        }
+        verdict.events += 1;
+        let story = Story {
+            event,
+            attempts,
+            runs: &runs,
+            row,
+            dead: dead.get(event.id.as_str()).copied(),
+        };
+        story.judge(evidence, rules, &mut verdict);
+    }
+    verdict
+        .foreign
+        .extend(runs.keys().map(|id| (*id).to_owned()));
+    let known: HashSet<&str> = events.iter().map(|event| event.id.as_str()).collect();
+    let rows = evidence.rows.into_iter().flat_map(HashMap::keys);
+    let foreign = rows.filter(|id| !known.contains(id.as_str()));
+    verdict.foreign.extend(foreign.cloned());
+    judge_deaths(evidence, &mut verdict);
+    verdict
+}
+
+/// What happened to one event.
+struct Story<'a> {
+    event: &'a Event,
+    attempts: &'a [&'a Attempt],
+    runs: &'a [&'a Run],
+    row: i64,
+    dead: Option<&'a DeadLetter>,
+}
+
+impl Story<'_> {
+    fn judge(&self, evidence: Evidence<'_>, rules: Rules, verdict: &mut Verdict) {
+        let id = &self.event.id;
+        if self.row > 0 || !self.runs.is_empty() {
+            verdict.done += 1;
+        } else if let Some(letter) = self.dead {
+            verdict.dead += 1;
+            if !self.event.poison {
+                let last = &letter.last;
+                verdict.dead_unexplained.push(format!("{id}: {last}"));
+            }
+        } else {
+            verdict.lost.push(self.loss());
+        }
+        if rules.rows.has(self.event) {
+            let lines = self.runs.len();
+            // An event without a line and without a row is lost, which is said above.
+            if self.row > 1 || self.row == 0 && lines > 0 || self.row > 0 && self.dead.is_some() {
+                let rows = self.row;
+                let text = format!("{id} has {rows} rows, after {lines} successful runs");
+                verdict.rows.push(text);
+            }
+        }
+        for pair in self.runs.windows(2) {
+            let [first, second] = pair else { continue };
+            let names = (self.name(evidence, first), self.name(evidence, second));
+            let text = format!(
+                "{id}: by {} at {}, and by {} at {}",
+                names.0, first.at, names.1, second.at
+            );
+            match self.explain(first, evidence, rules) {
+                Some(why) => verdict.explained.push(format!("{text}: {why}")),
+                None => verdict.unexplained.push(text),
+            }
+        }
+    }
+
+    fn loss(&self) -> String {
+        let id = &self.event.id;
+        let answered = self
+            .attempts
+            .iter()
+            .find(|attempt| attempt.answer.is_success());
+        let tries = self.attempts.len();
+        match answered {
+            Some(attempt) => format!(
+                "{id}: answered with a 2xx at {}, and never run",
+                attempt.ended
+            ),
+            None => format!("{id}: not answered with a 2xx in {tries} attempts"),
+        }
+    }
+
+    fn name(&self, evidence: Evidence<'_>, run: &Run) -> String {
+        name(evidence, run.life)
+    }
+
+    /// What kept the first run from being marked before the next delivery.
+    fn explain(&self, first: &Run, evidence: Evidence<'_>, rules: Rules) -> Option<String> {
+        if first.once {
+            // Its mark was committed with it. Nothing can explain another.
+            return None;
+        }
+        let (from, to) = (first.at.before(LATE), first.at.after(MARKED));
+        let within = |at: Moment| from <= at && at <= to;
+        let entries = evidence.entries;
+        let death = entries.deaths.iter().find(|death| {
+            let died = matches!(death.how, How::Killed | How::Aborted | How::ByItself(_));
+            died && death.life == first.life && within(death.at)
+        });
+        if let Some(Death { at, how, life }) = death {
+            let how = match how {
+                How::Killed => "was killed",
+                How::Aborted => "was aborted",
+                _ => "ended",
+            };
+            return Some(format!("{} {how} at {at}", name(evidence, *life)));
+        }
+        let outage = entries
+            .outages
+            .iter()
+            .find(|outage| outage.from <= to && from <= outage.to);
+        if let Some(outage) = outage {
+            let (what, from, to) = (&outage.what, outage.from, outage.to);
+            return Some(format!("{what} from {from} to {to}"));
+        }
+        if rules.runs_in_delivery {
+            let left = self.attempts.iter().find(|attempt| {
+                let left = matches!(attempt.answer, Answer::TimedOut | Answer::Broken);
+                left && within(attempt.ended)
+            })?;
+            return Some(match left.answer {
+                Answer::TimedOut => format!("the sender had no more patience at {}", left.ended),
+                _ => format!("the delivery's connection broke at {}", left.ended),
+            });
+        }
+        None
+    }
+}
+
+fn name(evidence: Evidence<'_>, life: Life) -> String {
+    let name = evidence.names.get(life.replica);
+    let name = name.map_or("a process", String::as_str);
+    format!("{name} (start {})", life.start)
+}
+
+fn judge_deaths(evidence: Evidence<'_>, verdict: &mut Verdict) {
+    for Death { life, at, how } in &evidence.entries.deaths {
+        let name = name(evidence, *life);
+        let starts_in_vain = || {
+            let from = at.before(START);
+            let mut outages = evidence.entries.outages.iter();
+            outages.any(|outage| outage.from <= *at && from <= outage.to)
+        };
+        match how {
+            How::Stopped(Some(0)) | How::Killed | How::Aborted => {}
+            How::Stopped(Some(code)) => verdict.processes.push(format!(
+                "{name} was stopped in order, and ended at {at} with exit code {code}"
+            )),
+            How::Stopped(None) => verdict.processes.push(format!(
+                "{name} was stopped in order, and had not ended by {at}"
+            )),
+            How::ByItself(_) if starts_in_vain() => {}
+            How::ByItself(code) => {
+                let code = code.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
+                let text = format!("{name} ended by itself at {at} with {code}");
+                verdict.processes.push(text);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! Sends events as Google does to replicas that are killed, stopped and cut off from their store, and checks
+//! that none is lost and that each second run has an explanation.
+//!
+//! `tests/fault/README.md` says what it does, and how to aim it at an app of your own.
+
+use std::error;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+mod clock;
+mod events;
+mod journal;
+mod judge;
+mod keys;
+mod plan;
+mod replica;
+mod report;
+mod run;
+mod sender;
+mod setup;
+mod store;
+
+use run::Size;
+use setup::{Own, Plant, SetUp, StoreKind};
+
+type Error = Box<dyn error::Error + Send + Sync>;
+
+/// Sends events as Google does to an app that is killed, stopped and cut off from its store, and checks that
+/// no event is lost and that each second run has an explanation.
+///
+/// Exit code: 0 if all set-ups hold, 1 if one does not, 2 if it could not be tried, 130 after Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:\n  \
+    fault --setup redis --events 20000\n  \
+    fault --setup inbox-sqlite --events 1000 --rate 100 --seed 7\n  \
+    fault --setup redis --events 500 --plant marks-first     # must find losses\n  \
+    fault --app target/debug/examples/axum_sqlx --store postgres --replicas 3"
+)]
+struct Arguments {
+    /// What to run, again for several. All four if none is given
+    #[arg(long, value_enum)]
+    setup: Vec<SetUp>,
+    /// How many events are sent in each set-up
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    events: u32,
+    /// How many events are sent a second
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rate: u32,
+    /// Repeats the events and the faults of another run. Random if it is not given
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Plants a mistake in the app, to see that it is found
+    #[arg(long, value_enum)]
+    plant: Option<Plant>,
+    /// A program of yours, with the environment and the stdout of the example receivers
+    #[arg(long, conflicts_with_all = ["setup", "plant"])]
+    app: Option<PathBuf>,
+    /// Which store your program has
+    #[arg(long, value_enum, default_value = "none", requires = "app")]
+    store: StoreKind,
+    /// How many processes of your program run
+    #[arg(long, default_value_t = 3, requires = "app", value_parser = clap::value_parser!(u8).range(1..=20))]
+    replicas: u8,
+    /// The arguments of your program
+    #[arg(last = true, requires = "app")]
+    arguments: Vec<String>,
+}
+
+/// One thread, which ends last: the processes end with the thread that started them.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let stop = async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok::<_, io::Error>(())
+    };
+    let ended = tokio::select! {
+        ended = run_all(&arguments) => ended,
+        stopped = stop => match stopped {
+            Ok(()) => {
+                eprintln!("stopped before the end: nothing is judged");
+                return ExitCode::from(130);
+            }
+            Err(error) => Err(error.into()),
+        },
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("fault: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether all hold.
+async fn run_all(arguments: &Arguments) -> Result<bool, Error> {
+    let own = arguments.app.clone().map(|program| Own {
+        program,
+        arguments: arguments.arguments.clone(),
+        store: arguments.store,
+        replicas: usize::from(arguments.replicas),
+    });
+    let setups = match (&own, arguments.setup.as_slice()) {
+        (Some(_), _) => vec![SetUp::Own],
+        (None, []) => SetUp::ALL.to_vec(),
+        (None, setups) => setups.to_vec(),
+    };
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    let mut all_hold = true;
+    for setup in setups {
+        let parts = setup.parts(app()?, own.as_ref());
+        let size = Size {
+            events: usize::try_from(arguments.events)?,
+            rate: arguments.rate,
+            seed,
+            plant: arguments.plant,
+        };
+        eprintln!("{}: {}, seed {seed}", setup.name(), parts.title);
+        let folder = tempfile::Builder::new()
+            .prefix("gemini-webhooks-fault-")
+            .tempdir()?;
+        let (verdict, summary) = match run::run(&parts, size, folder.path()).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                let logs = folder.keep();
+                return Err(format!("{error}; the logs of the app: {}", logs.display()).into());
+            }
+        };
+        writeln!(io::stdout(), "{summary}")?;
+        if !verdict.holds() {
+            all_hold = false;
+            let kept = folder.keep();
+            writeln!(
+                io::stdout(),
+                "  the logs of its processes: {}",
+                kept.display()
+            )?;
+        }
+    }
+    Ok(all_hold)
+}
+
+/// The app of the set-ups, which is built beside this program.
+fn app() -> Result<PathBuf, Error> {
+    let own = std::env::current_exe()?;
+    let app = own.parent().unwrap_or(Path::new("")).join("fault_app");
+    match fs::metadata(&app) {
+        Ok(_) => Ok(app),
+        Err(error) => Err(format!(
+            "{}: {error}; build it with `cargo build -p gemini-webhooks-fault`",
+            app.display()
+        )
+        .into()),
+    }
+}

@@ -1,0 +1,284 @@
+//! The processes of the app: each is kept running, killed and stopped.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gemini_webhooks_harness::Port;
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::Error;
+use crate::journal::{Death, How, Journal, Life, Run};
+
+/// The signal that a process that calls `abort` ends by.
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
+/// A process that was stopped in order may take so long.
+const ORDERLY_END: Duration = Duration::from_secs(30);
+/// A kill waits so long for a line, so that it comes between the work and its mark.
+const LINE: Duration = Duration::from_millis(700);
+/// What a service manager waits before it starts a process again that ended by itself.
+const RESTART: Duration = Duration::from_millis(500);
+
+/// How a replica is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub(crate) name: String,
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) variables: Vec<(String, String)>,
+    /// The log of all its processes.
+    pub(crate) log: PathBuf,
+    /// From which each process has a number of its own, if mishaps are wanted.
+    pub(crate) mishaps: Option<u64>,
+    /// So many seconds its clock is ahead.
+    pub(crate) clock_ahead: i64,
+}
+
+/// A replica with its keeper.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    /// Keeps it from others while the process is down.
+    _port: Port,
+    orders: mpsc::UnboundedSender<Order>,
+    keeper: JoinHandle<Result<(), Error>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Order {
+    Kill { down: u64 },
+    Stop { down: u64 },
+    End,
+}
+
+/// What of a line of the app is read.
+#[derive(Deserialize)]
+struct Line {
+    webhook_id: String,
+    #[serde(default)]
+    once: bool,
+}
+
+impl Replica {
+    pub(crate) fn start(index: usize, spec: Spec, port: Port, journal: Arc<Journal>) -> Self {
+        let (orders, received) = mpsc::unbounded_channel();
+        let keeper = Keeper {
+            index,
+            spec,
+            journal,
+            orders: received,
+            address: format!("127.0.0.1:{}", port.number()),
+        };
+        Self {
+            _port: port,
+            orders,
+            keeper: tokio::spawn(keeper.keep()),
+        }
+    }
+
+    /// Fails if the keeper has ended, which `end` tells of.
+    pub(crate) fn order(&self, order: Order) {
+        let _ = self.orders.send(order);
+    }
+
+    /// Stops it in order, for good.
+    pub(crate) async fn end(self) -> Result<(), Error> {
+        self.order(Order::End);
+        self.keeper.await?
+    }
+}
+
+struct Keeper {
+    index: usize,
+    spec: Spec,
+    journal: Arc<Journal>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    address: String,
+}
+
+struct Process {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    life: Life,
+}
+
+impl Keeper {
+    async fn keep(mut self) -> Result<(), Error> {
+        let mut ended = false;
+        let mut start = 0;
+        while !ended {
+            start += 1;
+            let life = Life {
+                replica: self.index,
+                start,
+            };
+            let mut process = self.spawn(life)?;
+            let (how, down) = self.live(&mut process, &mut ended).await?;
+            let at = self.journal.clock.now();
+            self.journal.write().deaths.push(Death { life, at, how });
+            // What it has written before its end.
+            while let Some(line) = process.lines.next_line().await? {
+                self.read(&line, life)?;
+            }
+            sleep(down).await;
+        }
+        Ok(())
+    }
+
+    /// Until the process has ended. Returns how, and how long it stays down.
+    async fn live(
+        &mut self,
+        process: &mut Process,
+        ended: &mut bool,
+    ) -> Result<(How, Duration), Error> {
+        loop {
+            let order = tokio::select! {
+                line = process.lines.next_line() => match line? {
+                    Some(line) => {
+                        self.read(&line, process.life)?;
+                        continue;
+                    }
+                    None => {
+                        let status = process.child.wait().await?;
+                        return Ok((by_itself(status), RESTART));
+                    }
+                },
+                order = self.orders.recv() => order.unwrap_or(Order::End),
+            };
+            match order {
+                Order::Kill { down } => {
+                    let line = timeout(LINE, process.lines.next_line()).await;
+                    process.child.start_kill()?;
+                    if let Ok(Some(line)) = line.unwrap_or(Ok(None)) {
+                        self.read(&line, process.life)?;
+                    }
+                    let status = process.child.wait().await?;
+                    let how = if status.signal() == Some(SIGKILL) {
+                        How::Killed
+                    } else {
+                        by_itself(status)
+                    };
+                    return Ok((how, Duration::from_millis(down)));
+                }
+                Order::Stop { down } => {
+                    let how = self.stop(process).await?;
+                    return Ok((how, Duration::from_millis(down)));
+                }
+                Order::End => {
+                    *ended = true;
+                    return Ok((self.stop(process).await?, Duration::ZERO));
+                }
+            }
+        }
+    }
+
+    /// Reads its lines on, until it has ended in order.
+    async fn stop(&self, process: &mut Process) -> Result<How, Error> {
+        let pid = process.child.id().and_then(|id| i32::try_from(id).ok());
+        let Some(pid) = pid.and_then(Pid::from_raw) else {
+            return Ok(by_itself(process.child.wait().await?));
+        };
+        // It may have ended meanwhile, and is not awaited yet, so the number is still its own.
+        kill_process(pid, Signal::TERM)?;
+        let rest = async {
+            while let Some(line) = process.lines.next_line().await? {
+                self.read(&line, process.life)?;
+            }
+            Ok::<_, Error>(process.child.wait().await?)
+        };
+        match timeout(ORDERLY_END, rest).await {
+            Ok(status) => {
+                let status = status?;
+                Ok(match status.signal() {
+                    Some(SIGABRT) => How::Aborted,
+                    _ => How::Stopped(status.code()),
+                })
+            }
+            Err(_) => {
+                process.child.kill().await?;
+                Ok(How::Stopped(None))
+            }
+        }
+    }
+
+    fn read(&self, line: &str, life: Life) -> Result<(), Error> {
+        let at = self.journal.clock.now();
+        let Line { webhook_id, once } = serde_json::from_str(line)
+            .map_err(|error| format!("{} printed {line:?}: {error}", self.spec.name))?;
+        let run = Run {
+            webhook_id,
+            at,
+            life,
+            once,
+        };
+        self.journal.write().runs.push(run);
+        Ok(())
+    }
+
+    fn spawn(&self, life: Life) -> Result<Process, Error> {
+        let spec = &self.spec;
+        let log = open_log(&spec.log)?;
+        // It ends with this program, by whatever means this ends.
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(&spec.program)
+            .args(&spec.arguments)
+            .envs(spec.variables.iter().cloned())
+            .env("LISTEN_ADDR", &self.address)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true);
+        if let Some(seed) = spec.mishaps {
+            let number = seed.wrapping_add(u64::from(life.start));
+            command.env("FAULT_RANDOM", number.to_string());
+        }
+        if spec.clock_ahead != 0 {
+            command
+                .env("LD_PRELOAD", faketime()?)
+                .env("FAKETIME", format!("{:+}", spec.clock_ahead))
+                // Time-outs and leases go on.
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        let mut child = command
+            .spawn()
+            .map_err(|error| format!("setpriv {}: {error}", spec.program.display()))?;
+        let stdout = child.stdout.take().ok_or("no stdout")?;
+        Ok(Process {
+            child,
+            lines: BufReader::new(stdout).lines(),
+            life,
+        })
+    }
+}
+
+fn by_itself(status: ExitStatus) -> How {
+    match status.signal() {
+        Some(SIGABRT) => How::Aborted,
+        _ => How::ByItself(status.code()),
+    }
+}
+
+fn open_log(path: &Path) -> Result<File, Error> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    Ok(file.map_err(|error| format!("{}: {error}", path.display()))?)
+}
+
+/// The library that sets a process's clock, where Debian has it.
+fn faketime() -> Result<PathBuf, Error> {
+    let folders = std::fs::read_dir("/usr/lib")?.flatten();
+    let files = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
+    let found = files.into_iter().find(|file| file.is_file());
+    found.ok_or_else(|| "libfaketime is missing; install Debian's package faketime".into())
+}

@@ -1,0 +1,115 @@
+//! What a reader is told, while it runs and at the end.
+
+use std::fmt::{self, Display};
+
+use crate::clock::Moment;
+use crate::journal::{Answer, Entries, How};
+use crate::judge::Verdict;
+
+/// So many of a list are printed, at most.
+const LONGEST: usize = 50;
+
+pub(crate) fn progress(now: Moment, sent: usize, ended: usize, entries: &Entries) -> String {
+    format!(
+        "{:>5} s  sent {sent}, done with {ended}, attempts {}, runs {} | {}",
+        now.0 / 1_000,
+        entries.attempts.len(),
+        entries.runs.len(),
+        Faults(entries)
+    )
+}
+
+/// How much was broken so far.
+pub(crate) struct Faults<'a>(pub(crate) &'a Entries);
+
+impl Display for Faults<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let deaths =
+            |is: fn(&How) -> bool| self.0.deaths.iter().filter(|death| is(&death.how)).count();
+        write!(
+            f,
+            "processes killed {}, aborted {}, stopped {}; store broken {}; keys and secrets {}",
+            deaths(|how| *how == How::Killed),
+            deaths(|how| *how == How::Aborted),
+            deaths(|how| matches!(how, How::Stopped(_))),
+            self.0.outages.len(),
+            self.0.others.len(),
+        )
+    }
+}
+
+/// The end of a set-up.
+pub(crate) struct Summary<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) seed: u64,
+    pub(crate) seconds: u64,
+    pub(crate) faults: String,
+    pub(crate) verdict: &'a Verdict,
+}
+
+impl Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = self.verdict;
+        let result = if verdict.holds() {
+            "HOLDS"
+        } else {
+            "DOES NOT HOLD"
+        };
+        writeln!(
+            f,
+            "{result}: {} (seed {}, {} s)",
+            self.title, self.seed, self.seconds
+        )?;
+        writeln!(
+            f,
+            "  events {}: handled {}, dead letters as planned {}, lost {}",
+            verdict.events,
+            verdict.done,
+            verdict.dead - verdict.dead_unexplained.len().min(verdict.dead),
+            verdict.lost.len()
+        )?;
+        writeln!(
+            f,
+            "  second runs: explained {}, unexplained {}",
+            verdict.explained.len(),
+            verdict.unexplained.len()
+        )?;
+        let attempts: usize = verdict.answers.values().sum();
+        let answers = verdict.answers.iter().map(|(answer, count)| {
+            let answer = match answer {
+                Answer::Status(status) => status.to_string(),
+                Answer::TimedOut => "timed out".to_owned(),
+                Answer::Broken => "connection broken".to_owned(),
+            };
+            format!("{answer}: {count}")
+        });
+        let answers: Vec<String> = answers.collect();
+        writeln!(
+            f,
+            "  deliveries {attempts} ({}), of them repeats after a 2xx {}",
+            answers.join(", "),
+            verdict.repeats
+        )?;
+        writeln!(f, "  {}", self.faults)?;
+        list(f, "explained second runs", &verdict.explained, usize::MAX)?;
+        for (name, breaches) in verdict.breaches() {
+            list(f, name, breaches, LONGEST)?;
+        }
+        Ok(())
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, name: &str, lines: &[String], longest: usize) -> fmt::Result {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "  {name}:")?;
+    for line in lines.iter().take(longest) {
+        writeln!(f, "    {line}")?;
+    }
+    let more = lines.len().saturating_sub(longest);
+    if more > 0 {
+        writeln!(f, "    and {more} more")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! One set-up, from its start to its verdict.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use gemini_webhooks_harness::{Balancer, Port};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::{interval, sleep, timeout};
+
+use crate::Error;
+use crate::clock::{Clock, Moment};
+use crate::events::{self, Habit, Wish};
+use crate::journal::Journal;
+use crate::judge::{Evidence, Verdict, judge};
+use crate::keys::Keys;
+use crate::plan::{self, Fault, Scene};
+use crate::replica::{Order, Replica, Spec};
+use crate::report::{self, Faults, Summary};
+use crate::sender::Sender;
+use crate::setup::{Front, Parts, Plant, StoreKind};
+use crate::store::Store;
+
+/// The app must listen within this time.
+const START: Duration = Duration::from_secs(30);
+/// What is stored is worked off within this time after the last fault.
+const WORKED_OFF: u64 = 120_000;
+const PROGRESS: Duration = Duration::from_secs(5);
+/// The clock of the first replica.
+const CLOCK_AHEAD: i64 = 120;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    pub(crate) events: usize,
+    pub(crate) rate: u32,
+    pub(crate) seed: u64,
+    pub(crate) plant: Option<Plant>,
+}
+
+/// Everything that runs, to be broken and asked.
+struct World {
+    journal: Arc<Journal>,
+    keys: Arc<Keys>,
+    store: Store,
+    /// Faults of the store do not overlap.
+    store_turn: Mutex<()>,
+    replicas: Vec<Replica>,
+    names: Vec<String>,
+    sender: Arc<Sender>,
+    balancer: Balancer,
+}
+
+/// Returns the verdict and its summary. The folder gets the files and the logs of the app.
+pub(crate) async fn run(
+    parts: &Parts,
+    size: Size,
+    folder: &Path,
+) -> Result<(Verdict, String), Error> {
+    let world = World::start(parts, size, folder).await?;
+    let length = size.events as u64 * 1_000 / u64::from(size.rate.max(1));
+    let scene = Scene {
+        length,
+        replicas: world.replicas.len(),
+        store: world.store.breakable(),
+    };
+    let plan = plan::draw(&mut fastrand::Rng::with_seed(size.seed), scene);
+    let work = async {
+        let sending = Arc::clone(&world.sender).send_all();
+        tokio::try_join!(world.break_everything(plan), sending)?;
+        world.work_off(parts).await
+    };
+    tokio::select! {
+        ended = work => ended?,
+        () = world.tell_progress() => {}
+    }
+    world.end(parts, size.seed).await
+}
+
+impl World {
+    async fn start(parts: &Parts, size: Size, folder: &Path) -> Result<Self, Error> {
+        let mut random = fastrand::Rng::with_seed(size.seed);
+        let journal = Arc::new(Journal::new(Clock::start()));
+        let keys = Arc::new(Keys::start(random.u64(..), folder.join("secrets")).await?);
+        let store = match parts.store {
+            StoreKind::Redis => Store::redis(),
+            StoreKind::Postgres => Store::postgres().await?,
+            StoreKind::Sqlite => Store::sqlite(folder).await?,
+            StoreKind::None => Store::None,
+        };
+        let endpoint_token = format!("{:032x}", random.u128(..));
+        let mut variables = vec![
+            (
+                "WEBHOOK_SIGNING_SECRET_FILE".to_owned(),
+                keys.file().display().to_string(),
+            ),
+            ("WEBHOOK_SIGNING_SECRET".to_owned(), keys.all_secrets()),
+            ("WEBHOOK_ENDPOINT_TOKEN".to_owned(), endpoint_token.clone()),
+            ("GEMINI_JWKS_URL".to_owned(), keys.url()),
+        ];
+        variables.extend(store.variable());
+        variables.extend(size.plant.map(|plant| {
+            let name = match plant {
+                Plant::MarksFirst => "marks-first",
+                Plant::AnswersFirst => "answers-first",
+            };
+            ("FAULT_PLANT".to_owned(), name.to_owned())
+        }));
+        let receivers = parts
+            .receivers
+            .iter()
+            .map(|arguments| ("receiver", arguments));
+        let workers = parts.workers.iter().map(|arguments| ("worker", arguments));
+        let (mut replicas, mut names, mut ports) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, (kind, arguments)) in receivers.chain(workers).enumerate() {
+            let name = format!("{kind} {}", index + 1);
+            let several = parts.receivers.len() > 1;
+            let spec = Spec {
+                name: name.clone(),
+                program: parts.program.clone(),
+                arguments: arguments.clone(),
+                variables: variables.clone(),
+                log: folder.join(format!("{}.log", name.replace(' ', "-"))),
+                mishaps: parts.mishaps.then(|| random.u64(..)),
+                clock_ahead: if index == 0 && several {
+                    CLOCK_AHEAD
+                } else {
+                    0
+                },
+            };
+            let port = Port::free();
+            if kind == "receiver" {
+                ports.push(port.number());
+            }
+            replicas.push(Replica::start(index, spec, port, Arc::clone(&journal)));
+            names.push(name);
+        }
+        for port in &ports {
+            wait_for(*port).await?;
+        }
+        let balancer = match parts.front {
+            Front::Nginx => Balancer::nginx(&ports),
+            Front::Haproxy => Balancer::haproxy(&ports),
+        };
+        let wish = Wish {
+            events: size.events,
+            rate: size.rate,
+            poison: parts.has_inbox,
+        };
+        // Events are due from now on.
+        let now = journal.clock.now();
+        let mut events = events::draw(&mut random, wish);
+        for event in &mut events {
+            event.due = event.due.after(now.0);
+        }
+        let sender = Sender {
+            client: Sender::client()?,
+            address: format!("127.0.0.1:{}", balancer.port()),
+            endpoint_token,
+            keys: Arc::clone(&keys),
+            journal: Arc::clone(&journal),
+            events: Arc::new(events),
+            seed: random.u64(..),
+            begun: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
+        };
+        Ok(Self {
+            journal,
+            keys,
+            store,
+            store_turn: Mutex::new(()),
+            replicas,
+            names,
+            sender: Arc::new(sender),
+            balancer,
+        })
+    }
+
+    /// Carries the plan out. All is mended when it returns.
+    async fn break_everything(&self, plan: Vec<(Moment, Fault)>) -> Result<(), Error> {
+        let began = self.journal.clock.now();
+        let suffering = plan.into_iter().map(|(at, fault)| async move {
+            self.journal.clock.until(began.after(at.0)).await;
+            match fault {
+                Fault::Kill { replica, down } => self.order(replica, Order::Kill { down }),
+                Fault::Stop { replica, down } => self.order(replica, Order::Stop { down }),
+                Fault::Store(fault) => {
+                    let _turn = self.store_turn.lock().await;
+                    self.store.suffer(fault, &self.journal).await?;
+                }
+                Fault::Keys(fault) => self.keys.suffer(fault, &self.journal).await?,
+                Fault::RotateSecret => self.keys.rotate_secret(&self.journal).await?,
+            }
+            Ok::<_, Error>(())
+        });
+        try_join_all(suffering).await?;
+        Ok(())
+    }
+
+    fn order(&self, replica: usize, order: Order) {
+        if let Some(replica) = self.replicas.get(replica) {
+            replica.order(order);
+        }
+    }
+
+    /// Until the inbox has nothing to do, or what was answered has run.
+    async fn work_off(&self, parts: &Parts) -> Result<(), Error> {
+        let end = self.journal.clock.now().after(WORKED_OFF);
+        while self.journal.clock.now() < end {
+            let left = if parts.has_inbox {
+                self.store.inbox().await?.1
+            } else if parts.mishaps {
+                0
+            } else {
+                self.not_run()
+            };
+            if left == 0 {
+                break;
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        Ok(())
+    }
+
+    /// An app of the user's may answer first, and work later.
+    fn not_run(&self) -> u64 {
+        let entries = self.journal.write();
+        let runs: HashSet<&str> = entries
+            .runs
+            .iter()
+            .map(|run| run.webhook_id.as_str())
+            .collect();
+        let events = self.sender.events.iter();
+        let left = events
+            .filter(|event| event.habit != Habit::Forged && !runs.contains(event.id.as_str()));
+        left.count() as u64
+    }
+
+    async fn tell_progress(&self) {
+        let mut ticks = interval(PROGRESS);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            let sent = self.sender.begun.load(Ordering::Relaxed);
+            let ended = self.sender.ended.load(Ordering::Relaxed);
+            let line = {
+                let entries = self.journal.write();
+                report::progress(self.journal.clock.now(), sent, ended, &entries)
+            };
+            eprintln!("{line}");
+        }
+    }
+
+    /// Stops all processes in order, and judges.
+    async fn end(self, parts: &Parts, seed: u64) -> Result<(Verdict, String), Error> {
+        try_join_all(self.replicas.into_iter().map(Replica::end)).await?;
+        drop(self.balancer);
+        let rows = self.store.rows().await?;
+        let (dead, _) = self.store.inbox().await?;
+        let entries = self.journal.write();
+        let evidence = Evidence {
+            events: &self.sender.events,
+            entries: &entries,
+            rows: rows.as_ref(),
+            dead: &dead,
+            names: &self.names,
+        };
+        let verdict = judge(evidence, parts.rules);
+        let summary = Summary {
+            title: &parts.title,
+            seed,
+            seconds: self.journal.clock.now().0 / 1_000,
+            faults: Faults(&entries).to_string(),
+            verdict: &verdict,
+        };
+        let summary = summary.to_string();
+        Ok((verdict, summary))
+    }
+}
+
+async fn wait_for(port: u16) -> Result<(), Error> {
+    let listening = async {
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let listened = timeout(START, listening).await;
+    Ok(listened.map_err(|_| format!("the app does not listen on port {port} after {START:?}"))?)
+}

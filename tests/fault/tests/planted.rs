@@ -1,0 +1,73 @@
+//! The program finds the events that a bad app loses, and only those.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
+
+use std::process::Command;
+
+/// Runs the program. Returns its exit code and its summary.
+fn fault(arguments: &[&str]) -> (Option<i32>, String) {
+    let done = Command::new(env!("CARGO_BIN_EXE_fault"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let (out, log) = (
+        String::from_utf8(done.stdout).unwrap(),
+        String::from_utf8_lossy(&done.stderr).into_owned(),
+    );
+    println!("{out}\n{log}");
+    (done.status.code(), out)
+}
+
+fn lost(summary: &str) -> u32 {
+    let after = summary.split("lost ").nth(1).unwrap();
+    let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn a_guard_that_marks_first_loses_events() {
+    let (code, summary) = fault(&[
+        "--setup",
+        "redis",
+        "--events",
+        "400",
+        "--rate",
+        "100",
+        "--seed",
+        "1",
+        "--plant",
+        "marks-first",
+    ]);
+    assert_eq!(code, Some(1));
+    assert!(summary.starts_with("DOES NOT HOLD"));
+    // A handler fails in one of twenty cases.
+    assert!(lost(&summary) >= 5, "{summary}");
+    assert!(summary.contains("answered with a 2xx"));
+}
+
+#[test]
+fn an_inbox_that_answers_before_it_stores_loses_events() {
+    let (code, summary) = fault(&[
+        "--setup",
+        "inbox-sqlite",
+        "--events",
+        "400",
+        "--rate",
+        "100",
+        "--seed",
+        "1",
+        "--plant",
+        "answers-first",
+    ]);
+    assert_eq!(code, Some(1));
+    assert!(summary.starts_with("DOES NOT HOLD"));
+    assert!(lost(&summary) >= 1, "{summary}");
+    assert!(summary.contains("answered with a 2xx"));
+}
+
+#[test]
+fn what_cannot_be_tried_is_said() {
+    let (code, summary) = fault(&["--app", "/no/such/program", "--events", "1"]);
+    assert_eq!(code, Some(2));
+    assert_eq!(summary, "");
+}
