@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use gemini_webhooks::{Delivery, GeminiEvent, VerifyLayer};
+use gemini_webhooks::{Delivery, GeminiEvent, VerifyLayer, WebhookReceiverBuilder};
 use gemini_webhooks_inbox::sqlx::postgres::PgPoolOptions;
 use gemini_webhooks_inbox::sqlx::{self, Postgres, Sqlite};
 use gemini_webhooks_inbox::{Database, Inbox, Work, WorkError, WorkTransaction};
@@ -77,7 +77,7 @@ async fn receive<DB: Database>(
     stop: watch::Receiver<bool>,
 ) -> Result<(), BoxError> {
     let answers_first = env::var("FAULT_PLANT").is_ok_and(|plant| plant == "answers-first");
-    let receivers = receivers(|builder| builder.without_replay_protection()).await?;
+    let receivers = receivers(WebhookReceiverBuilder::without_replay_protection).await?;
     let mut app = Router::new();
     for (path, receiver) in &receivers {
         let layer = VerifyLayer::new(receiver.clone());

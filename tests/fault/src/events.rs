@@ -72,7 +72,7 @@ fn event(random: &mut fastrand::Rng, number: usize, wish: Wish) -> Event {
         "user_metadata": metadata,
     });
     let habit = match random.u32(..100) {
-        0..5 => Habit::Again(random.u64(..20_000)),
+        0..5 => Habit::Again(random.u64(..10_000)),
         5..7 => Habit::Twice,
         7 => Habit::Forged,
         _ => Habit::Plain,

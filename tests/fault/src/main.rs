@@ -108,7 +108,11 @@ async fn main() -> ExitCode {
 
 /// Whether all hold.
 async fn run_all(arguments: &Arguments) -> Result<bool, Error> {
-    let own = arguments.app.clone().map(|program| Own {
+    let own = arguments.app.as_deref().map(|program| {
+        let absolute = fs::canonicalize(program);
+        absolute.map_err(|error| format!("--app {}: {error}", program.display()))
+    });
+    let own = own.transpose()?.map(|program| Own {
         program,
         arguments: arguments.arguments.clone(),
         store: arguments.store,

@@ -7,6 +7,7 @@
     reason = "a test fails loudly"
 )]
 
+mod balancer;
 mod clients;
 mod postgres;
 mod proxy;
