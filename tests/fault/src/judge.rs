@@ -7,10 +7,10 @@ use crate::events::{Event, Habit};
 use crate::journal::{Answer, Attempt, Death, Entries, How, Life, Run};
 use crate::store::DeadLetter;
 
-/// In a healthy system an event is marked as handled that soon after its line. The clocks of the line and
-/// of a fault are read by one program, which may be late.
-const MARKED: u64 = 2_500;
-const LATE: u64 = 1_000;
+/// Where nothing is broken, an event is marked as handled that soon after its line, in milliseconds.
+const MARKED: u64 = 1_000;
+/// This program may notice a line so late.
+const LATE: u64 = 500;
 /// A process that starts while the store is down ends by itself within this time.
 const START: u64 = 12_000;
 
@@ -186,7 +186,7 @@ impl Story<'_> {
                 "{id}: by {} at {}, and by {} at {}",
                 names.0, first.at, names.1, second.at
             );
-            match self.explain(first, evidence, rules) {
+            match self.explain(first, second, evidence, rules) {
                 Some(why) => verdict.explained.push(format!("{text}: {why}")),
                 None => verdict.unexplained.push(text),
             }
@@ -213,13 +213,20 @@ impl Story<'_> {
         name(evidence, run.life)
     }
 
-    /// What kept the first run from being marked before the next delivery.
-    fn explain(&self, first: &Run, evidence: Evidence<'_>, rules: Rules) -> Option<String> {
+    /// What kept the first run from being marked, before the second.
+    fn explain(
+        &self,
+        first: &Run,
+        second: &Run,
+        evidence: Evidence<'_>,
+        rules: Rules,
+    ) -> Option<String> {
         if first.once {
             // Its mark was committed with it. Nothing can explain another.
             return None;
         }
-        let (from, to) = (first.at.before(LATE), first.at.after(MARKED));
+        let from = first.at.before(LATE);
+        let to = first.at.after(MARKED).min(second.at);
         let within = |at: Moment| from <= at && at <= to;
         let entries = evidence.entries;
         let death = entries.deaths.iter().find(|death| {

@@ -68,6 +68,9 @@ struct Arguments {
     /// How many processes of your program run
     #[arg(long, default_value_t = 3, requires = "app", value_parser = clap::value_parser!(u8).range(1..=20))]
     replicas: u8,
+    /// A folder to keep the logs of the processes in. Without it they are kept only if something does not hold
+    #[arg(long)]
+    logs: Option<PathBuf>,
     /// The arguments of your program
     #[arg(last = true, requires = "app")]
     arguments: Vec<String>,
@@ -134,26 +137,29 @@ async fn run_all(arguments: &Arguments) -> Result<bool, Error> {
             plant: arguments.plant,
         };
         eprintln!("{}: {}, seed {seed}", setup.name(), parts.title);
-        let folder = tempfile::Builder::new()
-            .prefix("gemini-webhooks-fault-")
-            .tempdir()?;
-        let (verdict, summary) = match run::run(&parts, size, folder.path()).await {
-            Ok(ended) => ended,
-            Err(error) => {
-                let logs = folder.keep();
-                return Err(format!("{error}; the logs of the app: {}", logs.display()).into());
+        let folder = match &arguments.logs {
+            Some(logs) => {
+                fs::create_dir_all(logs)
+                    .map_err(|error| format!("--logs {}: {error}", logs.display()))?;
+                tempfile::Builder::new()
+                    .prefix(setup.name())
+                    .disable_cleanup(true)
+                    .tempdir_in(logs)?
             }
+            None => tempfile::Builder::new()
+                .prefix("gemini-webhooks-fault-")
+                .tempdir()?,
         };
-        writeln!(io::stdout(), "{summary}")?;
-        if !verdict.holds() {
-            all_hold = false;
-            let kept = folder.keep();
-            writeln!(
-                io::stdout(),
-                "  the logs of its processes: {}",
-                kept.display()
-            )?;
+        let ended = run::run(&parts, size, folder.path()).await;
+        let holds = ended.as_ref().is_ok_and(|(verdict, _)| verdict.holds());
+        all_hold &= holds;
+        if let Ok((_, summary)) = &ended {
+            writeln!(io::stdout(), "{summary}")?;
         }
+        if !holds || arguments.logs.is_some() {
+            eprintln!("the logs of its processes: {}", folder.keep().display());
+        }
+        ended?;
     }
     Ok(all_hold)
 }

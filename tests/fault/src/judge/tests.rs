@@ -281,6 +281,16 @@ fn a_second_run_needs_a_reason_of_its_own() {
             unexplained.clone(),
         ),
         (
+            "its process was killed after the second run",
+            GUARD,
+            Case {
+                runs: vec![(10_000, FIRST, false), (10_002, OTHER, false)],
+                deaths: deaths(10_003, FIRST, How::Killed),
+                ..Case::default()
+            },
+            unexplained.clone(),
+        ),
+        (
             "its process was stopped in order",
             GUARD,
             Case {
@@ -345,7 +355,9 @@ fn a_second_run_needs_a_reason_of_its_own() {
         ),
     ];
     for (name, rules, mut case, expected) in cases {
-        case.runs = twice();
+        if case.runs.is_empty() {
+            case.runs = twice();
+        }
         let verdict = case.judge(rules);
         assert_eq!(found(&verdict), expected, "{name}");
         assert_eq!(
