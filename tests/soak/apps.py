@@ -1,0 +1,196 @@
+"""The receivers of the soak test as processes, and what can be measured of them and of their stores."""
+
+import collections
+import json
+import os
+import pathlib
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+
+import live
+from verdict import Limits, Sample
+
+AUDIENCE = "soak"
+TOKEN = secrets.token_urlsafe(24)
+# The guard of the example with PostgreSQL takes most: a row, two entries in indexes, and what an UPDATE
+# leaves until the next VACUUM. Measured were 230 bytes with Redis, 330 in the guard's table, and in the
+# inbox, beside the body, 700 with SQLite and 900 with PostgreSQL.
+REDIS_EVENT, GUARD_EVENT, SQLITE_EVENT, INBOX_EVENT = 400, 600, 1200, 1600
+# Beside its pool of ten a receiver with PostgreSQL has a connection that listens.
+POOL = 12
+
+
+class Redis:
+    def __init__(self, url):
+        self.url = urllib.parse.urlsplit(url)
+
+    def ask(self, *commands):
+        """The answers, each as text; lines that only say how long an answer is are left out."""
+        url = self.url
+        before = []
+        if url.password:
+            before.append(f"AUTH {urllib.parse.unquote(url.username or 'default')} {urllib.parse.unquote(url.password)}")
+        if url.path.strip("/"):
+            before.append(f"SELECT {url.path.strip('/')}")
+        with socket.create_connection((url.hostname, url.port or 6379), timeout=10) as connection:
+            connection.sendall("".join(command + "\r\n" for command in [*before, *commands, "QUIT"]).encode())
+            return connection.makefile().read()
+
+    def size(self):
+        answer = self.ask("DBSIZE", "INFO memory")
+        return int(re.search(r"^used_memory:(\d+)", answer, re.M)[1]), int(re.search(r"^:(\d+)", answer, re.M)[1])
+
+
+class Postgres:
+    """A database of its own on the server of `url`."""
+
+    def __init__(self, url, name, table):
+        self.server, self.name, self.table = url, f"soak_{name}_{os.getpid()}", table
+        self.url = urllib.parse.urlsplit(url)._replace(path="/" + self.name).geturl()
+        self.ask(self.server, f"CREATE DATABASE {self.name}")
+
+    def ask(self, url, statement):
+        done = subprocess.run(["psql", "--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-c", statement, url],
+                              capture_output=True, text=True, check=True, timeout=30)
+        return done.stdout.strip()
+
+    def size(self):
+        return int(self.ask(self.url, f"SELECT pg_total_relation_size('{self.table}')")), None
+
+    def entries(self):
+        return int(self.ask(self.url, f"SELECT count(*) FROM {self.table}"))
+
+    def drop(self):
+        self.ask(self.server, f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+
+
+class Sqlite:
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.url = f"sqlite:{folder}/inbox.db"
+
+    def size(self):
+        """With the write-ahead log."""
+        return sum(file.stat().st_size for file in self.folder.iterdir()), None
+
+
+class App:
+    """A running receiver. It keeps the contract of the examples.
+
+    `tasks` is a path at which it tells the number of its runtime's tasks.
+    """
+
+    def __init__(self, program, limits, *, store=None, repeated=(200, ""), tasks=None, **variables):
+        self.name, self.limits, self.store, self.repeated, self.tasks = program.name, limits, store, repeated, tasks
+        self.run = secrets.token_hex(6)
+        self.lock = threading.Lock()
+        # By an event's number: how often it is to run, and how often it ran. A byte each.
+        self.expected, self.runs = bytearray(), bytearray()
+        self.events, self.bodies = 0, 0
+        self.strange = collections.Counter()
+        self.errors, self.last_errors = 0, collections.deque(maxlen=5)
+        variables |= {"WEBHOOK_ENDPOINT_TOKEN": TOKEN, "GEMINI_WEBHOOK_AUDIENCE": AUDIENCE}
+        self.process = subprocess.Popen([program], env=live.environment(**variables), text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.port, self.listens = None, threading.Event()
+        self.readers = [threading.Thread(target=read, daemon=True) for read in (self.read_runs, self.read_log)]
+        for reader in self.readers:
+            reader.start()
+        if not self.listens.wait(30) or self.port is None:
+            self.process.kill()
+            raise SystemExit(f"{self.name} did not start: " + "".join(self.last_errors))
+
+    def read_runs(self):
+        for line in self.process.stdout:
+            run, _, number = json.loads(line)["webhook_id"].removeprefix("msg_").partition("-")
+            with self.lock:
+                if run == self.run:
+                    self.runs[int(number)] = min(255, self.runs[int(number)] + 1)
+                else:
+                    self.strange["ran an event that nobody sent"] += 1
+
+    def read_log(self):
+        for line in self.process.stderr:
+            if self.port is None and (found := re.search(r"listening on http://127\.0\.0\.1:(\d+)", line)):
+                self.port = int(found[1])
+                self.listens.set()
+            if " ERROR " in line:
+                self.errors += 1
+                self.last_errors.append(line)
+        self.listens.set()
+
+    def new_id(self):
+        with self.lock:
+            self.expected.append(0)
+            self.runs.append(0)
+            number = len(self.expected) - 1
+        return number, f"msg_{self.run}-{number:013d}"
+
+    def expect(self, number, body):
+        """An event was answered as received."""
+        with self.lock:
+            self.expected[number] = 1
+            self.events += 1
+            self.bodies += len(body)
+
+    def differing(self):
+        """How many events ran not as often as they were to run."""
+        with self.lock:
+            return sum(1 for expected, ran in zip(self.expected, self.runs) if expected != ran)
+
+    def sample(self, seconds):
+        events, bodies = self.events, self.bodies
+        proc = pathlib.Path("/proc") / str(self.process.pid)
+        memory = int(re.search(r"^VmRSS:\s+(\d+) kB", (proc / "status").read_text(), re.M)[1]) * 1024
+        tasks = None
+        if self.tasks:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{self.tasks}", timeout=10) as answer:
+                tasks = int(answer.read())
+        store, entries = self.store.size() if self.store else (None, None)
+        return Sample(seconds, events, bodies, memory, len(os.listdir(proc / "fd")), len(os.listdir(proc / "task")),
+                      tasks, store, entries)
+
+    def stop(self):
+        """Ends it in order; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = "none within 30 s"
+        for reader in self.readers:
+            reader.join(timeout=5)
+        return code
+
+
+def start(programs, folder, database, only, variables, running, stores):
+    """Starts the receivers and adds each to `running` as soon as it runs, and each database to `stores`."""
+
+    def postgres(name, table):
+        stores.append(Postgres(database, name, table))
+        return stores[-1]
+
+    def add(name, limits, store=None, url="DATABASE_URL", **how):
+        if not only or name in only:
+            store = store and store()
+            address = {url: store.url if isinstance(store.url, str) else store.url.geturl()} if store else {}
+            running.append(App(programs / name, limits, store=store, **address, **variables, **how))
+
+    received = (200, '{"status":"received"}')
+    add("axum", Limits(event_memory=64))
+    add("actix_web", Limits(event_memory=64))
+    add("axum_redis", Limits(connections=2, event_store=REDIS_EVENT),
+        lambda: Redis(os.environ["REDIS_URL"]), "REDIS_URL")
+    add("axum_sqlx", Limits(connections=POOL, event_store=GUARD_EVENT),
+        lambda: postgres("guard", "gemini_webhooks_claims"))
+    add("axum_inbox", Limits(connections=POOL, connection_threads=POOL, event_store=SQLITE_EVENT, keeps_bodies=True),
+        lambda: Sqlite(folder), repeated=received)
+    add("actix_inbox", Limits(connections=POOL, event_store=INBOX_EVENT, keeps_bodies=True),
+        lambda: postgres("inbox", "gemini_webhooks_inbox"), repeated=received)
