@@ -29,12 +29,11 @@ POOL = 12
 
 class Redis:
     def __init__(self, url):
-        self.url = urllib.parse.urlsplit(url)
+        self.url, self.parts = url, urllib.parse.urlsplit(url)
 
     def ask(self, *commands):
-        """The answers, each as text; lines that only say how long an answer is are left out."""
-        url = self.url
-        before = []
+        """What it answers to all of them, as text."""
+        url, before = self.parts, []
         if url.password:
             before.append(f"AUTH {urllib.parse.unquote(url.username or 'default')} {urllib.parse.unquote(url.password)}")
         if url.path.strip("/"):
@@ -64,7 +63,8 @@ class Postgres:
     def size(self):
         return int(self.ask(self.url, f"SELECT pg_total_relation_size('{self.table}')")), None
 
-    def entries(self):
+    def count(self):
+        """Takes a while, so at the end only."""
         return int(self.ask(self.url, f"SELECT count(*) FROM {self.table}"))
 
     def drop(self):
@@ -157,9 +157,10 @@ class App:
         return Sample(seconds, events, bodies, memory, len(os.listdir(proc / "fd")), len(os.listdir(proc / "task")),
                       tasks, store, entries)
 
-    def stop(self):
-        """Ends it in order; its exit code."""
-        self.process.send_signal(signal.SIGTERM)
+    def end(self):
+        """Ends it in order, unless it has ended; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(timeout=30)
         except subprocess.TimeoutExpired:
@@ -170,18 +171,23 @@ class App:
         return code
 
 
-def start(programs, folder, database, only, variables, running, stores):
-    """Starts the receivers and adds each to `running` as soon as it runs, and each database to `stores`."""
+def start(programs, folder, only, variables, stack):
+    """The receivers, running. `stack` ends them, and removes their databases."""
+    running = []
+
+    def add(name, limits, store=None, variable="DATABASE_URL", **how):
+        if only and name not in only:
+            return
+        store = store and store()
+        address = {variable: store.url} if store else {}
+        app = App(programs / name, limits, store=store, **address, **variables, **how)
+        stack.callback(app.end)
+        running.append(app)
 
     def postgres(name, table):
-        stores.append(Postgres(database, name, table))
-        return stores[-1]
-
-    def add(name, limits, store=None, url="DATABASE_URL", **how):
-        if not only or name in only:
-            store = store and store()
-            address = {url: store.url if isinstance(store.url, str) else store.url.geturl()} if store else {}
-            running.append(App(programs / name, limits, store=store, **address, **variables, **how))
+        database = Postgres(os.environ["DATABASE_URL"], name, table)
+        stack.callback(database.drop)
+        return database
 
     received = (200, '{"status":"received"}')
     add("axum", Limits(event_memory=64))
@@ -194,3 +200,4 @@ def start(programs, folder, database, only, variables, running, stores):
         lambda: Sqlite(folder), repeated=received)
     add("actix_inbox", Limits(connections=POOL, event_store=INBOX_EVENT, keeps_bodies=True),
         lambda: postgres("inbox", "gemini_webhooks_inbox"), repeated=received)
+    return running

@@ -7,7 +7,6 @@ and what is in their stores. `scripts/soak` says more.
 import argparse
 import collections
 import contextlib
-import os
 import pathlib
 import signal
 import sys
@@ -66,22 +65,100 @@ def settle(running):
     time.sleep(5)
 
 
-def report(app, senders, limits_rows):
+def report(app, senders, samples, before, after):
+    """Prints what was sent and what grew; everything that surprised."""
     counts = sum((sender.counts for sender in senders), collections.Counter())
     print(f"{app.name}: {app.events} events, {counts['repeats']} repeats, {counts['refused']} refusals, "
-          f"{counts['left']} who left, {counts['retries']} retries; {app.errors} errors in its log")
-    for name, before, after, most in limits_rows:
-        unit, size = ("MiB", MIB) if name in ("memory", "store") else ("", 1)
-        print(f"    {name}: {before / size:.4g} to {after / size:.4g} {unit}".rstrip() + f", at most {most / size:.4g}")
-    # That it is steady is what makes it a soak test.
-    planned = counts["planned"]
-    found = [f"{number} times {kind}: {answer}" for sender in senders for (kind, answer), number in sender.wrong.items()]
+          f"{counts['left']} connections left half-way, {counts['retries']} retries under new keys, "
+          f"{app.errors} errors in its log")
+    for name, begin, end, most in growths(app.limits, samples):
+        size, unit = (MIB, " MiB") if name in ("memory", "store") else (1, "")
+        print(f"    {name}: {begin / size:.2f} to {end / size:.2f}{unit}, at most {most / size:.2f} are explained")
+    if app.limits.event_store and (events := after.events - before.events):
+        bodies = after.bodies - before.bodies if app.limits.keeps_bodies else 0
+        print(f"    store: {(after.store - before.store - bodies) / events:.0f} bytes an event beside its body")
+    print(f"    file descriptors without traffic: {before.descriptors} before, {after.descriptors} after")
+    wrong = sum((sender.wrong for sender in senders), collections.Counter())
+    found = [f"{count} times {kind}: {answer}" for (kind, answer), count in wrong.items()]
     found += [f"a sender ended: {sender.crashed!r}" for sender in senders if sender.crashed]
-    found += [f"{number} times it {what}" for what, number in app.strange.items()]
+    found += [f"{count} times it {what}" for what, count in app.strange.items()]
     if differing := app.differing():
-        found.append(f"{differing} events ran not as often as they were to run")
-    return found, planned
+        found.append(f"{differing} events ran not as often as they had to")
+    found += surprises(app.limits, samples, before, after)
+    if found:
+        found += [f"in its log: {line.strip()}" for line in app.last_errors]
+    return found
 
 
-def soak(arguments, running, stores, stop):
+def traffic(arguments, running, rotation, stack):
+    """The senders of each receiver, which run until the stack ends or `stop` is set."""
+    stop = threading.Event()
+    stack.callback(stop.set)
+    threading.Thread(target=rotation.run, args=(stop,), daemon=True).start()
+    senders = {app: [Sender(app, rotation, SENDERS / arguments.rate, f"{app.name} {number}", stop)
+                     for number in range(SENDERS)] for app in running}
+    for sender in sum(senders.values(), []):
+        sender.start()
+    return stop, senders
+
+
+def soak(arguments, stack):
+    server = KeyServer()
+    stack.callback(server.stop)
+    # In a short run there is a rotation, too.
+    rotation = Rotation(server, 120 if arguments.minutes >= 5 else 60)
+    variables = {"WEBHOOK_SIGNING_SECRET": " ".join(LISTED), "GEMINI_JWKS_URL": server.url}
     folder = stack.enter_context(tempfile.TemporaryDirectory())
+    running = apps.start(arguments.programs, folder, arguments.only, variables, stack)
+    time.sleep(2)
+    before = {app: app.sample(0) for app in running}
+
+    head()
+    began = time.monotonic()
+    stop, senders = traffic(arguments, running, rotation, stack)
+    samples, found = watch(running, arguments.minutes, began)
+    stop.set()
+    if found:
+        return found
+    for sender in sum(senders.values(), []):
+        sender.join(60)
+    settle(running)
+    found = ended(running)
+    if found:
+        return found
+    print(f"{rotation.count} rotations of the public keys, {rotation.outages} outages of the key server, "
+          f"{server.fetches} fetches")
+    for app in running:
+        after = app.sample(time.monotonic() - began)
+        if after.entries is None and hasattr(app.store, "count"):
+            before[app].entries, after.entries = 0, app.store.count()
+        found += [f"{app.name}: {line}" for line in report(app, senders[app], samples[app], before[app], after)]
+        sent = sum(sender.counts["sent"] for sender in senders[app])
+        planned = arguments.rate * arguments.minutes * 60
+        if sent < planned / 2:
+            found.append(f"{app.name}: only {sent} of {planned:.0f} deliveries could be sent in time")
+    for app in running:
+        if (code := app.end()) != 0:
+            found.append(f"{app.name}: the exit code after SIGTERM is {code}")
+    return found
+
+
+def main():
+    # So that what was started ends as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("minutes", type=float)
+    parser.add_argument("programs", type=pathlib.Path)
+    parser.add_argument("--rate", type=float, default=20, help="deliveries a second to each receiver")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="one of the receivers")
+    arguments = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        found = soak(arguments, stack)
+    for line in found:
+        print(line)
+    print(f"{len(found)} surprises")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

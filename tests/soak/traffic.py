@@ -25,7 +25,7 @@ SENDERS = 4
 REPEATS, REFUSALS, FRESH_CONNECTIONS = 0.1, 0.1, 0.2
 LISTED = ["whsec_" + base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(3)]
 SIGNERS = [standardwebhooks.Webhook(secret) for secret in LISTED]
-STRANGER = standardwebhooks.Webhook("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
+UNLISTED = standardwebhooks.Webhook("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
 # How long one of the listed secrets signs.
 SECRET_PERIOD = 15
 
@@ -36,6 +36,9 @@ MARGIN = 10
 # Keys are fetched anew after a minute. A failed fetch may put that off, by the outage and its cool-down.
 DEAD = 60 + 30 + COOL_DOWN + MARGIN
 RETRY_AFTER = 3
+# Whose keys a refusal is about: nobody's that are published, or those that sign now.
+UNKNOWN, CURRENT = "unknown", "current"
+NOT_KNOWN = [refused("signature_mismatch"), refused("unknown_key"), refused("keys_unavailable", 503)]
 
 
 class Keys:
@@ -79,9 +82,10 @@ class Rotation:
 
     def switch(self):
         self.withdrawn.append((time.monotonic() + 10, self.now))
+        # First, so that nobody signs with them before it is known that they are new.
+        self.switched = time.monotonic()
         self.now, self.next = self.next, None
         self.count += 1
-        self.switched = time.monotonic()
 
     def withdraw(self):
         self.server.keys = self.now.published()
@@ -132,7 +136,7 @@ class Event:
         event = {"type": "batch.succeeded", "version": "v1", "timestamp": "2026-01-22T12:00:00Z",
                  "data": {"id": f"batches/{self.number}"}, "user_metadata": {"text": text}}
         self.body = json.dumps(event)
-        self.expected, self.began = RECEIVED, time.monotonic()
+        self.expected = RECEIVED
 
     def signed(self, rotation, age=0):
         """The path, the headers and the body to send."""
@@ -143,7 +147,7 @@ class Event:
             signature = SIGNERS[turn % len(SIGNERS)].sign(self.id, sent, self.body)
             if turn % 2:
                 # While secrets rotate, Google signs with both.
-                signature = STRANGER.sign(self.id, sent, self.body) + " " + signature
+                signature = UNLISTED.sign(self.id, sent, self.body) + " " + signature
             return request(STATIC, self.id, now, signature, self.body)
         if self.scheme == "v1a":
             return request(dynamic(), self.id, now, rotation.now.v1a(self.id, now, self.body), self.body)
@@ -164,7 +168,7 @@ class Request:
         yield self.head + self.body
 
 
-def request(path, id, now, signature, body, method="POST", **absent):
+def request(path, id, now, signature, body, method="POST"):
     headers = {"webhook-id": id, "webhook-timestamp": now, "webhook-signature": signature}
     lines = [f"{method} {path} HTTP/1.1", "host: receiver.example", "content-type: application/json",
              f"content-length: {len(body.encode())}"]
@@ -173,10 +177,10 @@ def request(path, id, now, signature, body, method="POST", **absent):
 
 
 def refusal(app, rotation, order):
-    """A request that must be refused: its kind, itself, and the answers that are right."""
+    """A request that must be refused: its kind, itself, the right answer, and whose keys it is about."""
     event = Event(app, order)
     id, body, now = event.id, event.body, int(time.time())
-    mismatch, unavailable = refused("signature_mismatch"), refused("keys_unavailable", 503)
+    mismatch = refused("signature_mismatch")
 
     def fixed(body=body, signer=SIGNERS[0], age=0, sent=None, **how):
         when = datetime.fromtimestamp(now - age, timezone.utc)
@@ -187,40 +191,37 @@ def refusal(app, rotation, order):
             return request(dynamic(), id, now, keys.v1a(id, now, body), body)
         return request(dynamic(), id, now, keys.token(id, now, body), "")
 
-    def unless_in_trouble(*answers):
-        # Without the key server nobody knows whether a key is a new one.
-        return [*answers, unavailable] if rotation.is_in_trouble() else answers
-
-    genuine = request(dynamic("x" * 32), id, now, rotation.now.v1a(id, now, body), body)
-    stranger, dead = rotation.stranger, rotation.dead()
+    keys, stranger, dead = rotation.now, rotation.stranger, rotation.dead()
     kinds = {
-        "a forged body": lambda: (fixed(sent=body.replace("batches", "BATCHES")), [mismatch]),
-        "a secret that is not listed": lambda: (fixed(signer=STRANGER), [mismatch]),
-        "a stale timestamp": lambda: (fixed(age=400), [refused("timestamp_too_old")]),
-        "an early timestamp": lambda: (fixed(age=-400), [refused("timestamp_too_new")]),
-        "no headers": lambda: (request(STATIC, None, None, None, body), [refused("missing_header")]),
-        "70 KB": lambda: (fixed(body=body + " " * 70_000), [TOO_LARGE]),
-        "another method": lambda: (fixed(method="PUT"), [refused("method_not_allowed", 405)]),
-        "no endpoint token": lambda: (request(DYNAMIC, id, now, "v1a,AAAA", body), [refused("wrong_endpoint")]),
-        "a wrong endpoint token": lambda: (genuine, [refused("wrong_endpoint")]),
-        "an unknown key": lambda: (under(stranger, "v1a"), unless_in_trouble(mismatch)),
-        "an unknown key of a JWT": lambda: (under(stranger, "jwt"), unless_in_trouble(refused("unknown_key"))),
+        "a forged body": lambda: (fixed(sent=body.replace("batches", "BATCHES")), mismatch),
+        "a secret that is not listed": lambda: (fixed(signer=UNLISTED), mismatch),
+        "a stale timestamp": lambda: (fixed(age=400), refused("timestamp_too_old")),
+        "an early timestamp": lambda: (fixed(age=-400), refused("timestamp_too_new")),
+        "no headers": lambda: (request(STATIC, None, None, None, body), refused("missing_header")),
+        "70 KB": lambda: (fixed(body=body + " " * 70_000), TOO_LARGE),
+        "another method": lambda: (fixed(method="PUT"), refused("method_not_allowed", 405)),
+        "no endpoint token": lambda: (request(DYNAMIC, id, now, "v1a,AAAA", body), refused("wrong_endpoint")),
+        "a wrong endpoint token": lambda: (
+            request(dynamic("x" * 32), id, now, keys.v1a(id, now, body), body), refused("wrong_endpoint")),
+        "an unknown key": lambda: (under(stranger, "v1a"), mismatch, UNKNOWN),
+        "a JWT under an unknown key": lambda: (under(stranger, "jwt"), refused("unknown_key"), UNKNOWN),
         "a JWT for another": lambda: (
-            request(dynamic(), id, now, rotation.now.token(id, now, body, "another"), ""), [refused("wrong_audience")]),
+            request(dynamic(), id, now, keys.token(id, now, body, "another"), ""), refused("wrong_audience"), CURRENT),
     }
     if dead:
-        kinds["a key withdrawn long ago"] = lambda: (under(dead, "v1a"), unless_in_trouble(mismatch))
+        kinds["a key withdrawn long ago"] = lambda: (under(dead, "v1a"), mismatch, UNKNOWN)
     kind = order.choice(list(kinds))
-    return kind, *kinds[kind]()
+    message, right, *about = kinds[kind]()
+    return kind, message, right, about[0] if about else None
 
 
 def leave(app, rotation, order):
     """Sends half a head, or half a body, and leaves, in order or not."""
     message = Event(app, order).signed(rotation)
-    whole = message.head + message.body
-    parts = [len(message.head) // 2, len(message.head), len(message.head) + len(message.body) // 2]
+    half_head, half_body = len(message.head) // 2, len(message.head) + len(message.body) // 2
+    sent = order.choice([half_head, len(message.head), half_body] if message.body else [half_head])
     with socket.create_connection(("127.0.0.1", app.port), timeout=10) as connection:
-        connection.sendall(whole[:order.choice(parts)] if message.body else whole[:parts[0]])
+        connection.sendall((message.head + message.body)[:sent])
         time.sleep(order.choice([0, 0.02, 0.2]))
         if order.random() < 0.5:
             # Closed by a reset.
@@ -263,7 +264,7 @@ class Sender(threading.Thread):
         if chance < REPEATS and self.last:
             self.counts["repeats"] += 1
             event = self.order.choice(self.last if self.order.random() < 0.8 else self.first)
-            event.expected, event.began = self.app.repeated, time.monotonic()
+            event.expected = self.app.repeated
             self.deliver(event)
         elif chance < REPEATS + REFUSALS:
             # One in five.
@@ -272,8 +273,7 @@ class Sender(threading.Thread):
                 leave(self.app, self.rotation, self.order)
             else:
                 self.counts["refused"] += 1
-                kind, message, right = refusal(self.app, self.rotation, self.order)
-                self.judge(kind, self.send(message), right)
+                self.refuse()
         else:
             self.deliver(Event(self.app, self.order))
 
@@ -292,23 +292,30 @@ class Sender(threading.Thread):
         finally:
             fresh.close()
 
+    def refuse(self):
+        kind, message, right, about = refusal(self.app, self.rotation, self.order)
+        answer = self.send(message)
+        if about == UNKNOWN and self.rotation.is_in_trouble() and answer == refused("keys_unavailable", 503):
+            # Without the key server nobody knows whether a key is a new one.
+            return
+        if about == CURRENT and self.rotation.may_be_new() and answer in NOT_KNOWN:
+            return
+        self.judge(kind, answer, right)
+
     def deliver(self, event):
-        may_be_new = self.rotation.may_be_new()
         answer = self.send(event.signed(self.rotation))
-        unknown = [refused("signature_mismatch"), refused("unknown_key"), refused("keys_unavailable", 503)]
-        if may_be_new and event.scheme != "v1" and answer in unknown:
+        if event.scheme != "v1" and answer in NOT_KNOWN and self.rotation.may_be_new():
             self.counts["retries"] += 1
             heapq.heappush(self.retries, (time.monotonic() + RETRY_AFTER, self.counts["retries"], event))
             return
-        self.judge(f"a genuine delivery, {event.scheme}" if event.expected == RECEIVED else f"a repeat, {event.scheme}",
-                   answer, [event.expected])
-        # A repeat is no new event.
-        if answer == RECEIVED and not self.app.expected[event.number]:
+        is_new = not self.app.expected[event.number]
+        self.judge(f"{'a genuine delivery' if is_new else 'a repeat'}, {event.scheme}", answer, event.expected)
+        if is_new and answer == RECEIVED:
             self.app.expect(event.number, event.body)
             if len(self.first) < 20:
                 self.first.append(event)
             self.last.append(event)
 
     def judge(self, kind, answer, right):
-        if answer not in right:
+        if answer != right:
             self.wrong[kind, str(answer)[:80]] += 1
