@@ -20,20 +20,17 @@ from traffic import LISTED, SENDERS, Rotation, Sender
 from verdict import MIB, growths, surprises
 
 
-def show(value):
-    return "-" if value is None else value
+HEAD = (f"{'minutes':>7}  {'receiver':<12}{'events':>7}{'RSS MiB':>9}{'fds':>5}{'threads':>9}{'tasks':>7}"
+        f"{'store MiB':>11}{'log MiB':>9}{'keys':>8}")
 
 
 def row(app, sample):
-    store = "-" if sample.store is None else f"{sample.store / MIB:.2f}"
-    print(f"{sample.seconds / 60:7.1f}  {app.name:<12}{sample.events:>8}{sample.memory / MIB:>9.1f}"
-          f"{sample.descriptors:>6}{sample.threads:>9}{show(sample.tasks):>7}{store:>11}{show(sample.entries):>9}",
-          flush=True)
+    def shown(value, size=None):
+        return "-" if value is None else f"{value / size:.2f}" if size else value
 
-
-def head():
-    print(f"{'minutes':>7}  {'receiver':<12}{'events':>8}{'RSS MiB':>9}{'fds':>6}{'threads':>9}{'tasks':>7}"
-          f"{'store MiB':>11}{'keys':>9}", flush=True)
+    return (f"{sample.seconds / 60:7.1f}  {app.name:<12}{sample.events:>7}{sample.memory / MIB:>9.2f}"
+            f"{sample.descriptors:>5}{sample.threads:>9}{shown(sample.tasks):>7}{shown(sample.store, MIB):>11}"
+            f"{shown(sample.log, MIB):>9}{shown(sample.entries):>8}")
 
 
 def ended(running):
@@ -53,7 +50,7 @@ def watch(running, minutes, began):
                 return samples, gone
         for app in running:
             samples[app].append(app.sample(due))
-            row(app, samples[app][-1])
+            print(row(app, samples[app][-1]), flush=True)
     return samples, []
 
 
@@ -72,11 +69,13 @@ def report(app, senders, samples, before, after):
           f"{counts['left']} connections left half-way, {counts['retries']} retries under new keys, "
           f"{app.errors} errors in its log")
     for name, begin, end, most in growths(app.limits, samples):
-        size, unit = (MIB, " MiB") if name in ("memory", "store") else (1, "")
-        print(f"    {name}: {begin / size:.2f} to {end / size:.2f}{unit}, at most {most / size:.2f} are explained")
+        if name in ("memory", "store", "log"):
+            begin, end, most = (f"{value / MIB:.2f} MiB" for value in (begin, end, most))
+        print(f"    {name}: {begin} to {end}, at most {most}")
     if app.limits.event_store and (events := after.events - before.events):
-        bodies = after.bodies - before.bodies if app.limits.keeps_bodies else 0
-        print(f"    store: {(after.store - before.store - bodies) / events:.0f} bytes an event beside its body")
+        bodies = after.bodies if app.limits.keeps_bodies else 0
+        kept = f", and {bodies / events:.0f} of its body" if bodies else ""
+        print(f"    store: {(after.store - before.store - bodies) / events:.0f} bytes an event{kept}")
     print(f"    file descriptors without traffic: {before.descriptors} before, {after.descriptors} after")
     wrong = sum((sender.wrong for sender in senders), collections.Counter())
     found = [f"{count} times {kind}: {answer}" for (kind, answer), count in wrong.items()]
@@ -113,7 +112,7 @@ def soak(arguments, stack):
     time.sleep(2)
     before = {app: app.sample(0) for app in running}
 
-    head()
+    print(HEAD, flush=True)
     began = time.monotonic()
     stop, senders = traffic(arguments, running, rotation, stack)
     samples, found = watch(running, arguments.minutes, began)
@@ -152,8 +151,11 @@ def main():
     parser.add_argument("--rate", type=float, default=20, help="deliveries a second to each receiver")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="one of the receivers")
     arguments = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        found = soak(arguments, stack)
+    try:
+        with contextlib.ExitStack() as stack:
+            found = soak(arguments, stack)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     for line in found:
         print(line)
     print(f"{len(found)} surprises")

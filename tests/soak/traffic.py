@@ -3,6 +3,7 @@
 import base64
 import collections
 import heapq
+import itertools
 import json
 import random
 import secrets
@@ -64,8 +65,8 @@ class Keys:
 
 
 class Rotation:
-    """Publishes keys, signs with them once receivers had the time to see them, withdraws those before them,
-    and then has the key server fail for a while; again and again."""
+    """Publishes keys, signs with them, withdraws those before them, and then has the key server fail for a
+    while; again and again."""
 
     def __init__(self, server, period):
         self.server, self.period = server, period
@@ -101,13 +102,14 @@ class Rotation:
         self.trouble_until = time.monotonic() + COOL_DOWN + MARGIN
 
     def run(self, stop):
-        first = self.period / 12
-        outage = self.period / 8
-        steps = [(first, self.publish), (COOL_DOWN + 5, self.switch), (5, self.withdraw), (2, self.fail),
-                 (outage, self.recover)]
-        rest = self.period - sum(wait for wait, _ in steps)
-        while True:
-            for wait, step in [*steps, (rest, lambda: None)]:
+        for turn in itertools.count():
+            # Receivers see new keys by themselves within a cool-down. Every other time nobody waits for that,
+            # and senders have to come again.
+            lead = COOL_DOWN + 5 if turn % 2 == 0 else 1
+            steps = [(self.period / 12, self.publish), (lead, self.switch), (5, self.withdraw),
+                     (COOL_DOWN + 7 - lead, self.fail), (self.period / 8, self.recover)]
+            steps.append((self.period - sum(wait for wait, _ in steps), lambda: None))
+            for wait, step in steps:
                 if stop.wait(wait):
                     return
                 step()
@@ -128,11 +130,12 @@ class Rotation:
 class Event:
     """A genuine event, sent until it is taken."""
 
-    def __init__(self, app, order):
+    def __init__(self, app, order, scheme=None):
         self.number, self.id = app.new_id()
-        self.scheme = order.choices(["v1", "v1a", "jwt"], weights=[10, 8, 2])[0]
-        size = order.choices([order.randrange(10, 1000), 12_000], weights=[50, 1])[0]
-        text = secrets.token_urlsafe(size) if self.scheme != "jwt" else ""
+        self.scheme = scheme or order.choices(["v1", "v1a", "jwt"], weights=[10, 8, 2])[0]
+        # A JWT is in the head, and must not be large.
+        sizes = [order.randrange(10, 1000), 12_000 if self.scheme != "jwt" else 0]
+        text = secrets.token_urlsafe(order.choices(sizes, weights=[50, 1])[0])
         event = {"type": "batch.succeeded", "version": "v1", "timestamp": "2026-01-22T12:00:00Z",
                  "data": {"id": f"batches/{self.number}"}, "user_metadata": {"text": text}}
         self.body = json.dumps(event)
@@ -178,7 +181,7 @@ def request(path, id, now, signature, body, method="POST"):
 
 def refusal(app, rotation, order):
     """A request that must be refused: its kind, itself, the right answer, and whose keys it is about."""
-    event = Event(app, order)
+    event = Event(app, order, "jwt")
     id, body, now = event.id, event.body, int(time.time())
     mismatch = refused("signature_mismatch")
 

@@ -28,6 +28,8 @@ class Limits:
     # Bytes of its store for each event, beside the event's body.
     event_store: int = 0
     keeps_bodies: bool = False
+    # How large the store's log may become.
+    log: int = 0
 
 
 @dataclasses.dataclass
@@ -41,6 +43,8 @@ class Sample:
     threads: int
     tasks: int | None = None
     store: int | None = None
+    # A log beside it, whose size does not depend on what is kept.
+    log: int | None = None
     # What the store counts, where it can count quickly.
     entries: int | None = None
 
@@ -71,7 +75,10 @@ def growths(limits, samples):
     if last.store is not None:
         store = limits.event_store * (last.events - first.events) + bodies
         rows.append(("store", first.store, last.store, store + STORE_SLACK))
-    return [(name, before, after, before + most) for name, before, after, most in rows]
+    rows = [(name, before, after, before + most) for name, before, after, most in rows]
+    if last.log is not None:
+        rows.append(("log", first.log, last.log, limits.log))
+    return rows
 
 
 def surprises(limits, samples, before, after):
