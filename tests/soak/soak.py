@@ -34,8 +34,8 @@ def row(app, sample):
 
 
 def ended(running):
-    return [f"{app.name} ended by itself, with {app.process.returncode}" for app in running
-            if app.process.poll() is not None]
+    return [f"{app.name} ended by itself, with {app.process.returncode}: {''.join(app.last_errors)}"
+            for app in running if app.process.poll() is not None]
 
 
 def watch(running, minutes, began):
@@ -80,6 +80,7 @@ def report(app, senders, samples, before, after):
     wrong = sum((sender.wrong for sender in senders), collections.Counter())
     found = [f"{count} times {kind}: {answer}" for (kind, answer), count in wrong.items()]
     found += [f"a sender ended: {sender.crashed!r}" for sender in senders if sender.crashed]
+    found += ["a sender did not end" for sender in senders if sender.is_alive()]
     found += [f"{count} times it {what}" for what, count in app.strange.items()]
     if differing := app.differing():
         found.append(f"{differing} events ran not as often as they had to")
