@@ -152,18 +152,20 @@ def jobs_of(language):
 
 
 class KeyServer:
-    """Publishes keys, in Google's place."""
+    """Publishes keys, in Google's place. `status` and `headers` are of its answers from now on."""
 
     def __init__(self):
         self.keys, self.fetches = [], 0
+        self.status, self.headers = 200, {}
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 server.fetches += 1
                 body = json.dumps({"keys": server.keys}).encode()
-                self.send_response(200)
-                self.send_header("content-length", str(len(body)))
+                self.send_response(server.status)
+                for name, value in {**server.headers, "content-length": str(len(body))}.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -1,25 +1,31 @@
-//! The set-ups with a guard: Redis, and PostgreSQL with `settle_in`.
+//! The set-ups with a guard: in memory, in Redis, and in PostgreSQL with `settle_in`.
 
 use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
+use axum::{Json, Router};
 use gemini_webhooks::{Delivery, GeminiEvent, VerifyLayer, WebhookReceiverBuilder};
 use gemini_webhooks_redis::RedisGuard;
 use gemini_webhooks_sqlx::PostgresGuard;
 use gemini_webhooks_sqlx::postgres::settle_in;
 use gemini_webhooks_sqlx::sqlx::{self, PgPool, postgres::PgPoolOptions};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::error;
 
 use crate::line::Line;
 use crate::mishap::{Mishap, Mishaps};
 use crate::planted::MarksFirst;
-use crate::{BoxError, NAMESPACE, receivers, required, serve};
+use crate::{BoxError, NAMESPACE, Receivers, receivers, required, serve};
+
+/// For the soak test, which has one process.
+pub(crate) async fn memory(stop: watch::Receiver<bool>) -> Result<(), BoxError> {
+    serve_lines(receivers(|builder| builder).await?, stop).await
+}
 
 /// The receiver settles after the handler's 2xx. The work is the line.
 pub(crate) async fn redis(stop: watch::Receiver<bool>) -> Result<(), BoxError> {
@@ -32,7 +38,10 @@ pub(crate) async fn redis(stop: watch::Receiver<bool>) -> Result<(), BoxError> {
             builder.guard(NAMESPACE, guard.clone())
         }
     };
-    let receivers = receivers(remember).await?;
+    serve_lines(receivers(remember).await?, stop).await
+}
+
+async fn serve_lines(receivers: Receivers, stop: watch::Receiver<bool>) -> Result<(), BoxError> {
     let mut app = Router::new();
     for (path, receiver) in &receivers {
         let layer = VerifyLayer::new(receiver.clone());
@@ -46,7 +55,7 @@ async fn on_event(
     State(mishaps): State<Arc<Mishaps>>,
     delivery: Delivery,
     event: GeminiEvent,
-) -> StatusCode {
+) -> Answer {
     let mishap = mishaps.draw(&event);
     let handled = async {
         mishap.before().await?;
@@ -87,11 +96,7 @@ struct Shop {
     mishaps: Arc<Mishaps>,
 }
 
-async fn on_event_once(
-    State(shop): State<Shop>,
-    delivery: Delivery,
-    event: GeminiEvent,
-) -> StatusCode {
+async fn on_event_once(State(shop): State<Shop>, delivery: Delivery, event: GeminiEvent) -> Answer {
     let mishap = shop.mishaps.draw(&event);
     answer(handle_once(&shop.pool, &delivery, &event, mishap).await)
 }
@@ -124,12 +129,14 @@ fn line<'a>(delivery: &'a Delivery, event: &'a GeminiEvent, once: bool) -> Line<
     }
 }
 
-fn answer(handled: Result<(), BoxError>) -> StatusCode {
+type Answer = Result<Json<Value>, StatusCode>;
+
+fn answer(handled: Result<(), BoxError>) -> Answer {
     match handled {
-        Ok(()) => StatusCode::OK,
+        Ok(()) => Ok(Json(json!({"status": "received"}))),
         Err(error) => {
             error!("{error}");
-            StatusCode::INTERNAL_SERVER_ERROR
+            Err(StatusCode::INTERNAL_SERVER_ERROR)
         }
     }
 }

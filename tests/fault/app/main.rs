@@ -2,7 +2,7 @@
 //! hangs or aborts the process.
 //!
 //! ```text
-//! fault_app redis | postgres | inbox [receive | work]
+//! fault_app memory | redis | postgres | inbox [receive | work]
 //! ```
 //!
 //! It has the settings of the example receivers, and these:
@@ -39,6 +39,8 @@ mod line;
 mod mishap;
 mod planted;
 
+/// By their paths.
+type Receivers = [(&'static str, WebhookReceiver); 2];
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The same on all replicas.
@@ -73,19 +75,24 @@ async fn run() -> Result<(), BoxError> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let stop = stop()?;
     match words.as_slice() {
+        ["memory"] => guarded::memory(stop).await?,
         ["redis"] => guarded::redis(stop).await?,
         ["postgres"] => guarded::postgres(stop).await?,
         ["inbox", role @ ..] => inbox::run(role, stop).await?,
-        _ => return Err("usage: fault_app redis | postgres | inbox [receive | work]".into()),
+        _ => {
+            return Err(
+                "usage: fault_app memory | redis | postgres | inbox [receive | work]".into(),
+            );
+        }
     }
     info!("stopped");
     Ok(())
 }
 
-/// The receivers of static and of dynamic webhooks, by their paths.
+/// The receivers of static and of dynamic webhooks.
 async fn receivers(
     remember: impl Fn(WebhookReceiverBuilder) -> WebhookReceiverBuilder,
-) -> Result<[(&'static str, WebhookReceiver); 2], BoxError> {
+) -> Result<Receivers, BoxError> {
     let builder = || {
         remember(WebhookReceiver::builder())
             .handler_timeout(HANDLER_TIMEOUT)
@@ -94,9 +101,12 @@ async fn receivers(
     let file = SecretFile::new(required("WEBHOOK_SIGNING_SECRET_FILE")?);
     let keyring = Keyring::follow(file).every(Duration::from_secs(1)).await?;
     let token = EndpointToken::new(required("WEBHOOK_ENDPOINT_TOKEN")?)?;
-    let dynamic = builder()
+    let mut dynamic = builder()
         .jwks_url(required("GEMINI_JWKS_URL")?)
         .endpoint_token(token);
+    if let Ok(audience) = env::var("GEMINI_WEBHOOK_AUDIENCE") {
+        dynamic = dynamic.accept_jwt(audience);
+    }
     Ok([
         (STATIC, builder().keyring(keyring).build()?),
         (DYNAMIC, dynamic.build()?),
@@ -106,7 +116,7 @@ async fn receivers(
 /// Serves until `stop`, and then for a while what is in flight.
 async fn serve(
     app: Router,
-    receivers: &[(&'static str, WebhookReceiver)],
+    receivers: &Receivers,
     stop: watch::Receiver<bool>,
 ) -> Result<(), BoxError> {
     let tasks = async || Handle::current().metrics().num_alive_tasks().to_string();

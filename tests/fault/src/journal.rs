@@ -75,8 +75,10 @@ pub(crate) enum How {
     Killed,
     /// The handler aborted it, as the app was told to.
     Aborted,
-    /// At SIGTERM, with this exit code.
+    /// At SIGTERM, with this exit code; `None` is by a signal.
     Stopped(Option<i32>),
+    /// It did not end at SIGTERM.
+    Hung,
     /// Nobody had asked for it.
     ByItself(Option<i32>),
 }

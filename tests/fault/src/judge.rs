@@ -277,21 +277,19 @@ fn judge_deaths(evidence: Evidence<'_>, verdict: &mut Verdict) {
             let mut outages = evidence.entries.outages.iter();
             outages.any(|outage| outage.from <= *at && from <= outage.to)
         };
-        match how {
-            How::Stopped(Some(0)) | How::Killed | How::Aborted => {}
-            How::Stopped(Some(code)) => verdict.processes.push(format!(
-                "{name} was stopped in order, and ended at {at} with exit code {code}"
-            )),
-            How::Stopped(None) => verdict.processes.push(format!(
-                "{name} was stopped in order, and had not ended by {at}"
-            )),
-            How::ByItself(_) if starts_in_vain() => {}
-            How::ByItself(code) => {
-                let code = code.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
-                let text = format!("{name} ended by itself at {at} with {code}");
-                verdict.processes.push(text);
-            }
-        }
+        let with = |code: &Option<i32>| {
+            code.map_or("by a signal".to_owned(), |code| {
+                format!("with exit code {code}")
+            })
+        };
+        let against = match how {
+            How::Stopped(Some(0)) | How::Killed | How::Aborted => continue,
+            How::ByItself(_) if starts_in_vain() => continue,
+            How::Stopped(code) => format!("was stopped in order, and ended {}", with(code)),
+            How::Hung => "was stopped in order, and did not end".to_owned(),
+            How::ByItself(code) => format!("ended by itself {}", with(code)),
+        };
+        verdict.processes.push(format!("{name} {against} at {at}"));
     }
 }
 

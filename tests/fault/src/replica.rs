@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::Error;
+use crate::clock::Moment;
 use crate::journal::{Death, How, Journal, Life, Run};
 
 /// The signal that a process that calls `abort` ends by.
@@ -24,6 +25,8 @@ const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 /// A process that was stopped in order may take so long.
 const ORDERLY_END: Duration = Duration::from_secs(30);
+/// A process that has just been started does not yet listen for signals, and no deployment would stop it.
+const YOUTH: u64 = 1_000;
 /// A kill waits so long for a line, so that it comes between the work and its mark.
 const LINE: Duration = Duration::from_millis(700);
 /// What a service manager waits before it starts a process again that ended by itself.
@@ -109,6 +112,7 @@ struct Process {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     life: Life,
+    born: Moment,
 }
 
 impl Keeper {
@@ -183,6 +187,17 @@ impl Keeper {
 
     /// Reads its lines on, until it has ended in order.
     async fn stop(&self, process: &mut Process) -> Result<How, Error> {
+        let grown = self.journal.clock.until(process.born.after(YOUTH));
+        tokio::pin!(grown);
+        loop {
+            tokio::select! {
+                () = &mut grown => break,
+                line = process.lines.next_line() => match line? {
+                    Some(line) => self.read(&line, process.life)?,
+                    None => return Ok(by_itself(process.child.wait().await?)),
+                },
+            }
+        }
         let pid = process.child.id().and_then(|id| i32::try_from(id).ok());
         let Some(pid) = pid.and_then(Pid::from_raw) else {
             return Ok(by_itself(process.child.wait().await?));
@@ -205,7 +220,7 @@ impl Keeper {
             }
             Err(_) => {
                 process.child.kill().await?;
-                Ok(How::Stopped(None))
+                Ok(How::Hung)
             }
         }
     }
@@ -259,6 +274,7 @@ impl Keeper {
             child,
             lines: BufReader::new(stdout).lines(),
             life,
+            born: self.journal.clock.now(),
         })
     }
 }

@@ -31,7 +31,7 @@ impl Display for Faults<'_> {
             "processes killed {}, aborted {}, stopped {}; store broken {}; keys and secrets {}",
             deaths(|how| *how == How::Killed),
             deaths(|how| *how == How::Aborted),
-            deaths(|how| matches!(how, How::Stopped(_))),
+            deaths(|how| matches!(how, How::Stopped(_) | How::Hung)),
             self.0.outages.len(),
             self.0.others.len(),
         )

@@ -384,6 +384,7 @@ fn processes_end_as_planned() {
         (How::Stopped(Some(0)), None, vec![]),
         (How::Stopped(Some(1)), None, against.clone()),
         (How::Stopped(None), None, against.clone()),
+        (How::Hung, None, against.clone()),
         (How::ByItself(Some(1)), None, against.clone()),
         // It cannot start without its store.
         (How::ByItself(Some(1)), Some((5_000, 9_000)), vec![]),
