@@ -73,6 +73,10 @@ pub mod a_delivery {}
 pub mod configuration {}
 
 #[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/held-under-faults.md")]
+pub mod held_under_faults {}
+
+#[doc = include_str!("guide/links.md")]
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
 

@@ -30,12 +30,13 @@ pub(crate) enum Habit {
     Again(u64),
     /// It is sent twice at the same time.
     Twice,
-    /// Somebody without the key sends it, and gives up. It must not run.
+    /// Somebody without the key sends it once. It must not run.
     Forged,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish {
+    /// So many are genuine.
     pub(crate) events: usize,
     /// Events a second.
     pub(crate) rate: u32,
@@ -44,15 +45,29 @@ pub(crate) struct Wish {
 }
 
 pub(crate) fn draw(random: &mut fastrand::Rng, wish: Wish) -> Vec<Event> {
-    (0..wish.events)
-        .map(|number| event(random, number, wish))
-        .collect()
+    let mut events = Vec::new();
+    for number in 0..wish.events {
+        let event = event(random, number, wish);
+        // Beside each hundredth event: its twin, under an id of its own.
+        let forged = (number % 100 == 0).then(|| Event {
+            id: id(random, number),
+            habit: Habit::Forged,
+            ..event.clone()
+        });
+        events.push(event);
+        events.extend(forged);
+    }
+    events
+}
+
+fn id(random: &mut fastrand::Rng, number: usize) -> String {
+    format!("msg_{:016x}{number:08x}", random.u64(..))
 }
 
 fn event(random: &mut fastrand::Rng, number: usize, wish: Wish) -> Event {
-    let id = format!("msg_{:016x}{:08x}", random.u64(..), number);
+    let id = id(random, number);
     let (name, data) = payload(random, number);
-    // One in four hundred, and at least one of each.
+    // Few, and at least one of each.
     let poison = match number {
         10 => Some("fails"),
         20 => Some("aborts"),
@@ -74,7 +89,6 @@ fn event(random: &mut fastrand::Rng, number: usize, wish: Wish) -> Event {
     let habit = match random.u32(..100) {
         0..5 => Habit::Again(random.u64(..10_000)),
         5..7 => Habit::Twice,
-        7 => Habit::Forged,
         _ => Habit::Plain,
     };
     let steady = number as u64 * 1_000 / u64::from(wish.rate.max(1));
@@ -144,10 +158,11 @@ mod tests {
         let overtaken = events.windows(2).filter(|pair| pair[1].due < pair[0].due);
         assert!(overtaken.count() > 100);
         let share = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
+        assert_eq!(share(|event| event.habit != Habit::Forged), 2_000);
+        assert_eq!(share(|event| event.habit == Habit::Forged), 20);
         assert!((900..1_100).contains(&share(|event| event.dynamic)));
         assert!(share(|event| matches!(event.habit, Habit::Again(_))) > 50);
         assert!(share(|event| event.habit == Habit::Twice) > 10);
-        assert!(share(|event| event.habit == Habit::Forged) > 5);
         assert!(share(|event| event.poison) >= 2);
     }
 }
