@@ -121,11 +121,18 @@ async fn run_all(arguments: &Arguments) -> Result<bool, Error> {
         store: arguments.store,
         replicas: usize::from(arguments.replicas),
     });
+    let able = arguments.plant.map_or(&SetUp::ALL[..], Plant::setups);
     let setups = match (&own, arguments.setup.as_slice()) {
         (Some(_), _) => vec![SetUp::Own],
-        (None, []) => SetUp::ALL.to_vec(),
+        (None, []) => able.to_vec(),
         (None, setups) => setups.to_vec(),
     };
+    if let Some(setup) = setups
+        .iter()
+        .find(|setup| own.is_none() && !able.contains(setup))
+    {
+        return Err(format!("--plant cannot be had with the set-up {}", setup.name()).into());
+    }
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let mut all_hold = true;
     for setup in setups {

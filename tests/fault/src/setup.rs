@@ -42,6 +42,16 @@ pub(crate) enum Plant {
     AnswersFirst,
 }
 
+impl Plant {
+    /// The set-ups whose app can make this mistake.
+    pub(crate) fn setups(self) -> &'static [SetUp] {
+        match self {
+            Self::MarksFirst => &[SetUp::Redis],
+            Self::AnswersFirst => &[SetUp::InboxPostgres, SetUp::InboxSqlite],
+        }
+    }
+}
+
 /// An app of the user's.
 #[derive(Clone, Debug)]
 pub(crate) struct Own {

@@ -67,7 +67,12 @@ fn an_inbox_that_answers_before_it_stores_loses_events() {
 
 #[test]
 fn what_cannot_be_tried_is_said() {
-    let (code, summary) = fault(&["--app", "/no/such/program", "--events", "1"]);
-    assert_eq!(code, Some(2));
-    assert_eq!(summary, "");
+    for arguments in [
+        ["--app", "/no/such/program", "--events", "1"],
+        ["--plant", "marks-first", "--setup", "postgres"],
+        ["--rate", "0", "--setup", "redis"],
+    ] {
+        let (code, summary) = fault(&arguments);
+        assert_eq!((code, summary.as_str()), (Some(2), ""), "{arguments:?}");
+    }
 }
