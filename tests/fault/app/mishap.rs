@@ -74,8 +74,8 @@ impl Mishaps {
             0..500 => Mishap::Fails,
             500..530 => Mishap::Hangs,
             530..560 => Mishap::Late,
-            560..565 => Mishap::AbortsBefore,
-            565..570 => Mishap::AbortsAfter,
+            560..562 => Mishap::AbortsBefore,
+            562..564 => Mishap::AbortsAfter,
             _ => Mishap::Nothing,
         }
     }

@@ -27,8 +27,9 @@ use crate::store::Store;
 
 /// The app must listen within this time.
 const START: Duration = Duration::from_secs(30);
-/// What is stored is worked off within this time after the last fault.
-const WORKED_OFF: u64 = 120_000;
+/// What is stored is worked off after the last fault. If nothing of it is done for so long, in milliseconds, nothing
+/// will be. An event that always aborts its process takes half of that.
+const STANDSTILL: u64 = 90_000;
 const PROGRESS: Duration = Duration::from_secs(5);
 /// The clock of the first replica.
 const CLOCK_AHEAD: i64 = 120;
@@ -206,10 +207,11 @@ impl World {
         }
     }
 
-    /// Until the inbox has nothing to do, or what was answered has run.
+    /// Until the inbox has nothing to do, or what was answered has run, or nothing happens any more.
     async fn work_off(&self, parts: &Parts) -> Result<(), Error> {
-        let end = self.journal.clock.now().after(WORKED_OFF);
-        while self.journal.clock.now() < end {
+        let now = || self.journal.clock.now();
+        let (mut least, mut end) = (u64::MAX, now().after(STANDSTILL));
+        while now() < end {
             let left = if parts.has_inbox {
                 self.store.inbox().await?.1
             } else if parts.mishaps {
@@ -219,6 +221,9 @@ impl World {
             };
             if left == 0 {
                 break;
+            }
+            if left < least {
+                (least, end) = (left, now().after(STANDSTILL));
             }
             sleep(Duration::from_millis(500)).await;
         }
