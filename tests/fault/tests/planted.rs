@@ -24,45 +24,24 @@ fn lost(summary: &str) -> u32 {
     digits.parse().unwrap()
 }
 
+fn finds(plant: &str, setup: &str, at_least: u32) {
+    let size = ["--events", "400", "--rate", "100", "--seed", "1"];
+    let (code, summary) = fault(&[&size[..], &["--setup", setup, "--plant", plant]].concat());
+    assert_eq!(code, Some(1));
+    assert!(summary.starts_with("DOES NOT HOLD"), "{summary}");
+    assert!(lost(&summary) >= at_least, "{summary}");
+    assert!(summary.contains("answered with a 2xx"), "{summary}");
+}
+
 #[test]
 fn a_guard_that_marks_first_loses_events() {
-    let (code, summary) = fault(&[
-        "--setup",
-        "redis",
-        "--events",
-        "400",
-        "--rate",
-        "100",
-        "--seed",
-        "1",
-        "--plant",
-        "marks-first",
-    ]);
-    assert_eq!(code, Some(1));
-    assert!(summary.starts_with("DOES NOT HOLD"));
     // A handler fails in one of twenty cases.
-    assert!(lost(&summary) >= 5, "{summary}");
-    assert!(summary.contains("answered with a 2xx"));
+    finds("marks-first", "redis", 5);
 }
 
 #[test]
 fn an_inbox_that_answers_before_it_stores_loses_events() {
-    let (code, summary) = fault(&[
-        "--setup",
-        "inbox-sqlite",
-        "--events",
-        "400",
-        "--rate",
-        "100",
-        "--seed",
-        "1",
-        "--plant",
-        "answers-first",
-    ]);
-    assert_eq!(code, Some(1));
-    assert!(summary.starts_with("DOES NOT HOLD"));
-    assert!(lost(&summary) >= 1, "{summary}");
-    assert!(summary.contains("answered with a 2xx"));
+    finds("answers-first", "inbox-sqlite", 1);
 }
 
 #[test]
