@@ -65,6 +65,7 @@ pub(crate) struct Life {
 #[derive(Clone, Debug)]
 pub(crate) struct Death {
     pub(crate) life: Life,
+    pub(crate) born: Moment,
     pub(crate) at: Moment,
     pub(crate) how: How,
 }

@@ -11,8 +11,8 @@ use crate::store::DeadLetter;
 const MARKED: u64 = 1_000;
 /// This program may notice a line so late.
 const LATE: u64 = 500;
-/// A process that starts while the store is down ends by itself within this time.
-const START: u64 = 12_000;
+/// A process that starts while the store is down may end by itself within this time.
+const START: u64 = 8_000;
 
 /// What a set-up promises.
 #[derive(Clone, Copy, Debug)]
@@ -233,7 +233,7 @@ impl Story<'_> {
             let died = matches!(death.how, How::Killed | How::Aborted | How::ByItself(_));
             died && death.life == first.life && within(death.at)
         });
-        if let Some(Death { at, how, life }) = death {
+        if let Some(Death { at, how, life, .. }) = death {
             let how = match how {
                 How::Killed => "was killed",
                 How::Aborted => "was aborted",
@@ -270,12 +270,18 @@ fn name(evidence: Evidence<'_>, life: Life) -> String {
 }
 
 fn judge_deaths(evidence: Evidence<'_>, verdict: &mut Verdict) {
-    for Death { life, at, how } in &evidence.entries.deaths {
+    for Death {
+        life,
+        born,
+        at,
+        how,
+    } in &evidence.entries.deaths
+    {
         let name = name(evidence, *life);
         let starts_in_vain = || {
-            let from = at.before(START);
             let mut outages = evidence.entries.outages.iter();
-            outages.any(|outage| outage.from <= *at && from <= outage.to)
+            let young = *at <= born.after(START);
+            young && outages.any(|outage| outage.from <= *at && *born <= outage.to)
         };
         let with = |code: &Option<i32>| {
             code.map_or("by a signal".to_owned(), |code| {
@@ -284,7 +290,8 @@ fn judge_deaths(evidence: Evidence<'_>, verdict: &mut Verdict) {
         };
         let against = match how {
             How::Stopped(Some(0)) | How::Killed | How::Aborted => continue,
-            How::ByItself(_) if starts_in_vain() => continue,
+            // A signal, such as that of a crash, is no answer to an outage.
+            How::ByItself(Some(_)) if starts_in_vain() => continue,
             How::Stopped(code) => format!("was stopped in order, and ended {}", with(code)),
             How::Hung => "was stopped in order, and did not end".to_owned(),
             How::ByItself(code) => format!("ended by itself {}", with(code)),

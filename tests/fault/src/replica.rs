@@ -128,7 +128,13 @@ impl Keeper {
             let mut process = self.spawn(life)?;
             let (how, down) = self.live(&mut process, &mut ended).await?;
             let at = self.journal.clock.now();
-            self.journal.write().deaths.push(Death { life, at, how });
+            let death = Death {
+                life,
+                born: process.born,
+                at,
+                how,
+            };
+            self.journal.write().deaths.push(death);
             // What it has written before its end.
             while let Some(line) = process.lines.next_line().await? {
                 self.read(&line, life)?;
@@ -153,7 +159,7 @@ impl Keeper {
                     }
                     None => {
                         let status = process.child.wait().await?;
-                        return Ok((by_itself(status), RESTART));
+                        return Ok((self.by_itself(status), RESTART));
                     }
                 },
                 order = self.orders.recv() => order.unwrap_or(Order::End),
@@ -169,7 +175,7 @@ impl Keeper {
                     let how = if status.signal() == Some(SIGKILL) {
                         How::Killed
                     } else {
-                        by_itself(status)
+                        self.by_itself(status)
                     };
                     return Ok((how, Duration::from_millis(down)));
                 }
@@ -194,13 +200,13 @@ impl Keeper {
                 () = &mut grown => break,
                 line = process.lines.next_line() => match line? {
                     Some(line) => self.read(&line, process.life)?,
-                    None => return Ok(by_itself(process.child.wait().await?)),
+                    None => return Ok(self.by_itself(process.child.wait().await?)),
                 },
             }
         }
         let pid = process.child.id().and_then(|id| i32::try_from(id).ok());
         let Some(pid) = pid.and_then(Pid::from_raw) else {
-            return Ok(by_itself(process.child.wait().await?));
+            return Ok(self.by_itself(process.child.wait().await?));
         };
         // It may have ended meanwhile, and is not awaited yet, so the number is still its own.
         kill_process(pid, Signal::TERM)?;
@@ -213,8 +219,8 @@ impl Keeper {
         match timeout(ORDERLY_END, rest).await {
             Ok(status) => {
                 let status = status?;
-                Ok(match status.signal() {
-                    Some(SIGABRT) => How::Aborted,
+                Ok(match self.by_itself(status) {
+                    How::Aborted => How::Aborted,
                     _ => How::Stopped(status.code()),
                 })
             }
@@ -222,6 +228,14 @@ impl Keeper {
                 process.child.kill().await?;
                 Ok(How::Hung)
             }
+        }
+    }
+
+    fn by_itself(&self, status: ExitStatus) -> How {
+        match status.signal() {
+            // As it was told to, now and then.
+            Some(SIGABRT) if self.spec.mishaps.is_some() => How::Aborted,
+            _ => How::ByItself(status.code()),
         }
     }
 
@@ -276,13 +290,6 @@ impl Keeper {
             life,
             born: self.journal.clock.now(),
         })
-    }
-}
-
-fn by_itself(status: ExitStatus) -> How {
-    match status.signal() {
-        Some(SIGABRT) => How::Aborted,
-        _ => How::ByItself(status.code()),
     }
 }
 

@@ -42,6 +42,7 @@ struct Case {
     answers: Vec<(u64, Answer)>,
     runs: Vec<(u64, Life, bool)>,
     deaths: Vec<(u64, Life, How)>,
+    born: u64,
     outage: Option<(u64, u64)>,
     rows: Option<i64>,
     dead: bool,
@@ -79,6 +80,7 @@ impl Case {
                 .into_iter()
                 .map(|(at, life, how)| Death {
                     life,
+                    born: Moment(self.born),
                     at: Moment(at),
                     how,
                 })
@@ -378,20 +380,46 @@ fn a_second_run_needs_a_reason_of_its_own() {
 #[test]
 fn processes_end_as_planned() {
     let against = vec!["processes that ended against the plan"];
-    for (how, outage, expected) in [
-        (How::Killed, None, vec![]),
-        (How::Aborted, None, vec![]),
-        (How::Stopped(Some(0)), None, vec![]),
-        (How::Stopped(Some(1)), None, against.clone()),
-        (How::Stopped(None), None, against.clone()),
-        (How::Hung, None, against.clone()),
-        (How::ByItself(Some(1)), None, against.clone()),
+    for (how, born, outage, expected) in [
+        (How::Killed, 0, None, vec![]),
+        (How::Aborted, 0, None, vec![]),
+        (How::Stopped(Some(0)), 0, None, vec![]),
+        (How::Stopped(Some(1)), 0, None, against.clone()),
+        (How::Stopped(None), 0, None, against.clone()),
+        (How::Hung, 0, None, against.clone()),
+        (How::ByItself(Some(1)), 9_000, None, against.clone()),
         // It cannot start without its store.
-        (How::ByItself(Some(1)), Some((5_000, 9_000)), vec![]),
-        (How::ByItself(Some(101)), Some((12_000, 13_000)), against),
+        (How::ByItself(Some(1)), 9_000, Some((5_000, 9_500)), vec![]),
+        (
+            How::ByItself(Some(1)),
+            9_000,
+            Some((12_000, 13_000)),
+            against.clone(),
+        ),
+        (
+            How::ByItself(Some(1)),
+            9_600,
+            Some((5_000, 9_500)),
+            against.clone(),
+        ),
+        // It ran for long.
+        (
+            How::ByItself(Some(1)),
+            0,
+            Some((5_000, 9_500)),
+            against.clone(),
+        ),
+        // It crashed.
+        (
+            How::ByItself(None),
+            9_000,
+            Some((5_000, 9_500)),
+            against.clone(),
+        ),
     ] {
-        let text = format!("{how:?} {outage:?}");
+        let text = format!("{how:?} {born} {outage:?}");
         let case = Case {
+            born,
             runs: vec![(1_000, FIRST, false)],
             deaths: vec![(10_000, FIRST, how)],
             outage,
