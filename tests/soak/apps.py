@@ -99,7 +99,9 @@ class App:
         self.strange = collections.Counter()
         self.errors, self.last_errors = 0, collections.deque(maxlen=5)
         variables |= {"WEBHOOK_ENDPOINT_TOKEN": TOKEN, "GEMINI_WEBHOOK_AUDIENCE": AUDIENCE}
-        self.process = subprocess.Popen([program, *arguments], env=live.environment(**variables), text=True,
+        # It ends with this program, also if that is killed.
+        command = ["setpriv", "--pdeathsig", "KILL", "--", program, *arguments]
+        self.process = subprocess.Popen(command, env=live.environment(**variables), text=True,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.port, self.listens = None, threading.Event()
         self.readers = [threading.Thread(target=read, daemon=True) for read in (self.read_runs, self.read_log)]

@@ -128,6 +128,8 @@ def soak(arguments, stack):
         return found
     print(f"{rotation.count} rotations of the public keys, {rotation.outages} outages of the key server, "
           f"{server.fetches} fetches")
+    if rotation.crashed or not rotation.count:
+        found.append(f"the public keys did not rotate: {rotation.crashed!r}")
     for app in running:
         after = app.sample(time.monotonic() - began)
         if after.entries is None and hasattr(app.store, "count"):

@@ -71,7 +71,7 @@ class Rotation:
     def __init__(self, server, period):
         self.server, self.period = server, period
         self.now, self.next, self.withdrawn = Keys("0"), None, collections.deque(maxlen=8)
-        self.count, self.outages = 0, 0
+        self.count, self.outages, self.crashed = 0, 0, None
         self.switched = self.trouble_until = -1000.0
         self.stranger = Keys("stranger")
         server.headers = {"cache-control": "max-age=60"}
@@ -102,6 +102,12 @@ class Rotation:
         self.trouble_until = time.monotonic() + COOL_DOWN + MARGIN
 
     def run(self, stop):
+        try:
+            self.rotate(stop)
+        except Exception as error:
+            self.crashed = error
+
+    def rotate(self, stop):
         for turn in itertools.count():
             # Receivers see new keys by themselves within a cool-down. Every other time nobody waits for that,
             # and senders have to come again.

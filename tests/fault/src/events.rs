@@ -10,6 +10,8 @@ pub(crate) struct Event {
     pub(crate) dynamic: bool,
     pub(crate) name: &'static str,
     pub(crate) body: Vec<u8>,
+    /// It is forged, and has the id of a genuine one.
+    pub(crate) shares_id: bool,
     /// When it is sent first. Not in the order of the list: events overtake each other.
     pub(crate) due: Moment,
     /// What the sender does beside retrying.
@@ -18,6 +20,10 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    pub(crate) fn is_forged(&self) -> bool {
+        matches!(self.habit, Habit::Forged(_))
+    }
+
     pub(crate) fn is_batch(&self) -> bool {
         self.name.starts_with("batch.")
     }
@@ -30,8 +36,35 @@ pub(crate) enum Habit {
     Again(u64),
     /// It is sent twice at the same time.
     Twice,
-    /// Somebody without the key sends it once. It must not run.
-    Forged,
+    /// Somebody sends it once who must not be believed.
+    Forged(Forgery),
+}
+
+/// What is wrong with a delivery that must be refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Forgery {
+    /// It was changed after it was signed.
+    Body,
+    /// Another key signed it.
+    Stranger,
+    Unsigned,
+    /// It is older than a delivery may be, by each replica's clock.
+    Stale,
+    /// Its timestamp is too far in the future, by each replica's clock.
+    Early,
+    /// A dynamic webhook of another project: Google's key signed it.
+    WrongEndpoint,
+}
+
+impl Forgery {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Body,
+        Self::Stranger,
+        Self::Unsigned,
+        Self::Stale,
+        Self::Early,
+        Self::WrongEndpoint,
+    ];
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,16 +81,32 @@ pub(crate) fn draw(random: &mut fastrand::Rng, wish: Wish) -> Vec<Event> {
     let mut events = Vec::new();
     for number in 0..wish.events {
         let event = event(random, number, wish);
-        // Beside each hundredth event: its twin, under an id of its own.
-        let forged = (number % 100 == 0).then(|| Event {
-            id: id(random, number),
-            habit: Habit::Forged,
-            ..event.clone()
-        });
+        if number % 100 == 0 {
+            events.push(forged(random, number, &event));
+        }
         events.push(event);
-        events.extend(forged);
     }
     events
+}
+
+/// An event's twin. Half of them have the event's own id, and come just before it: they must not keep it from
+/// its handler.
+fn forged(random: &mut fastrand::Rng, number: usize, event: &Event) -> Event {
+    let mut kinds = Forgery::ALL.into_iter().cycle();
+    let forgery = kinds.nth(number / 100).unwrap_or(Forgery::Body);
+    let shares_id = (number / 600).is_multiple_of(2);
+    Event {
+        id: if shares_id {
+            event.id.clone()
+        } else {
+            id(random, number)
+        },
+        shares_id,
+        dynamic: event.dynamic || forgery == Forgery::WrongEndpoint,
+        due: event.due.before(200),
+        habit: Habit::Forged(forgery),
+        ..event.clone()
+    }
 }
 
 fn id(random: &mut fastrand::Rng, number: usize) -> String {
@@ -101,6 +150,7 @@ fn event(random: &mut fastrand::Rng, number: usize, wish: Wish) -> Event {
         id,
         dynamic: random.bool(),
         name,
+        shares_id: false,
         body: body.to_string().into_bytes(),
         due: Moment(steady + late),
         habit: if poison.is_some() {
@@ -158,8 +208,9 @@ mod tests {
         let overtaken = events.windows(2).filter(|pair| pair[1].due < pair[0].due);
         assert!(overtaken.count() > 100);
         let share = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
-        assert_eq!(share(|event| event.habit != Habit::Forged), 2_000);
-        assert_eq!(share(|event| event.habit == Habit::Forged), 20);
+        assert_eq!(share(|event| !event.is_forged()), 2_000);
+        assert_eq!(share(Event::is_forged), 20);
+        assert_eq!(share(|event| event.shares_id), 12);
         assert!((900..1_100).contains(&share(|event| event.dynamic)));
         assert!(share(|event| matches!(event.habit, Habit::Again(_))) > 50);
         assert!(share(|event| event.habit == Habit::Twice) > 10);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::clock::Moment;
-use crate::events::{Event, Habit};
+use crate::events::Event;
 use crate::journal::{Answer, Attempt, Death, Entries, How, Life, Run};
 use crate::store::DeadLetter;
 
@@ -21,6 +21,9 @@ pub(crate) struct Rules {
     pub(crate) rows: Rows,
     /// The handler runs within the delivery. So it ends with the sender's patience.
     pub(crate) runs_in_delivery: bool,
+    /// So long after a run nobody else can have its event, whatever fails, unless its own process gave it
+    /// back. In milliseconds; 0 if that is not known.
+    pub(crate) held: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,11 +53,15 @@ pub(crate) struct Verdict {
     pub(crate) unexplained: Vec<String>,
     /// Rows that are missing or too many, and lines without their row.
     pub(crate) rows: Vec<String>,
-    /// Runs of what nobody with a key has sent.
+    /// Events that ran, and of which the sender never heard.
+    pub(crate) unanswered: Vec<String>,
+    /// Deliveries that had to be refused and were not, and runs of what nobody with a key has sent.
     pub(crate) foreign: Vec<String>,
     pub(crate) dead_unexplained: Vec<String>,
     /// Processes that ended by themselves, or not in order when they were asked to.
     pub(crate) processes: Vec<String>,
+    /// Kinds of faults that did not happen: it says little then.
+    pub(crate) not_tried: Vec<&'static str>,
     pub(crate) explained: Vec<String>,
     pub(crate) dead: usize,
     pub(crate) answers: BTreeMap<Answer, usize>,
@@ -64,13 +71,14 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     /// Every list that must be empty, with its name.
-    pub(crate) fn breaches(&self) -> [(&'static str, &[String]); 6] {
+    pub(crate) fn breaches(&self) -> [(&'static str, &[String]); 7] {
         [
             ("lost", &self.lost),
             ("unexplained second runs", &self.unexplained),
             ("wrong rows", &self.rows),
-            ("runs of forged or unknown events", &self.foreign),
-            ("unexplained dead letters", &self.dead_unexplained),
+            ("never answered with a 2xx", &self.unanswered),
+            ("forged or unknown events that were taken", &self.foreign),
+            ("dead letters against the plan", &self.dead_unexplained),
             ("processes that ended against the plan", &self.processes),
         ]
     }
@@ -88,6 +96,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) rows: Option<&'a HashMap<String, i64>>,
     pub(crate) dead: &'a [DeadLetter],
     pub(crate) names: &'a [String],
+    /// There is a store that can fail.
+    pub(crate) breakable: bool,
 }
 
 pub(crate) fn judge(evidence: Evidence<'_>, rules: Rules) -> Verdict {
@@ -114,15 +124,25 @@ pub(crate) fn judge(evidence: Evidence<'_>, rules: Rules) -> Verdict {
         .map(|letter| (letter.webhook_id.as_str(), letter))
         .collect();
     for (event, attempts) in events.iter().zip(&attempts) {
+        let answered = attempts.iter().any(|attempt| attempt.answer.is_success());
+        if event.is_forged() && answered {
+            let text = format!("{} was answered with a 2xx: {:?}", event.id, event.habit);
+            verdict.foreign.push(text);
+        }
+        if event.shares_id {
+            // Its runs are those of the genuine one.
+            continue;
+        }
         let runs = runs.remove(event.id.as_str()).unwrap_or_default();
         let row = evidence
             .rows
             .and_then(|rows| rows.get(&event.id))
             .copied()
             .unwrap_or(0);
-        if event.habit == Habit::Forged {
+        if event.is_forged() {
             if !runs.is_empty() || row > 0 {
-                verdict.foreign.push(format!("{} was forged", event.id));
+                let text = format!("{} was handled: {:?}", event.id, event.habit);
+                verdict.foreign.push(text);
             }
             continue;
         }
@@ -144,7 +164,29 @@ pub(crate) fn judge(evidence: Evidence<'_>, rules: Rules) -> Verdict {
     let foreign = rows.filter(|id| !known.contains(id.as_str()));
     verdict.foreign.extend(foreign.cloned());
     judge_deaths(evidence, &mut verdict);
+    verdict.not_tried = not_tried(evidence);
     verdict
+}
+
+fn not_tried(evidence: Evidence<'_>) -> Vec<&'static str> {
+    let Entries {
+        deaths, outages, ..
+    } = evidence.entries;
+    let mut missing = Vec::new();
+    if !deaths.iter().any(|death| death.how == How::Killed) {
+        missing.push("no process was killed");
+    }
+    // At the end all are stopped.
+    let stopped = deaths
+        .iter()
+        .filter(|death| matches!(death.how, How::Stopped(_) | How::Hung));
+    if stopped.count() <= evidence.names.len() {
+        missing.push("no process was stopped in order");
+    }
+    if evidence.breakable && outages.is_empty() {
+        missing.push("the store did not fail");
+    }
+    missing
 }
 
 /// What happened to one event.
@@ -159,16 +201,21 @@ struct Story<'a> {
 impl Story<'_> {
     fn judge(&self, evidence: Evidence<'_>, rules: Rules, verdict: &mut Verdict) {
         let id = &self.event.id;
-        if self.row > 0 || !self.runs.is_empty() {
-            verdict.done += 1;
-        } else if let Some(letter) = self.dead {
-            verdict.dead += 1;
-            if !self.event.poison {
-                let last = &letter.last;
-                verdict.dead_unexplained.push(format!("{id}: {last}"));
+        let answered = self.attempts.iter().any(|it| it.answer.is_success());
+        let done = self.row > 0 || !self.runs.is_empty();
+        match self.dead {
+            Some(_) if self.event.poison && !done => verdict.dead += 1,
+            Some(letter) => {
+                let text = format!("{id} is one: {}", letter.last);
+                verdict.dead_unexplained.push(text);
             }
-        } else {
-            verdict.lost.push(self.loss());
+            None if self.event.poison && done => {
+                let text = format!("{id} is none, although its handler always fails");
+                verdict.dead_unexplained.push(text);
+            }
+            None if !done => verdict.lost.push(self.loss()),
+            None if !answered => verdict.unanswered.push(self.loss()),
+            None => verdict.done += 1,
         }
         if rules.rows.has(self.event) {
             let lines = self.runs.len();
@@ -227,11 +274,12 @@ impl Story<'_> {
         }
         let from = first.at.before(LATE);
         let to = first.at.after(MARKED).min(second.at);
+        let still_held = second.at < first.at.after(rules.held);
         let within = |at: Moment| from <= at && at <= to;
         let entries = evidence.entries;
         let death = entries.deaths.iter().find(|death| {
             let died = matches!(death.how, How::Killed | How::Aborted | How::ByItself(_));
-            died && death.life == first.life && within(death.at)
+            died && death.life == first.life && within(death.at) && !still_held
         });
         if let Some(Death { at, how, life, .. }) = death {
             let how = match how {
@@ -241,10 +289,21 @@ impl Story<'_> {
             };
             return Some(format!("{} {how} at {at}", name(evidence, *life)));
         }
-        let outage = entries
-            .outages
-            .iter()
-            .find(|outage| outage.from <= to && from <= outage.to);
+        // After an answer of 2xx the event is marked, sooner or later, as long as its process lives.
+        let mut marked = self.attempts.iter().filter(|_| rules.runs_in_delivery);
+        let marked = marked.any(|attempt| {
+            let early = from <= attempt.ended && attempt.ended <= second.at;
+            attempt.answer.is_success() && early
+        });
+        let outage = entries.outages.iter().find(|outage| {
+            let at_its_time = outage.from <= to && from <= outage.to;
+            let ends = outage.to.after(MARKED).min(second.at);
+            let died = entries
+                .deaths
+                .iter()
+                .any(|death| death.life == first.life && from <= death.at && death.at <= ends);
+            at_its_time && !still_held && (!marked || died)
+        });
         if let Some(outage) = outage {
             let (what, from, to) = (&outage.what, outage.from, outage.to);
             return Some(format!("{what} from {from} to {to}"));

@@ -33,7 +33,8 @@ type Error = Box<dyn error::Error + Send + Sync>;
 /// Sends events as Google does to an app that is killed, stopped and cut off from its store, and checks that
 /// no event is lost and that each second run has an explanation.
 ///
-/// Exit code: 0 if all set-ups hold, 1 if one does not, 2 if it could not be tried, 130 after Ctrl-C.
+/// Exit code: 0 if all set-ups hold, 1 if one does not, 2 if it could not be tried or was too
+/// short to say, 130 after Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -80,28 +81,24 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let stop = async {
+    let ended = async {
+        // Before anything is started.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            ended = run_all(&arguments) => ended,
+            _ = terminate.recv() => Ok(Ended::Stopped),
+            _ = interrupt.recv() => Ok(Ended::Stopped),
         }
-        Ok::<_, io::Error>(())
     };
-    let ended = tokio::select! {
-        ended = run_all(&arguments) => ended,
-        stopped = stop => match stopped {
-            Ok(()) => {
-                eprintln!("stopped before the end: nothing is judged");
-                return ExitCode::from(130);
-            }
-            Err(error) => Err(error.into()),
-        },
-    };
-    match ended {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
+    match ended.await {
+        Ok(Ended::Holds) => ExitCode::SUCCESS,
+        Ok(Ended::DoesNotHold) => ExitCode::from(1),
+        Ok(Ended::TooShort) => ExitCode::from(2),
+        Ok(Ended::Stopped) => {
+            eprintln!("stopped before the end: nothing is judged");
+            ExitCode::from(130)
+        }
         Err(error) => {
             eprintln!("fault: {error}");
             ExitCode::from(2)
@@ -109,8 +106,16 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether all hold.
-async fn run_all(arguments: &Arguments) -> Result<bool, Error> {
+/// The last is the worst, and counts for all.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Ended {
+    Holds,
+    TooShort,
+    DoesNotHold,
+    Stopped,
+}
+
+async fn run_all(arguments: &Arguments) -> Result<Ended, Error> {
     let own = arguments.app.as_deref().map(|program| {
         let absolute = fs::canonicalize(program);
         absolute.map_err(|error| format!("--app {}: {error}", program.display()))
@@ -134,7 +139,7 @@ async fn run_all(arguments: &Arguments) -> Result<bool, Error> {
         return Err(format!("--plant cannot be had with the set-up {}", setup.name()).into());
     }
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
-    let mut all_hold = true;
+    let mut worst = Ended::Holds;
     for setup in setups {
         let parts = setup.parts(app()?, own.as_ref());
         let size = Size {
@@ -158,17 +163,21 @@ async fn run_all(arguments: &Arguments) -> Result<bool, Error> {
                 .tempdir()?,
         };
         let ended = run::run(&parts, size, folder.path()).await;
-        let holds = ended.as_ref().is_ok_and(|(verdict, _)| verdict.holds());
-        all_hold &= holds;
+        let end = match &ended {
+            Ok((verdict, _)) if verdict.holds() && verdict.not_tried.is_empty() => Ended::Holds,
+            Ok((verdict, _)) if verdict.holds() => Ended::TooShort,
+            _ => Ended::DoesNotHold,
+        };
+        worst = worst.max(end);
         if let Ok((_, summary)) = &ended {
             writeln!(io::stdout(), "{summary}")?;
         }
-        if !holds || arguments.logs.is_some() {
+        if end == Ended::DoesNotHold || arguments.logs.is_some() {
             eprintln!("the logs of its processes: {}", folder.keep().display());
         }
         ended?;
     }
-    Ok(all_hold)
+    Ok(worst)
 }
 
 /// The app of the set-ups, which is built beside this program.

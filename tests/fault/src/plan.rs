@@ -91,7 +91,12 @@ pub(crate) fn draw(random: &mut fastrand::Rng, scene: Scene) -> Vec<(Moment, Fau
     });
     if scene.store != Breakable::Nothing {
         let mut kinds = Vec::new();
-        lane(3_000, 8_000, &mut |random| {
+        // A short run has most of them, too.
+        let (from, to) = match scene.length {
+            ..60_000 => (1_500, 4_000),
+            _ => (3_000, 8_000),
+        };
+        lane(from, to, &mut |random| {
             if scene.store == Breakable::File {
                 return Some(Fault::Store(StoreFault::Pause(random.u64(200..4_000))));
             }
@@ -127,7 +132,7 @@ pub(crate) fn draw(random: &mut fastrand::Rng, scene: Scene) -> Vec<(Moment, Fau
     plan
 }
 
-/// One of each kind, so that also a short run has them all.
+/// One of each kind.
 fn server_faults(random: &mut fastrand::Rng) -> Vec<StoreFault> {
     vec![
         StoreFault::Pause(random.u64(500..4_000)),

@@ -28,10 +28,11 @@ impl Display for Faults<'_> {
             |is: fn(&How) -> bool| self.0.deaths.iter().filter(|death| is(&death.how)).count();
         write!(
             f,
-            "processes killed {}, aborted {}, stopped {}; store broken {}; keys and secrets {}",
+            "processes killed {}, aborted {}, stopped {}, ended by themselves {}; store broken {}; keys and secrets {}",
             deaths(|how| *how == How::Killed),
             deaths(|how| *how == How::Aborted),
             deaths(|how| matches!(how, How::Stopped(_) | How::Hung)),
+            deaths(|how| matches!(how, How::ByItself(_))),
             self.0.outages.len(),
             self.0.others.len(),
         )
@@ -50,10 +51,10 @@ pub(crate) struct Summary<'a> {
 impl Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = self.verdict;
-        let result = if verdict.holds() {
-            "HOLDS"
-        } else {
-            "DOES NOT HOLD"
+        let result = match (verdict.holds(), verdict.not_tried.is_empty()) {
+            (true, true) => "HOLDS",
+            (true, false) => "TOO SHORT TO SAY",
+            (false, _) => "DOES NOT HOLD",
         };
         writeln!(
             f,
@@ -65,7 +66,7 @@ impl Display for Summary<'_> {
             "  events {}: handled {}, dead letters as planned {}, lost {}",
             verdict.events,
             verdict.done,
-            verdict.dead - verdict.dead_unexplained.len().min(verdict.dead),
+            verdict.dead,
             verdict.lost.len()
         )?;
         writeln!(
@@ -91,6 +92,9 @@ impl Display for Summary<'_> {
             verdict.repeats
         )?;
         writeln!(f, "  {}", self.faults)?;
+        for missing in &verdict.not_tried {
+            writeln!(f, "  {missing}: send more events, or fewer a second")?;
+        }
         list(f, "explained second runs", &verdict.explained, usize::MAX)?;
         for (name, breaches) in verdict.breaches() {
             list(f, name, breaches, LONGEST)?;

@@ -14,11 +14,11 @@ use tokio::time::{interval, sleep, timeout};
 
 use crate::Error;
 use crate::clock::{Clock, Moment};
-use crate::events::{self, Habit, Wish};
+use crate::events::{self, Wish};
 use crate::journal::Journal;
 use crate::judge::{Evidence, Verdict, judge};
 use crate::keys::Keys;
-use crate::plan::{self, Fault, Scene};
+use crate::plan::{self, Breakable, Fault, Scene};
 use crate::replica::{Order, Replica, Spec};
 use crate::report::{self, Faults, Summary};
 use crate::sender::Sender;
@@ -72,6 +72,8 @@ pub(crate) async fn run(
     let work = async {
         let sending = Arc::clone(&world.sender).send_all();
         tokio::try_join!(world.break_everything(plan), sending)?;
+        world.work_off(parts).await?;
+        world.sender.send_old_ones().await?;
         world.work_off(parts).await
     };
     tokio::select! {
@@ -239,8 +241,7 @@ impl World {
             .map(|run| run.webhook_id.as_str())
             .collect();
         let events = self.sender.events.iter();
-        let left = events
-            .filter(|event| event.habit != Habit::Forged && !runs.contains(event.id.as_str()));
+        let left = events.filter(|event| !event.is_forged() && !runs.contains(event.id.as_str()));
         left.count() as u64
     }
 
@@ -272,6 +273,7 @@ impl World {
             rows: rows.as_ref(),
             dead: &dead,
             names: &self.names,
+            breakable: self.store.breakable() != Breakable::Nothing,
         };
         let verdict = judge(evidence, parts.rules);
         let summary = Summary {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use reqwest::Client;
+use reqwest::{Client, RequestBuilder};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::Error;
 use crate::clock::Clock;
-use crate::events::{Event, Habit};
+use crate::events::{Event, Forgery, Habit};
 use crate::journal::{Answer, Attempt, Journal};
 use crate::keys::Keys;
 
@@ -19,6 +19,10 @@ use crate::keys::Keys;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Between two attempts: first, and at most. Google's take longer, and go on for a day.
 const PAUSES: (u64, u64) = (500, 8_000);
+/// Further than a receiver tolerates, in seconds, also one whose clock is two minutes ahead.
+const FAR_OFF: u64 = 600;
+/// At the end each so many-th event is sent once more.
+const OLD: usize = 20;
 /// An event that is not answered for so long is given up.
 const DAY: u64 = 240_000;
 
@@ -80,7 +84,7 @@ impl Sender {
                     self.until_answered(place, event, &mut other),
                 )?;
             }
-            Habit::Forged => {
+            Habit::Forged(_) => {
                 self.attempt(place, event).await?;
             }
         }
@@ -129,27 +133,56 @@ impl Sender {
         Ok(success)
     }
 
-    fn request(&self, event: &Event) -> Result<reqwest::RequestBuilder, Error> {
-        let Event { id, body, .. } = event;
-        let timestamp = Clock::unix_seconds();
-        let (path, signature) = if event.dynamic {
-            let path = format!("/gemini-webhook-dynamic?token={}", self.endpoint_token);
-            (path, self.keys.sign_v1a(id, timestamp, body)?)
-        } else {
-            let path = "/gemini-callback".to_owned();
-            (path, self.keys.sign_v1(id, timestamp, body)?)
+    fn request(&self, event: &Event) -> Result<RequestBuilder, Error> {
+        let forgery = match event.habit {
+            Habit::Forged(forgery) => Some(forgery),
+            _ => None,
         };
-        let mut body = body.clone();
-        if event.habit == Habit::Forged {
+        let Event { id, dynamic, .. } = event;
+        let mut body = event.body.clone();
+        let mut timestamp = Clock::unix_seconds();
+        match forgery {
+            Some(Forgery::Stale) => timestamp -= FAR_OFF,
+            Some(Forgery::Early) => timestamp += FAR_OFF,
+            _ => {}
+        }
+        let signature = match forgery {
+            Some(Forgery::Unsigned) => None,
+            Some(Forgery::Stranger) => {
+                Some(Keys::sign_as_stranger(*dynamic, id, timestamp, &body)?)
+            }
+            _ if *dynamic => Some(self.keys.sign_v1a(id, timestamp, &body)?),
+            _ => Some(self.keys.sign_v1(id, timestamp, &body)?),
+        };
+        if forgery == Some(Forgery::Body) {
             // After it was signed.
             body.push(b' ');
         }
-        let request = self.client.post(format!("http://{}{path}", self.address));
-        Ok(request
+        let path = match forgery {
+            Some(Forgery::WrongEndpoint) => "/gemini-webhook-dynamic?token=another".to_owned(),
+            _ if *dynamic => format!("/gemini-webhook-dynamic?token={}", self.endpoint_token),
+            _ => "/gemini-callback".to_owned(),
+        };
+        let mut request = self
+            .client
+            .post(format!("http://{}{path}", self.address))
             .header("content-type", "application/json")
             .header("webhook-id", id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signature)
-            .body(body))
+            .header("webhook-timestamp", timestamp);
+        if let Some(signature) = signature {
+            request = request.header("webhook-signature", signature);
+        }
+        Ok(request.body(body))
+    }
+
+    /// Sends some events once more, long after they were answered.
+    pub(crate) async fn send_old_ones(&self) -> Result<(), Error> {
+        let genuine = self.events.iter().enumerate();
+        let genuine = genuine.filter(|(_, event)| !event.is_forged());
+        for (place, event) in genuine.step_by(OLD) {
+            let mut random = fastrand::Rng::with_seed(self.seed ^ place as u64);
+            self.until_answered(place, event, &mut random).await?;
+        }
+        Ok(())
     }
 }

@@ -117,6 +117,8 @@ impl SetUp {
             rules: Rules {
                 rows,
                 runs_in_delivery: true,
+                // The lease of 10 s, of which a handler may have taken 5.
+                held: 4_500,
             },
         };
         let inbox = |title: &str, receivers, workers, store, front| Parts {
@@ -131,6 +133,7 @@ impl SetUp {
             rules: Rules {
                 rows: Rows::Batches,
                 runs_in_delivery: false,
+                held: 0,
             },
         };
         match (self, own) {
@@ -150,6 +153,7 @@ impl SetUp {
                 rules: Rules {
                     rows: Rows::None,
                     runs_in_delivery: true,
+                    held: 0,
                 },
             },
             (Self::Postgres, _) => guarded(

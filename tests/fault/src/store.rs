@@ -84,8 +84,6 @@ impl Store {
     /// Breaks it, and mends it.
     pub(crate) async fn suffer(&self, fault: StoreFault, journal: &Journal) -> Result<(), Error> {
         let from = journal.clock.now();
-        // A cut may come later, when the bytes have gone through.
-        let cut = matches!(fault, StoreFault::Cut(..));
         let what = match self {
             Self::Redis(server, proxy) => {
                 let (server, proxy) = (Arc::clone(server), Arc::clone(proxy));
@@ -96,16 +94,15 @@ impl Store {
                 blocking(move || break_server(&*server, &proxy, fault)).await?
             }
             Self::Sqlite(file) => match fault {
-                StoreFault::Pause(time) => lock(file, time).await?,
-                _ => return Ok(()),
+                StoreFault::Pause(time) => Some(lock(file, time).await?),
+                _ => None,
             },
-            Self::None => return Ok(()),
+            Self::None => None,
         };
-        let mut to = journal.clock.now();
-        if cut {
-            to = to.after(1_000);
-        }
-        let what = what.to_owned();
+        let Some(what) = what.map(str::to_owned) else {
+            return Ok(());
+        };
+        let to = journal.clock.now();
         journal.write().outages.push(Outage { what, from, to });
         Ok(())
     }
@@ -219,9 +216,10 @@ macro_rules! is_a_server {
 is_a_server!(RedisServer);
 is_a_server!(PostgresServer);
 
-fn break_server(server: &impl Server, proxy: &Proxy, fault: StoreFault) -> &'static str {
+/// What happened, if it did.
+fn break_server(server: &impl Server, proxy: &Proxy, fault: StoreFault) -> Option<&'static str> {
     let wait = |millis| thread::sleep(Duration::from_millis(millis));
-    match fault {
+    Some(match fault {
         StoreFault::Pause(time) => {
             server.pause();
             wait(time);
@@ -244,13 +242,14 @@ fn break_server(server: &impl Server, proxy: &Proxy, fault: StoreFault) -> &'sta
             let cuts = proxy.cuts();
             proxy.cut_at(direction, bytes);
             // Until it has happened, or nobody speaks.
-            for _ in 0..200 {
-                if proxy.cuts() > cuts {
-                    break;
-                }
+            let happened = (0..200).any(|_| {
                 wait(10);
-            }
+                proxy.cuts() > cuts
+            });
             proxy.pass();
+            if !happened {
+                return None;
+            }
             "a connection to the store was cut"
         }
         StoreFault::CutAll => {
@@ -263,5 +262,5 @@ fn break_server(server: &impl Server, proxy: &Proxy, fault: StoreFault) -> &'sta
             proxy.pass();
             "the network to the store held everything back"
         }
-    }
+    })
 }

@@ -1,17 +1,21 @@
 use super::*;
+use crate::events::{Forgery, Habit};
 use crate::journal::Outage;
 
 const GUARD: Rules = Rules {
     rows: Rows::None,
     runs_in_delivery: true,
+    held: 4_500,
 };
 const ONCE: Rules = Rules {
     rows: Rows::All,
     runs_in_delivery: true,
+    held: 4_500,
 };
 const INBOX: Rules = Rules {
     rows: Rows::None,
     runs_in_delivery: false,
+    held: 0,
 };
 const OTHER: Life = Life {
     replica: 1,
@@ -29,6 +33,7 @@ fn event(habit: Habit, poison: bool) -> Event {
         name: "batch.succeeded",
         body: Vec::new(),
         due: Moment(0),
+        shares_id: false,
         habit,
         poison,
     }
@@ -51,7 +56,7 @@ struct Case {
 impl Case {
     fn judge(self, rules: Rules) -> Verdict {
         let habit = if self.forged {
-            Habit::Forged
+            Habit::Forged(Forgery::Body)
         } else {
             Habit::Plain
         };
@@ -110,6 +115,7 @@ impl Case {
             rows: rows.as_ref(),
             dead: if self.dead { &[letter] } else { &[] },
             names: &["replica 1".to_owned(), "replica 2".to_owned()],
+            breakable: true,
         };
         judge(evidence, rules)
     }
@@ -162,6 +168,48 @@ fn what_is_missing_or_too_much_is_found() {
             vec!["lost"],
         ),
         (
+            "a run and never a 2xx",
+            GUARD,
+            Case {
+                answers: vec![(10_000, Answer::Status(503))],
+                runs: vec![(10_000, FIRST, false)],
+                ..Case::default()
+            },
+            vec!["never answered with a 2xx"],
+        ),
+        (
+            "a handler that always fails, and yet a run",
+            INBOX,
+            Case {
+                answers: vec![ok(10_000)],
+                runs: vec![(10_000, FIRST, false)],
+                poison: true,
+                ..Case::default()
+            },
+            vec!["dead letters against the plan"],
+        ),
+        (
+            "a dead letter that had run",
+            INBOX,
+            Case {
+                answers: vec![ok(10_000)],
+                runs: vec![(10_000, FIRST, false)],
+                dead: true,
+                ..Case::default()
+            },
+            vec!["dead letters against the plan"],
+        ),
+        (
+            "a forged event that was answered with a 2xx",
+            GUARD,
+            Case {
+                forged: true,
+                answers: vec![ok(10_000)],
+                ..Case::default()
+            },
+            vec!["forged or unknown events that were taken"],
+        ),
+        (
             "a row without a line: the process died in between",
             ONCE,
             Case {
@@ -185,6 +233,7 @@ fn what_is_missing_or_too_much_is_found() {
             "a line that says it is committed, and no row",
             ONCE,
             Case {
+                answers: vec![ok(10_001)],
                 runs: vec![(10_000, FIRST, true)],
                 rows: Some(0),
                 ..Case::default()
@@ -200,7 +249,7 @@ fn what_is_missing_or_too_much_is_found() {
                 poison: true,
                 ..Case::default()
             },
-            vec!["wrong rows"],
+            vec!["wrong rows", "dead letters against the plan"],
         ),
         (
             "a planned dead letter",
@@ -221,7 +270,7 @@ fn what_is_missing_or_too_much_is_found() {
                 dead: true,
                 ..Case::default()
             },
-            vec!["unexplained dead letters"],
+            vec!["dead letters against the plan"],
         ),
         (
             "a forged event that was refused",
@@ -241,7 +290,7 @@ fn what_is_missing_or_too_much_is_found() {
                 runs: vec![(10_000, FIRST, false)],
                 ..Case::default()
             },
-            vec!["runs of forged or unknown events"],
+            vec!["forged or unknown events that were taken"],
         ),
     ];
     for (name, rules, case, expected) in cases {
@@ -320,6 +369,37 @@ fn a_second_run_needs_a_reason_of_its_own() {
             vec![],
         ),
         (
+            "the store was away, and the other ran while the first had the event",
+            GUARD,
+            Case {
+                runs: vec![(10_000, FIRST, false), (10_011, OTHER, false)],
+                outage: Some((8_000, 10_500)),
+                ..Case::default()
+            },
+            unexplained.clone(),
+        ),
+        (
+            "the store was away, and the answer was a 2xx: it was marked later",
+            GUARD,
+            Case {
+                answers: vec![ok(10_001)],
+                outage: Some((8_000, 10_500)),
+                ..Case::default()
+            },
+            unexplained.clone(),
+        ),
+        (
+            "the store was away, the answer was a 2xx, and the process died before it could mark it",
+            GUARD,
+            Case {
+                answers: vec![ok(10_001)],
+                outage: Some((8_000, 13_000)),
+                deaths: deaths(12_500, FIRST, How::Killed),
+                ..Case::default()
+            },
+            vec![],
+        ),
+        (
             "the store was away before",
             GUARD,
             Case {
@@ -360,6 +440,7 @@ fn a_second_run_needs_a_reason_of_its_own() {
         if case.runs.is_empty() {
             case.runs = twice();
         }
+        case.answers.push(ok(60_000));
         let verdict = case.judge(rules);
         assert_eq!(found(&verdict), expected, "{name}");
         assert_eq!(
@@ -369,6 +450,7 @@ fn a_second_run_needs_a_reason_of_its_own() {
         );
     }
     let committed = Case {
+        answers: vec![ok(20_001)],
         runs: vec![(10_000, FIRST, true), (20_000, OTHER, true)],
         deaths: deaths(10_003, FIRST, How::Killed),
         rows: Some(1),
@@ -420,6 +502,7 @@ fn processes_end_as_planned() {
         let text = format!("{how:?} {born} {outage:?}");
         let case = Case {
             born,
+            answers: vec![ok(1_001)],
             runs: vec![(1_000, FIRST, false)],
             deaths: vec![(10_000, FIRST, how)],
             outage,
