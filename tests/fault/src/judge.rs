@@ -48,6 +48,7 @@ impl Rows {
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) events: usize,
+    pub(crate) forged: usize,
     pub(crate) done: usize,
     pub(crate) lost: Vec<String>,
     pub(crate) unexplained: Vec<String>,
@@ -125,6 +126,7 @@ pub(crate) fn judge(evidence: Evidence<'_>, rules: Rules) -> Verdict {
         .collect();
     for (event, attempts) in events.iter().zip(&attempts) {
         let answered = attempts.iter().any(|attempt| attempt.answer.is_success());
+        verdict.forged += usize::from(event.is_forged());
         if event.is_forged() && answered {
             let text = format!("{} was answered with a 2xx: {:?}", event.id, event.habit);
             verdict.foreign.push(text);
@@ -235,7 +237,10 @@ impl Story<'_> {
             );
             match self.explain(first, second, evidence, rules) {
                 Some(why) => verdict.explained.push(format!("{text}: {why}")),
-                None => verdict.unexplained.push(text),
+                None => {
+                    let near = near(evidence, first);
+                    verdict.unexplained.push(format!("{text}; {near}"));
+                }
             }
         }
     }
@@ -322,6 +327,23 @@ impl Story<'_> {
     }
 }
 
+/// What was not taken for the reason of a second run, for whoever looks for it.
+fn near(evidence: Evidence<'_>, first: &Run) -> String {
+    let Entries {
+        deaths, outages, ..
+    } = evidence.entries;
+    let death = deaths.iter().find(|death| death.life == first.life);
+    let death = death.map_or("lives".to_owned(), |death| {
+        format!("{:?} at {}", death.how, death.at)
+    });
+    let outage = outages.iter().rfind(|outage| outage.from <= first.at);
+    let outage = outage.map_or("none".to_owned(), |outage| {
+        format!("{} from {} to {}", outage.what, outage.from, outage.to)
+    });
+    let once = if first.once { ", committed" } else { "" };
+    format!("the first process: {death}{once}; the store before: {outage}")
+}
+
 fn name(evidence: Evidence<'_>, life: Life) -> String {
     let name = evidence.names.get(life.replica);
     let name = name.map_or("a process", String::as_str);
@@ -352,7 +374,7 @@ fn judge_deaths(evidence: Evidence<'_>, verdict: &mut Verdict) {
             // A signal, such as that of a crash, is no answer to an outage.
             How::ByItself(Some(_)) if starts_in_vain() => continue,
             How::Stopped(code) => format!("was stopped in order, and ended {}", with(code)),
-            How::Hung => "was stopped in order, and did not end".to_owned(),
+            How::Hung => "was stopped in order, did not end within 30 s, and was killed".to_owned(),
             How::ByItself(code) => format!("ended by itself {}", with(code)),
         };
         verdict.processes.push(format!("{name} {against} at {at}"));

@@ -4,8 +4,10 @@
 //! `tests/fault/README.md` says what it does, and how to aim it at an app of your own.
 
 use std::error;
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -60,7 +62,7 @@ struct Arguments {
     /// Plants a mistake in the app, to see that it is found
     #[arg(long, value_enum)]
     plant: Option<Plant>,
-    /// A program of yours, with the environment and the stdout of the example receivers
+    /// A program of yours, which keeps to `An app of yours` in tests/fault/README.md
     #[arg(long, conflicts_with_all = ["setup", "plant"])]
     app: Option<PathBuf>,
     /// Which store your program has
@@ -117,8 +119,13 @@ enum Ended {
 
 async fn run_all(arguments: &Arguments) -> Result<Ended, Error> {
     let own = arguments.app.as_deref().map(|program| {
-        let absolute = fs::canonicalize(program);
-        absolute.map_err(|error| format!("--app {}: {error}", program.display()))
+        let wrong = |error: &dyn Display| format!("--app {}: {error}", program.display());
+        let absolute = fs::canonicalize(program).map_err(|error| wrong(&error))?;
+        let file = fs::metadata(&absolute).map_err(|error| wrong(&error))?;
+        if !file.is_file() || file.permissions().mode() & 0o111 == 0 {
+            return Err(wrong(&"it is not a program"));
+        }
+        Ok(absolute)
     });
     let own = own.transpose()?.map(|program| Own {
         program,
@@ -172,12 +179,37 @@ async fn run_all(arguments: &Arguments) -> Result<Ended, Error> {
         if let Ok((_, summary)) = &ended {
             writeln!(io::stdout(), "{summary}")?;
         }
+        let mut kept = PathBuf::new();
         if end == Ended::DoesNotHold || arguments.logs.is_some() {
-            eprintln!("the logs of its processes: {}", folder.keep().display());
+            kept = folder.keep();
+            eprintln!("the logs of its processes: {}", kept.display());
+        }
+        if ended.is_err() {
+            eprint!("{}", last_lines(&kept));
         }
         ended?;
     }
     Ok(worst)
+}
+
+/// The end of each log in the folder.
+fn last_lines(folder: &Path) -> String {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut logs: Vec<PathBuf> = files
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .collect();
+    logs.sort();
+    let mut text = String::new();
+    for log in logs.iter().take(3) {
+        let content = fs::read(log).unwrap_or_default();
+        let content = String::from_utf8_lossy(&content);
+        let lines: Vec<&str> = content.lines().collect();
+        for line in lines.iter().skip(lines.len().saturating_sub(3)) {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    text
 }
 
 /// The app of the set-ups, which is built beside this program.

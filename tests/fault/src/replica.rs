@@ -93,6 +93,11 @@ impl Replica {
         let _ = self.orders.send(order);
     }
 
+    /// Whether its keeper has ended, which it does before its time only if something is wrong: `end` says what.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.keeper.is_finished()
+    }
+
     /// Stops it in order, for good.
     pub(crate) async fn end(self) -> Result<(), Error> {
         self.order(Order::End);
@@ -242,7 +247,12 @@ impl Keeper {
     fn read(&self, line: &str, life: Life) -> Result<(), Error> {
         let at = self.journal.clock.now();
         let Line { webhook_id, once } = serde_json::from_str(line)
-            .map_err(|error| format!("{} printed {line:?}: {error}", self.spec.name))?;
+            .map_err(|error| {
+                format!(
+                    "{} printed {line:?} to stdout, where a line of JSON with a `webhook_id` must tell of each handled event, and nothing else may be: {error}. Send logs to stderr",
+                    self.spec.name
+                )
+            })?;
         let run = Run {
             webhook_id,
             at,

@@ -1,5 +1,6 @@
 //! What a reader is told, while it runs and at the end.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use crate::clock::Moment;
@@ -10,13 +11,29 @@ use crate::judge::Verdict;
 const LONGEST: usize = 50;
 
 pub(crate) fn progress(now: Moment, sent: usize, ended: usize, entries: &Entries) -> String {
+    let mut counts = BTreeMap::new();
+    for attempt in &entries.attempts {
+        *counts.entry(attempt.answer.clone()).or_default() += 1;
+    }
     format!(
-        "{:>5} s  sent {sent}, done with {ended}, attempts {}, runs {} | {}",
+        "{:>5} s  events sent {sent}, done with {ended}; answers {}; successful runs {} | {}",
         now.0 / 1_000,
-        entries.attempts.len(),
+        answers(&counts),
         entries.runs.len(),
         Faults(entries)
     )
+}
+
+fn answers(counts: &BTreeMap<Answer, usize>) -> String {
+    let answers = counts.iter().map(|(answer, count)| {
+        let answer = match answer {
+            Answer::Status(status) => status.to_string(),
+            Answer::TimedOut => "none in time".to_owned(),
+            Answer::Broken => "connection broken".to_owned(),
+        };
+        format!("{answer}: {count}")
+    });
+    answers.collect::<Vec<_>>().join(", ")
 }
 
 /// How much was broken so far.
@@ -28,7 +45,7 @@ impl Display for Faults<'_> {
             |is: fn(&How) -> bool| self.0.deaths.iter().filter(|death| is(&death.how)).count();
         write!(
             f,
-            "processes killed {}, aborted {}, stopped {}, ended by themselves {}; store broken {}; keys and secrets {}",
+            "processes killed {}, aborted {}, stopped {}, ended by themselves {}; store broken {}; key server broken, keys or secrets rotated {}",
             deaths(|how| *how == How::Killed),
             deaths(|how| *how == How::Aborted),
             deaths(|how| matches!(how, How::Stopped(_) | How::Hung)),
@@ -63,8 +80,9 @@ impl Display for Summary<'_> {
         )?;
         writeln!(
             f,
-            "  events {}: handled {}, dead letters as planned {}, lost {}",
+            "  events {}, and {} forged: handled {}, dead letters as planned {}, lost {}",
             verdict.events,
+            verdict.forged,
             verdict.done,
             verdict.dead,
             verdict.lost.len()
@@ -76,19 +94,14 @@ impl Display for Summary<'_> {
             verdict.unexplained.len()
         )?;
         let attempts: usize = verdict.answers.values().sum();
-        let answers = verdict.answers.iter().map(|(answer, count)| {
-            let answer = match answer {
-                Answer::Status(status) => status.to_string(),
-                Answer::TimedOut => "timed out".to_owned(),
-                Answer::Broken => "connection broken".to_owned(),
-            };
-            format!("{answer}: {count}")
-        });
-        let answers: Vec<String> = answers.collect();
         writeln!(
             f,
-            "  deliveries {attempts} ({}), of them repeats after a 2xx {}",
-            answers.join(", "),
+            "  deliveries {attempts}, by their answers: {}",
+            answers(&verdict.answers)
+        )?;
+        writeln!(
+            f,
+            "  deliveries of events that had been answered with a 2xx: {}",
             verdict.repeats
         )?;
         writeln!(f, "  {}", self.faults)?;

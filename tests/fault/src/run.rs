@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use gemini_webhooks_harness::{Balancer, Port};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{interval, sleep};
 
 use crate::Error;
 use crate::clock::{Clock, Moment};
@@ -25,8 +25,9 @@ use crate::sender::Sender;
 use crate::setup::{Front, Parts, Plant, StoreKind};
 use crate::store::Store;
 
-/// The app must listen within this time.
+/// The app must listen within this time, and may end so many times before.
 const START: Duration = Duration::from_secs(30);
+const STARTS: usize = 6;
 /// What is stored is worked off after the last fault. If nothing of it is done for so long, in milliseconds, nothing
 /// will be. An event that always aborts its process takes half of that.
 const STANDSTILL: u64 = 90_000;
@@ -79,6 +80,7 @@ pub(crate) async fn run(
     tokio::select! {
         ended = work => ended?,
         () = world.tell_progress() => {}
+        () = world.replica_lost() => {}
     }
     world.end(parts, size.seed).await
 }
@@ -120,7 +122,8 @@ impl World {
         let (mut replicas, mut names, mut ports) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (kind, arguments)) in receivers.chain(workers).enumerate() {
             let name = format!("{kind} {}", index + 1);
-            let several = parts.receivers.len() > 1;
+            // Those that share a file share a machine.
+            let may_differ = parts.receivers.len() > 1 && parts.store != StoreKind::Sqlite;
             let spec = Spec {
                 name: name.clone(),
                 program: parts.program.clone(),
@@ -128,7 +131,7 @@ impl World {
                 variables: variables.clone(),
                 log: folder.join(format!("{}.log", name.replace(' ', "-"))),
                 mishaps: parts.mishaps.then(|| random.u64(..)),
-                clock_ahead: if index == 0 && several {
+                clock_ahead: if index == 0 && may_differ {
                     CLOCK_AHEAD
                 } else {
                     0
@@ -141,8 +144,22 @@ impl World {
             replicas.push(Replica::start(index, spec, port, Arc::clone(&journal)));
             names.push(name);
         }
-        for port in &ports {
-            wait_for(*port).await?;
+        let listening = async {
+            for port in &ports {
+                listens(*port).await;
+            }
+        };
+        let listened = tokio::select! {
+            () = listening => Ok(()),
+            why = cannot_start(&replicas, &journal) => Err(why),
+            () = sleep(START) => Err(format!("does not listen after {START:?}")),
+        };
+        if let Err(why) = listened {
+            // What a replica could not read tells more.
+            for replica in replicas.drain(..).filter(Replica::is_lost) {
+                replica.end().await?;
+            }
+            return Err(format!("the app {why}").into());
         }
         let balancer = match parts.front {
             Front::Nginx => Balancer::nginx(&ports),
@@ -245,6 +262,12 @@ impl World {
         left.count() as u64
     }
 
+    async fn replica_lost(&self) {
+        while !self.replicas.iter().any(Replica::is_lost) {
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     async fn tell_progress(&self) {
         let mut ticks = interval(PROGRESS);
         ticks.tick().await;
@@ -288,12 +311,22 @@ impl World {
     }
 }
 
-async fn wait_for(port: u16) -> Result<(), Error> {
-    let listening = async {
-        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            sleep(Duration::from_millis(50)).await;
+async fn listens(port: u16) {
+    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Returns when it is plain that the app does not start, and says why.
+async fn cannot_start(replicas: &[Replica], journal: &Journal) -> String {
+    loop {
+        sleep(Duration::from_millis(100)).await;
+        let deaths = journal.write().deaths.len();
+        if deaths >= STARTS {
+            return format!("ended {deaths} times before it listened");
         }
-    };
-    let listened = timeout(START, listening).await;
-    Ok(listened.map_err(|_| format!("the app does not listen on port {port} after {START:?}"))?)
+        if replicas.iter().any(Replica::is_lost) {
+            return "cannot be watched".to_owned();
+        }
+    }
 }
