@@ -10,7 +10,7 @@ use crate::store::DeadLetter;
 /// Where nothing is broken, an event is marked as handled that soon after its line, in milliseconds.
 const MARKED: u64 = 1_000;
 /// This program may notice a line so late.
-const LATE: u64 = 500;
+const LATE: u64 = 1_000;
 /// A process that starts while the store is down may end by itself within this time.
 const START: u64 = 8_000;
 

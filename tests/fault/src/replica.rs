@@ -140,9 +140,9 @@ impl Keeper {
                 how,
             };
             self.journal.write().deaths.push(death);
-            // What it has written before its end.
+            // It has written this before its end, however late it is read.
             while let Some(line) = process.lines.next_line().await? {
-                self.read(&line, life)?;
+                self.read_at(at, &line, life)?;
             }
             sleep(down).await;
         }
@@ -245,7 +245,10 @@ impl Keeper {
     }
 
     fn read(&self, line: &str, life: Life) -> Result<(), Error> {
-        let at = self.journal.clock.now();
+        self.read_at(self.journal.clock.now(), line, life)
+    }
+
+    fn read_at(&self, at: Moment, line: &str, life: Life) -> Result<(), Error> {
         let Line { webhook_id, once } = serde_json::from_str(line)
             .map_err(|error| {
                 format!(
