@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 mod clock;
 mod events;
+mod fleet;
 mod journal;
 mod judge;
 mod keys;

@@ -7,33 +7,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use gemini_webhooks_harness::{Balancer, Port};
-use tokio::net::TcpStream;
+use gemini_webhooks_harness::Balancer;
 use tokio::sync::Mutex;
 use tokio::time::{interval, sleep};
 
 use crate::Error;
 use crate::clock::{Clock, Moment};
 use crate::events::{self, Wish};
+use crate::fleet::Fleet;
 use crate::journal::Journal;
 use crate::judge::{Evidence, Verdict, judge};
 use crate::keys::Keys;
 use crate::plan::{self, Breakable, Fault, Scene};
-use crate::replica::{Order, Replica, Spec};
+use crate::replica::Order;
 use crate::report::{self, Faults, Summary};
 use crate::sender::Sender;
 use crate::setup::{Front, Parts, Plant, StoreKind};
 use crate::store::Store;
 
-/// The app must listen within this time, and may end so many times before.
-const START: Duration = Duration::from_secs(30);
-const STARTS: usize = 6;
 /// What is stored is worked off after the last fault. If nothing of it is done for so long, in milliseconds, nothing
 /// will be. An event that always aborts its process takes half of that.
 const STANDSTILL: u64 = 90_000;
 const PROGRESS: Duration = Duration::from_secs(5);
-/// The clock of the first replica.
-const CLOCK_AHEAD: i64 = 120;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
@@ -50,8 +45,7 @@ struct World {
     store: Store,
     /// Faults of the store do not overlap.
     store_turn: Mutex<()>,
-    replicas: Vec<Replica>,
-    names: Vec<String>,
+    fleet: Fleet,
     sender: Arc<Sender>,
     balancer: Balancer,
 }
@@ -66,7 +60,7 @@ pub(crate) async fn run(
     let length = size.events as u64 * 1_000 / u64::from(size.rate.max(1));
     let scene = Scene {
         length,
-        replicas: world.replicas.len(),
+        replicas: world.fleet.len(),
         store: world.store.breakable(),
     };
     let plan = plan::draw(&mut fastrand::Rng::with_seed(size.seed), scene);
@@ -80,7 +74,7 @@ pub(crate) async fn run(
     tokio::select! {
         ended = work => ended?,
         () = world.tell_progress() => {}
-        () = world.replica_lost() => {}
+        () = world.fleet.loses_one() => {}
     }
     world.end(parts, size.seed).await
 }
@@ -107,63 +101,13 @@ impl World {
             ("GEMINI_JWKS_URL".to_owned(), keys.url()),
         ];
         variables.extend(store.variable());
-        variables.extend(size.plant.map(|plant| {
-            let name = match plant {
-                Plant::MarksFirst => "marks-first",
-                Plant::AnswersFirst => "answers-first",
-            };
-            ("FAULT_PLANT".to_owned(), name.to_owned())
-        }));
-        let receivers = parts
-            .receivers
-            .iter()
-            .map(|arguments| ("receiver", arguments));
-        let workers = parts.workers.iter().map(|arguments| ("worker", arguments));
-        let (mut replicas, mut names, mut ports) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, (kind, arguments)) in receivers.chain(workers).enumerate() {
-            let name = format!("{kind} {}", index + 1);
-            // Those that share a file share a machine.
-            let may_differ = parts.receivers.len() > 1 && parts.store != StoreKind::Sqlite;
-            let spec = Spec {
-                name: name.clone(),
-                program: parts.program.clone(),
-                arguments: arguments.clone(),
-                variables: variables.clone(),
-                log: folder.join(format!("{}.log", name.replace(' ', "-"))),
-                mishaps: parts.mishaps.then(|| random.u64(..)),
-                clock_ahead: if index == 0 && may_differ {
-                    CLOCK_AHEAD
-                } else {
-                    0
-                },
-            };
-            let port = Port::free();
-            if kind == "receiver" {
-                ports.push(port.number());
-            }
-            replicas.push(Replica::start(index, spec, port, Arc::clone(&journal)));
-            names.push(name);
-        }
-        let listening = async {
-            for port in &ports {
-                listens(*port).await;
-            }
-        };
-        let listened = tokio::select! {
-            () = listening => Ok(()),
-            why = cannot_start(&replicas, &journal) => Err(why),
-            () = sleep(START) => Err(format!("does not listen after {START:?}")),
-        };
-        if let Err(why) = listened {
-            // What a replica could not read tells more.
-            for replica in replicas.drain(..).filter(Replica::is_lost) {
-                replica.end().await?;
-            }
-            return Err(format!("the app {why}").into());
-        }
+        variables.extend(size.plant.map(Plant::variable));
+        let mut fleet = Fleet::start(parts, &variables, folder, &mut random, &journal);
+        fleet.listens().await?;
+        let ports = &fleet.ports;
         let balancer = match parts.front {
-            Front::Nginx => Balancer::nginx(&ports),
-            Front::Haproxy => Balancer::haproxy(&ports),
+            Front::Nginx => Balancer::nginx(ports),
+            Front::Haproxy => Balancer::haproxy(ports),
         };
         let wish = Wish {
             events: size.events,
@@ -192,8 +136,7 @@ impl World {
             keys,
             store,
             store_turn: Mutex::new(()),
-            replicas,
-            names,
+            fleet,
             sender: Arc::new(sender),
             balancer,
         })
@@ -205,8 +148,8 @@ impl World {
         let suffering = plan.into_iter().map(|(at, fault)| async move {
             self.journal.clock.until(began.after(at.0)).await;
             match fault {
-                Fault::Kill { replica, down } => self.order(replica, Order::Kill { down }),
-                Fault::Stop { replica, down } => self.order(replica, Order::Stop { down }),
+                Fault::Kill { replica, down } => self.fleet.order(replica, Order::Kill { down }),
+                Fault::Stop { replica, down } => self.fleet.order(replica, Order::Stop { down }),
                 Fault::Store(fault) => {
                     let _turn = self.store_turn.lock().await;
                     self.store.suffer(fault, &self.journal).await?;
@@ -218,12 +161,6 @@ impl World {
         });
         try_join_all(suffering).await?;
         Ok(())
-    }
-
-    fn order(&self, replica: usize, order: Order) {
-        if let Some(replica) = self.replicas.get(replica) {
-            replica.order(order);
-        }
     }
 
     /// Until the inbox has nothing to do, or what was answered has run, or nothing happens any more.
@@ -262,12 +199,6 @@ impl World {
         left.count() as u64
     }
 
-    async fn replica_lost(&self) {
-        while !self.replicas.iter().any(Replica::is_lost) {
-            sleep(Duration::from_millis(200)).await;
-        }
-    }
-
     async fn tell_progress(&self) {
         let mut ticks = interval(PROGRESS);
         ticks.tick().await;
@@ -285,7 +216,7 @@ impl World {
 
     /// Stops all processes in order, and judges.
     async fn end(self, parts: &Parts, seed: u64) -> Result<(Verdict, String), Error> {
-        try_join_all(self.replicas.into_iter().map(Replica::end)).await?;
+        let names = self.fleet.end().await?;
         drop(self.balancer);
         let rows = self.store.rows().await?;
         let (dead, _) = self.store.inbox().await?;
@@ -295,7 +226,7 @@ impl World {
             entries: &entries,
             rows: rows.as_ref(),
             dead: &dead,
-            names: &self.names,
+            names: &names,
             breakable: self.store.breakable() != Breakable::Nothing,
         };
         let verdict = judge(evidence, parts.rules);
@@ -308,25 +239,5 @@ impl World {
         };
         let summary = summary.to_string();
         Ok((verdict, summary))
-    }
-}
-
-async fn listens(port: u16) {
-    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Returns when it is plain that the app does not start, and says why.
-async fn cannot_start(replicas: &[Replica], journal: &Journal) -> String {
-    loop {
-        sleep(Duration::from_millis(100)).await;
-        let deaths = journal.write().deaths.len();
-        if deaths >= STARTS {
-            return format!("ended {deaths} times before it listened");
-        }
-        if replicas.iter().any(Replica::is_lost) {
-            return "cannot be watched".to_owned();
-        }
     }
 }

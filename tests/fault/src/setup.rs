@@ -43,6 +43,15 @@ pub(crate) enum Plant {
 }
 
 impl Plant {
+    /// What tells the app.
+    pub(crate) fn variable(self) -> (String, String) {
+        let name = match self {
+            Self::MarksFirst => "marks-first",
+            Self::AnswersFirst => "answers-first",
+        };
+        ("FAULT_PLANT".to_owned(), name.to_owned())
+    }
+
     /// The set-ups whose app can make this mistake.
     pub(crate) fn setups(self) -> &'static [SetUp] {
         match self {
