@@ -372,7 +372,7 @@ fn judge_deaths(evidence: Evidence<'_>, verdict: &mut Verdict) {
         let against = match how {
             How::Stopped(Some(0)) | How::Killed | How::Aborted => continue,
             // A signal, such as that of a crash, is no answer to an outage.
-            How::ByItself(Some(_)) if starts_in_vain() => continue,
+            How::ByItself(Some(_)) | How::Stopped(Some(_)) if starts_in_vain() => continue,
             How::Stopped(code) => format!("was stopped in order, and ended {}", with(code)),
             How::Hung => "was stopped in order, did not end within 30 s, and was killed".to_owned(),
             How::ByItself(code) => format!("ended by itself {}", with(code)),

@@ -186,6 +186,7 @@ fn processes_end_as_planned() {
             Some((5_000, 9_500)),
             against.clone(),
         ),
+        (How::Stopped(Some(1)), 9_000, Some((5_000, 9_500)), vec![]),
         // It ran for long.
         (
             How::ByItself(Some(1)),
