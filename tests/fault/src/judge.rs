@@ -152,6 +152,7 @@ pub(crate) fn judge(evidence: Evidence<'_>, rules: Rules) -> Verdict {
         let story = Story {
             event,
             attempts,
+            answered,
             runs: &runs,
             row,
             dead: dead.get(event.id.as_str()).copied(),
@@ -195,6 +196,8 @@ fn not_tried(evidence: Evidence<'_>) -> Vec<&'static str> {
 struct Story<'a> {
     event: &'a Event,
     attempts: &'a [&'a Attempt],
+    /// With a 2xx, at least once.
+    answered: bool,
     runs: &'a [&'a Run],
     row: i64,
     dead: Option<&'a DeadLetter>,
@@ -203,7 +206,6 @@ struct Story<'a> {
 impl Story<'_> {
     fn judge(&self, evidence: Evidence<'_>, rules: Rules, verdict: &mut Verdict) {
         let id = &self.event.id;
-        let answered = self.attempts.iter().any(|it| it.answer.is_success());
         let done = self.row > 0 || !self.runs.is_empty();
         match self.dead {
             Some(_) if self.event.poison && !done => verdict.dead += 1,
@@ -216,7 +218,7 @@ impl Story<'_> {
                 verdict.dead_unexplained.push(text);
             }
             None if !done => verdict.lost.push(self.loss()),
-            None if !answered => verdict.unanswered.push(self.loss()),
+            None if !self.answered => verdict.unanswered.push(self.loss()),
             None => verdict.done += 1,
         }
         if rules.rows.has(self.event) {

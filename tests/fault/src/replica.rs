@@ -88,7 +88,7 @@ impl Replica {
         }
     }
 
-    /// Fails if the keeper has ended, which `end` tells of.
+    /// Does nothing if the keeper has ended, which `end` tells of.
     pub(crate) fn order(&self, order: Order) {
         let _ = self.orders.send(order);
     }
