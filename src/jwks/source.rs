@@ -60,6 +60,19 @@ impl FetchedKeys {
         }
     }
 
+    /// Returns the text of the key set.
+    ///
+    /// ```
+    /// use gemini_webhooks::jwks::FetchedKeys;
+    ///
+    /// let keys = FetchedKeys::new(r#"{"keys":[]}"#);
+    /// assert_eq!(keys.json(), br#"{"keys":[]}"#);
+    /// ```
+    #[must_use]
+    pub fn json(&self) -> &[u8] {
+        &self.json
+    }
+
     /// Reads from the headers of the response how long the keys are fresh.
     ///
     /// The rules are those of a private cache (RFC 9111): `max-age` of `Cache-Control`, or else

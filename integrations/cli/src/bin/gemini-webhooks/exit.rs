@@ -1,0 +1,62 @@
+//! How the program ends.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// How a command that did its work ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0: done; for a check, it passed.
+    Done,
+    /// 1: a check did not pass. Why has been said.
+    Refused,
+    /// 130: ended by Ctrl-C or SIGTERM, in order.
+    Stopped,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Refused => 1,
+            Exit::Stopped => 130,
+        })
+    }
+}
+
+/// Why a command could not do its work, as sentences that say what to do.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    text: String,
+    code: u8,
+}
+
+impl Failure {
+    /// Something failed: exit code 1.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            code: 1,
+        }
+    }
+
+    /// The input or an option cannot be used: exit code 2, as clap has it.
+    pub(crate) fn unusable(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            code: 2,
+        }
+    }
+
+    /// Puts what was done when it happened in front.
+    pub(crate) fn while_doing(mut self, what: impl Display) -> Self {
+        self.text = format!("{what}: {}", self.text);
+        self
+    }
+
+    /// Writes it to standard error, and returns the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        crate::shown::error(&self.text);
+        ExitCode::from(self.code)
+    }
+}

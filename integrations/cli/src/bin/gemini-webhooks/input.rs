@@ -1,0 +1,82 @@
+//! Secrets and other input: from the environment, a file or standard input, never from the arguments, which every
+//! user of the machine can read.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::exit::Failure;
+
+/// No secret, key or list of them is longer.
+const MAX_SECRET: u64 = 64 * 1024;
+
+/// Reads a whole file, or standard input for `-`, of at most `limit` bytes.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let name = name(path);
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(limit + 1).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| Failure::unusable(format!("cannot read {name}: {error}")))?;
+    if bytes.len() as u64 > limit {
+        return Err(Failure::unusable(format!(
+            "{name} is longer than {limit} bytes"
+        )));
+    }
+    Ok(bytes)
+}
+
+/// Reads text that is secret from a file, or from standard input for `-`. At a terminal it asks, and does not show
+/// what is typed.
+pub(crate) fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
+    if path == Path::new("-") && io::stdin().is_terminal() {
+        return rpassword::prompt_password(format!("{what} (not shown): "))
+            .map(Zeroizing::new)
+            .map_err(|error| Failure::unusable(format!("cannot read {what}: {error}")));
+    }
+    let bytes = read(path, MAX_SECRET)?;
+    let text = str::from_utf8(&bytes)
+        .map_err(|_| Failure::unusable(format!("{} is no text in UTF-8", name(path))))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// What a path is called in a message.
+pub(crate) fn name(path: &Path) -> String {
+    if path == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        crate::shown::plain(path.display())
+    }
+}
+
+/// An environment variable's value, trimmed; `None` if it is unset or empty.
+pub(crate) fn variable(name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+    let Some(value) = std::env::var_os(name) else {
+        return Ok(None);
+    };
+    let value = Zeroizing::new(value.into_encoded_bytes());
+    let text = str::from_utf8(&value)
+        .map_err(|_| Failure::unusable(format!("the variable {name} is no text in UTF-8")))?;
+    let text = text.trim();
+    Ok((!text.is_empty()).then(|| Zeroizing::new(text.to_owned())))
+}
+
+/// `-` for standard input may be given once only: what is read first takes all of it.
+pub(crate) fn at_most_one_dash<'a>(
+    paths: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<(), Failure> {
+    let dashes = paths
+        .into_iter()
+        .filter(|path| path.as_path() == Path::new("-"))
+        .count();
+    if dashes > 1 {
+        return Err(Failure::unusable(
+            "`-` (standard input) is given more than once: give files for the others",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! The options that say what a receiver trusts, for `verify` and `listen`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use gemini_webhooks::jwks::{GOOGLE_KEYS_URL, HttpKeySource, KeySet, KeySource as _};
+use gemini_webhooks_cli::Setup;
+
+use crate::exit::Failure;
+use crate::input;
+
+/// The longest key set that a receiver takes is 64 KiB.
+const MAX_KEYS: u64 = 64 * 1024;
+
+/// What the receiver trusts.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What the receiver trusts")]
+pub(crate) struct Trust {
+    /// A file with the signing secrets of the webhook (`whsec_…`), separated by white space; `-` reads standard
+    /// input. Without it the variable WEBHOOK_SIGNING_SECRET is read.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: Vec<PathBuf>,
+
+    /// The public keys of dynamic webhooks: `google`, another URL, or a file with a JSON Web Key Set.
+    #[arg(long, value_name = "google|URL|FILE")]
+    pub(crate) keys: Option<String>,
+
+    /// Also accept JWTs for this audience, under the public keys.
+    #[arg(long, value_name = "AUDIENCE", requires = "keys")]
+    pub(crate) jwt_audience: Vec<String>,
+
+    /// How many seconds a timestamp may be off.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) tolerance: u64,
+}
+
+impl Trust {
+    /// Reads the secrets and fetches the keys.
+    pub(crate) async fn setup(&self) -> Result<Setup, Failure> {
+        let mut setup = Setup::new().tolerance(Duration::from_secs(self.tolerance));
+        for path in &self.secret_file {
+            let name = input::name(path);
+            let text = input::read_secret(path, "signing secret")?;
+            if text.trim().is_empty() {
+                return Err(Failure::unusable(format!("{name} holds no signing secret")));
+            }
+            setup = add(setup, &name, &text)?;
+        }
+        if self.secret_file.is_empty()
+            && let Some(text) = input::variable("WEBHOOK_SIGNING_SECRET")?
+        {
+            setup = add(setup, "WEBHOOK_SIGNING_SECRET", &text)?;
+        }
+        if let Some(keys) = &self.keys {
+            setup = setup.keys(key_set(keys).await?);
+        }
+        setup = self
+            .jwt_audience
+            .iter()
+            .fold(setup, |setup, audience| setup.accept_jwt(audience));
+        if setup.trusts_nothing() {
+            return Err(Failure::unusable(
+                "nothing to verify with: set WEBHOOK_SIGNING_SECRET or give --secret-file for a static webhook, or \
+                 --keys google for a dynamic one",
+            ));
+        }
+        Ok(setup)
+    }
+}
+
+/// Adds the secrets in a text, separated by white space.
+fn add(mut setup: Setup, name: &str, text: &str) -> Result<Setup, Failure> {
+    let several = text.split_whitespace().count() > 1;
+    for (index, secret) in text.split_whitespace().enumerate() {
+        let label = if several {
+            format!("secret {} of {name}", index + 1)
+        } else {
+            format!("the secret of {name}")
+        };
+        setup = setup
+            .secret(&label, secret)
+            .map_err(|error| Failure::unusable(format!("{label}: {error}")))?;
+    }
+    Ok(setup)
+}
+
+/// The key set of `google`, a URL or a file.
+async fn key_set(from: &str) -> Result<KeySet, Failure> {
+    let url = if from == "google" {
+        GOOGLE_KEYS_URL
+    } else {
+        from
+    };
+    let json = if url.contains("://") {
+        let source = HttpKeySource::new(url)
+            .map_err(|error| Failure::unusable(format!("--keys {url}: {error}")))?;
+        let fetched = source.fetch().await;
+        fetched
+            .map_err(|error| {
+                Failure::new(format!(
+                    "the public keys of {url} cannot be fetched: {error}"
+                ))
+            })?
+            .json()
+            .to_vec()
+    } else {
+        input::read(from.as_ref(), MAX_KEYS)?.to_vec()
+    };
+    KeySet::from_json(&json).map_err(|error| {
+        Failure::unusable(format!("--keys {from}: this is no usable key set: {error}"))
+    })
+}

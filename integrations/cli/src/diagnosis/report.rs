@@ -1,0 +1,288 @@
+//! What a diagnosis says.
+
+use std::fmt;
+
+use gemini_webhooks::{Scheme, VerifyError, VerifyErrorKind};
+use serde::Serialize;
+
+/// What a receiver makes of a delivery, and, for a refusal, what most probably went wrong.
+///
+/// `Display` writes it for people, over several lines. With `serde` it is an object with the members `verified`,
+/// `accepted`, `refusal` and `findings`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Diagnosis {
+    verified: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<Accepted>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<Refusal>,
+    findings: Vec<Finding>,
+}
+
+impl Diagnosis {
+    pub(super) fn accepted_as(accepted: Accepted, findings: Vec<Finding>) -> Self {
+        Self {
+            verified: true,
+            accepted: Some(accepted),
+            refusal: None,
+            findings,
+        }
+    }
+
+    pub(super) fn refused(refusal: Refusal, findings: Vec<Finding>) -> Self {
+        Self {
+            verified: false,
+            accepted: None,
+            refusal: Some(refusal),
+            findings,
+        }
+    }
+
+    /// Returns whether the receiver accepts the delivery.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.verified
+    }
+
+    /// Returns what was accepted; `None` for a refusal.
+    #[must_use]
+    pub fn accepted(&self) -> Option<&Accepted> {
+        self.accepted.as_ref()
+    }
+
+    /// Returns where and why the delivery is refused; `None` if it is accepted.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    /// Returns what was found, the likeliest cause first.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+}
+
+/// A delivery that the receiver accepts.
+#[derive(Clone, Debug, Serialize)]
+pub struct Accepted {
+    pub(super) webhook_id: String,
+    pub(super) timestamp: u64,
+    pub(super) scheme: &'static str,
+    pub(super) key: String,
+    #[serde(rename = "type")]
+    pub(super) event_type: Option<String>,
+}
+
+impl Accepted {
+    /// Returns the `webhook-id`.
+    #[must_use]
+    pub fn webhook_id(&self) -> &str {
+        &self.webhook_id
+    }
+
+    /// Returns the `webhook-timestamp`, in seconds since the Unix epoch.
+    #[must_use]
+    pub fn timestamp(&self) -> u64 {
+        self.timestamp
+    }
+
+    /// Returns the scheme of the signature: `v1`, `v1a` or `jwt`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.scheme
+    }
+
+    /// Returns what the key that signed is called: a secret's label and key id, or a public key's id.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Returns the event's type, if the body has one.
+    #[must_use]
+    pub fn event_type(&self) -> Option<&str> {
+        self.event_type.as_deref()
+    }
+}
+
+/// Where a receiver refuses a delivery, and why.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refusal {
+    step: Step,
+    code: &'static str,
+    status: u16,
+    reason: String,
+}
+
+impl Refusal {
+    pub(super) fn new(error: &VerifyError) -> Self {
+        Self {
+            step: Step::of(error.kind()),
+            code: error.kind().code(),
+            status: error.status(),
+            reason: error.to_string(),
+        }
+    }
+
+    /// Returns the step that refuses it.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        self.step
+    }
+
+    /// Returns the stable code, as in the receiver's answer, such as `signature_mismatch`.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.code
+    }
+
+    /// Returns the status that the receiver answers by default.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Returns the sentence that the receiver logs.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+/// A step of a receiver, in the order in which they are taken. The guide's page *The way of a delivery* explains each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Step {
+    /// The method is POST.
+    Method,
+    /// The URL carries the endpoint token.
+    EndpointToken,
+    /// The three headers are there and well-formed.
+    Headers,
+    /// The timestamp is near the present.
+    Window,
+    /// There is a signature in a scheme that the receiver has a key for.
+    Scheme,
+    /// The body has arrived and is not too long.
+    Body,
+    /// A key signed exactly this body.
+    Signature,
+    /// What comes after the signature: the app's own check, the claim, the handler.
+    Later,
+}
+
+impl Step {
+    fn of(kind: VerifyErrorKind) -> Self {
+        use VerifyErrorKind as Kind;
+        match kind {
+            Kind::MethodNotAllowed => Self::Method,
+            Kind::WrongEndpoint => Self::EndpointToken,
+            Kind::MissingHeader
+            | Kind::ConflictingHeader
+            | Kind::InvalidId
+            | Kind::InvalidTimestamp
+            | Kind::InvalidSignatureHeader => Self::Headers,
+            Kind::TimestampTooOld | Kind::TimestampTooNew => Self::Window,
+            Kind::UnsupportedScheme | Kind::KeysUnavailable => Self::Scheme,
+            Kind::BodyTooLarge | Kind::BodyTimeout | Kind::BodyIncomplete | Kind::Overloaded => {
+                Self::Body
+            }
+            Kind::SignatureMismatch
+            | Kind::InvalidToken
+            | Kind::WrongAudience
+            | Kind::UnknownKey
+            | Kind::BodyMismatch => Self::Signature,
+            _ => Self::Later,
+        }
+    }
+
+    /// Returns what the step checks, as a phrase: "the three headers".
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Method => "the method",
+            Self::EndpointToken => "the endpoint token in the URL",
+            Self::Headers => "the three headers",
+            Self::Window => "the time of sending",
+            Self::Scheme => "the scheme of the signature",
+            Self::Body => "the size of the body",
+            Self::Signature => "the signature",
+            Self::Later => "what comes after the signature",
+        }
+    }
+}
+
+/// One thing that was found out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    pub(super) cause: Cause,
+    pub(super) is_certain: bool,
+    pub(super) what: String,
+    pub(super) remedy: String,
+}
+
+impl Finding {
+    /// Returns the cause, to match on.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// Returns whether a signature proves it. If not, it is what is likely.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.is_certain
+    }
+
+    /// Returns what was found, as sentences.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Returns what to do about it, as sentences.
+    #[must_use]
+    pub fn remedy(&self) -> &str {
+        &self.remedy
+    }
+}
+
+/// What went wrong, as a value to match on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// Something on the way changed the body.
+    BodyChanged,
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.accepted, &self.refusal) {
+            (Some(accepted), _) => write!(
+                f,
+                "verified: {} with {}, sent at {}",
+                accepted.scheme, accepted.key, accepted.timestamp
+            )?,
+            (None, Some(refusal)) => write!(
+                f,
+                "refused at {}: {} ({})",
+                refusal.step.as_str(),
+                refusal.code,
+                refusal.reason
+            )?,
+            (None, None) => {}
+        }
+        for finding in &self.findings {
+            let sure = if finding.is_certain { "" } else { "perhaps: " };
+            write!(f, "\n  {sure}{}\n    {}", finding.what, finding.remedy)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn scheme_name(scheme: Scheme) -> &'static str {
+    scheme.as_str()
+}
