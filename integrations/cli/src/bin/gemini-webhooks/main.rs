@@ -7,6 +7,7 @@ mod manage;
 mod shown;
 mod stop;
 mod trust;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ Exit codes: 0 done, or verified; 1 it failed, or was refused; 2 the input or an 
 enum Command {
     #[command(flatten)]
     Manage(manage::Command),
+    Verify(verify::Verify),
 }
 
 fn main() -> ExitCode {
@@ -67,5 +69,6 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Manage(command) => manage::run(command).await,
+        Command::Verify(verify) => verify::run(verify).await,
     }
 }

@@ -42,9 +42,6 @@ impl Trust {
         for path in &self.secret_file {
             let name = input::name(path);
             let text = input::read_secret(path, "signing secret")?;
-            if text.trim().is_empty() {
-                return Err(Failure::unusable(format!("{name} holds no signing secret")));
-            }
             setup = add(setup, &name, &text)?;
         }
         if self.secret_file.is_empty()
@@ -71,13 +68,7 @@ impl Trust {
 
 /// Adds the secrets in a text, separated by white space.
 fn add(mut setup: Setup, name: &str, text: &str) -> Result<Setup, Failure> {
-    let several = text.split_whitespace().count() > 1;
-    for (index, secret) in text.split_whitespace().enumerate() {
-        let label = if several {
-            format!("secret {} of {name}", index + 1)
-        } else {
-            format!("the secret of {name}")
-        };
+    for (label, secret) in split_secrets(name, text)? {
         setup = setup
             .secret(&label, secret)
             .map_err(|error| Failure::unusable(format!("{label}: {error}")))?;
@@ -85,8 +76,25 @@ fn add(mut setup: Setup, name: &str, text: &str) -> Result<Setup, Failure> {
     Ok(setup)
 }
 
+/// The secrets in a text, which white space separates, each with what to call it.
+pub(crate) fn split_secrets<'a>(
+    name: &str,
+    text: &'a str,
+) -> Result<Vec<(String, &'a str)>, Failure> {
+    let secrets: Vec<&str> = text.split_whitespace().collect();
+    match secrets.as_slice() {
+        [] => Err(Failure::unusable(format!("{name} holds no signing secret"))),
+        [one] => Ok(vec![(format!("the secret of {name}"), one)]),
+        several => Ok(several
+            .iter()
+            .enumerate()
+            .map(|(index, secret)| (format!("secret {} of {name}", index + 1), *secret))
+            .collect()),
+    }
+}
+
 /// The key set of `google`, a URL or a file.
-async fn key_set(from: &str) -> Result<KeySet, Failure> {
+pub(crate) async fn key_set(from: &str) -> Result<KeySet, Failure> {
     let url = if from == "google" {
         GOOGLE_KEYS_URL
     } else {
