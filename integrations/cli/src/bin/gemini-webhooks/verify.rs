@@ -173,6 +173,11 @@ pub(crate) async fn run(verify: Verify) -> Result<Exit, Failure> {
 
 impl Verify {
     fn captures(&self, from: &PathBuf) -> Result<Vec<Capture>, Failure> {
+        if self.headers.is_some() && self.body.is_none() {
+            return Err(Failure::unusable(
+                "--headers needs --body: the signature is over both",
+            ));
+        }
         let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
         let name = input::name(from);
         let text = input::read(from, limit)?;
