@@ -29,3 +29,8 @@ pub mod diagnosis;
 
 pub use capture::{Capture, CaptureError};
 pub use diagnosis::{Diagnosis, Setup, diagnose};
+
+/// Runs the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

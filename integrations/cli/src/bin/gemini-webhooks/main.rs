@@ -2,6 +2,7 @@
 //! refused.
 
 mod exit;
+mod generate;
 mod input;
 mod manage;
 mod shown;
@@ -38,6 +39,8 @@ enum Command {
     #[command(flatten)]
     Manage(manage::Command),
     Verify(verify::Verify),
+    Completions(generate::Completions),
+    Man(generate::ManPages),
 }
 
 fn main() -> ExitCode {
@@ -70,5 +73,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Manage(command) => manage::run(command).await,
         Command::Verify(verify) => verify::run(verify).await,
+        Command::Completions(completions) => generate::completions(&completions, Cli::command()),
+        Command::Man(pages) => generate::man(&pages, Cli::command()),
     }
 }
