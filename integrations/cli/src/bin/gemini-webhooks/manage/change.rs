@@ -176,11 +176,7 @@ impl Delete {
             let is_deleted = deleted.is_ok();
             if let Err(error) = deleted {
                 let gone = error.kind() == ClientErrorKind::NotFound;
-                let about = if gone {
-                    About::One
-                } else {
-                    About::Change(id)
-                };
+                let about = if gone { About::One } else { About::Change(id) };
                 service.failed(&error, about).tell();
                 failed += 1;
             }

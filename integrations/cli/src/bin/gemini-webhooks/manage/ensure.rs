@@ -157,12 +157,12 @@ impl Ensure {
                 plain(path.display())
             ),
             None => {
-                "say where it goes, with --secret-to FILE, or --secret-to - to print it".to_owned()
+                "Say where it goes, with --secret-to FILE, or --secret-to - to print it".to_owned()
             }
         };
         if self.rotate_if_not_at_hand {
             return Err(Failure::unusable(format!(
-                "with --rotate-if-not-at-hand there may be a new secret, which Google shows once: {to_do}"
+                "with --rotate-if-not-at-hand there may be a new secret, which Google shows once. {to_do}"
             )));
         }
         let finding = service.client.find(spec);
@@ -172,7 +172,7 @@ impl Ensure {
         let found = found.map_err(|error| service.failed(&error, About::Project))?;
         if found.is_empty() {
             return Err(Failure::unusable(format!(
-                "there is no webhook of this URI. The one that is created will have a secret, which Google shows once: \
+                "there is no webhook of this URI. The one that is created will have a secret, which Google shows once. \
                  {to_do}"
             )));
         }

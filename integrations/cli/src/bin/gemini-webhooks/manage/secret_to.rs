@@ -42,6 +42,9 @@ pub(super) enum Place {
 /// A file that will hold the secret. When it is dropped without one, nothing is left of it.
 #[derive(Debug)]
 pub(super) struct Reserved {
+    /// As the user wrote it.
+    named: PathBuf,
+    /// Where a link leads.
     target: PathBuf,
     /// Whether the target was made for this, and is empty.
     is_new: bool,
@@ -85,7 +88,7 @@ impl Place {
         match self {
             Self::Stdout => Ok(Stored::Shown(secret.to_owned().into())),
             Self::File(reserved) => {
-                let path = plain(reserved.target.display());
+                let path = plain(reserved.named.display());
                 match reserved.store(secret) {
                     Ok(file) => Ok(Stored::InFile(file)),
                     Err(NotStored {
@@ -203,13 +206,15 @@ impl Reserved {
             |error: io::Error| Failure::unusable(format!("cannot write to {name}: {error}"));
         let mut reserved = match new_file(path) {
             Ok(_) => Self {
+                named: path.to_owned(),
                 target: path.to_owned(),
                 is_new: true,
                 before: None,
                 temporary: None,
             },
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && force => Self {
-                // Where a link leads is replaced, not the link.
+                named: path.to_owned(),
+                // Not the link is replaced.
                 target: fs::canonicalize(path).map_err(unusable)?,
                 is_new: false,
                 before: None,
@@ -254,7 +259,7 @@ impl Reserved {
             return Err(NotStored { why, left });
         }
         self.is_new = false;
-        let path = plain(self.target.display());
+        let path = plain(self.named.display());
         if let Err(error) = sync_folder(&self.target) {
             shown::warning(format_args!(
                 "the folder of {path} could not be synchronised ({error}). If the machine loses power in the next \
@@ -266,7 +271,7 @@ impl Reserved {
                 "{path} had {before} before. Now only its owner, which is you, can read it: check that your app still can"
             ));
         }
-        Ok(self.target.clone())
+        Ok(self.named.clone())
     }
 }
 
@@ -279,7 +284,7 @@ impl Drop for Reserved {
         if is_empty && let Err(error) = fs::remove_file(&self.target) {
             shown::warning(format_args!(
                 "the empty file {} cannot be removed: {error}",
-                plain(self.target.display())
+                plain(self.named.display())
             ));
         }
     }
