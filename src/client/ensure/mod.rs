@@ -81,10 +81,10 @@ impl WebhookService {
         self.ensuring(spec)?.run().await
     }
 
-    /// Returns the webhooks that [`ensure`](Self::ensure) would take for the one that `spec` describes, the
-    /// oldest first. It changes nothing.
+    /// Returns the webhooks that [`ensure`](Self::ensure) would take for the one that `spec`
+    /// describes, the oldest first. It changes nothing.
     ///
-    /// If there is none, `ensure` would create it. Of several it would take the first.
+    /// If there is none, `ensure` would create it. Of several, it would take the first.
     ///
     /// # Errors
     ///

@@ -102,13 +102,15 @@ async fn what_cannot_be_undone_is_asked_for() {
         "--revoke",
         "immediately",
     ];
-    for answer in ["n\n", "\n", "\u{4}"] {
-        for arguments in [&["delete", &id][..], &rotate] {
-            let ended = at_terminal(&rig, arguments, answer);
-            assert_eq!(ended.code, Some(1), "{answer:?}: {}", ended.stdout);
-            assert!(ended.stdout.contains(URI), "{}", ended.stdout);
-            assert!(ended.stdout.contains("not confirmed"), "{}", ended.stdout);
-        }
+    for (answer, arguments) in [
+        ("n\n", &["delete", &id][..]),
+        ("\u{4}", &["delete", &id]),
+        ("\n", &rotate),
+    ] {
+        let ended = at_terminal(&rig, arguments, answer);
+        assert_eq!(ended.code, Some(1), "{answer:?}: {}", ended.stdout);
+        assert!(ended.stdout.contains(URI), "{}", ended.stdout);
+        assert!(ended.stdout.contains("not confirmed"), "{}", ended.stdout);
     }
     assert_eq!(rig.file("secret"), secret);
     assert_eq!(at_terminal(&rig, &rotate, "y\n").code, Some(0));

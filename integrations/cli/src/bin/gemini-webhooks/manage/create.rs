@@ -1,6 +1,6 @@
 //! `create`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gemini_webhooks::EndpointToken;
@@ -100,7 +100,7 @@ pub(super) fn no_token_in_arguments(uri: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn endpoint_token(path: &PathBuf) -> Result<EndpointToken, Failure> {
+pub(super) fn endpoint_token(path: &Path) -> Result<EndpointToken, Failure> {
     let text = input::read_secret(path, "endpoint token")?;
     EndpointToken::new(&*text)
         .map_err(|error| Failure::unusable(format!("{}: {error}", input::name(path))))
@@ -159,7 +159,7 @@ pub(super) fn key_id(secret: &NewSecret) -> Value {
 /// All is done; Ctrl-C meanwhile ends a script all the same.
 pub(super) fn ended(stop: bool) -> Exit {
     if stop {
-        wait::stopped("The call was carried out, and the secret is stored.")
+        wait::stopped("All was done, and the secret is where you wanted it.")
     } else {
         Exit::Done
     }

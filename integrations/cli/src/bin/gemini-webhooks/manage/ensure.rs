@@ -102,25 +102,31 @@ impl Ensure {
     }
 
     fn spec(&self) -> Result<WebhookSpec, Failure> {
-        let mut spec = self.wanted.spec()?;
+        let spec = self.wanted.spec()?;
+        let at_hand = self.secrets_at_hand()?;
+        let spec = at_hand.iter().fold(spec, WebhookSpec::secret_at_hand);
+        if self.rotate_if_not_at_hand {
+            Ok(spec.rotate_if_not_at_hand(RevocationBehavior::AfterH24))
+        } else {
+            Ok(spec)
+        }
+    }
+
+    fn secrets_at_hand(&self) -> Result<Vec<Zeroizing<String>>, Failure> {
+        let mut secrets = Vec::new();
         for path in &self.secret_file {
             let name = input::name(path);
             let text = input::read_secret(path, "signing secret")?;
-            let secrets = words(&text, &name)?;
-            if secrets.is_empty() {
+            let found = words(&text, &name)?;
+            if found.is_empty() {
                 return Err(Failure::unusable(format!("{name} holds no signing secret")));
             }
-            spec = secrets
-                .iter()
-                .fold(spec, |spec, secret| spec.secret_at_hand(secret));
+            secrets.extend(found);
         }
         if self.secret_file.is_empty()
             && let Some(text) = input::variable("WEBHOOK_SIGNING_SECRET")?
         {
-            let secrets = words(&text, "WEBHOOK_SIGNING_SECRET")?;
-            spec = secrets
-                .iter()
-                .fold(spec, |spec, secret| spec.secret_at_hand(secret));
+            secrets.extend(words(&text, "WEBHOOK_SIGNING_SECRET")?);
         }
         if let Some(path) = &self.secret_to.secret_to
             && !secret_to::is_stdout(path)
@@ -128,20 +134,13 @@ impl Ensure {
         {
             let text = input::read_secret(path, "signing secret")?;
             match words(&text, &input::name(path)) {
-                Ok(secrets) => {
-                    spec = secrets
-                        .iter()
-                        .fold(spec, |spec, secret| spec.secret_at_hand(secret));
-                }
+                Ok(found) => secrets.extend(found),
                 // It may be replaced, whatever it is.
                 Err(_) if self.secret_to.force => {}
                 Err(failure) => return Err(failure),
             }
         }
-        if self.rotate_if_not_at_hand {
-            spec = spec.rotate_if_not_at_hand(RevocationBehavior::AfterH24);
-        }
-        Ok(spec)
+        Ok(secrets)
     }
 
     /// Looks whether a secret can come, for which there is no place. `false` if Ctrl-C was pressed.

@@ -59,6 +59,7 @@ impl Rotate {
             ask::can_ask("ending a webhook's secrets immediately")?;
         }
         let service = self.api.service()?;
+        let place = self.secret_to.reserve()?;
         let mut stop = Stop::listen()?;
         if asks {
             let get = service.client.get(&self.id);
@@ -75,8 +76,6 @@ impl Rotate {
                 return Ok(stopped);
             }
         }
-        let place = self.secret_to.reserve()?;
-
         let (behavior, name, then) = match self.revoke {
             Revoke::After24h => (
                 RevocationBehavior::AfterH24,

@@ -9,7 +9,7 @@ use crate::shown;
 use crate::stop::Stop;
 
 /// After so long the user is told that something is going on.
-const SLOW: Duration = Duration::from_secs(4);
+const SLOW: Duration = Duration::from_secs(2);
 
 /// What the call returns. `None` if Ctrl-C ended it: it may have been carried out all the same.
 pub(super) async fn for_answer<T>(

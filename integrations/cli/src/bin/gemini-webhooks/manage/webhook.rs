@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use gemini_webhooks::client::{Webhook, WebhookState};
+use gemini_webhooks::client::{SubscribedEvent, Webhook, WebhookState};
 use serde_json::{Value, json};
 
 use super::{Output, events};
@@ -27,7 +27,7 @@ pub(super) fn as_json(webhook: &Webhook, output: Output) -> Value {
         "name": webhook.name(),
         "uri": output.raw_uri(webhook.uri()),
         "state": webhook.state().map(WebhookState::as_str),
-        "subscribed_events": events.map(|event| event.as_str()).collect::<Vec<_>>(),
+        "subscribed_events": events.map(SubscribedEvent::as_str).collect::<Vec<_>>(),
         "create_time": webhook.create_time().map(shown::time),
         "update_time": webhook.update_time().map(shown::time),
         "signing_secrets": secrets,
