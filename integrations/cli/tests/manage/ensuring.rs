@@ -10,7 +10,7 @@ const OTHERS: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_creates_once_and_then_changes_what_differs() {
-    let rig = Rig::start().await;
+    let rig = Rig::start_an_hour_ago().await;
     let ensure = ["ensure", "--uri", URI, "--secret-to", "secret", "--json"];
     let created = rig.json(&ensure);
     assert_eq!(created["actions"], json!(["created"]));
@@ -50,7 +50,7 @@ async fn it_creates_once_and_then_changes_what_differs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_place_for_a_secret_nothing_is_created() {
-    let rig = Rig::start().await;
+    let rig = Rig::start_an_hour_ago().await;
     std::fs::write(rig.folder.path().join("kept"), format!("{OTHERS}\n")).unwrap();
     for (name, arguments, part) in [
         ("no place", &[][..], "--secret-to FILE"),
@@ -99,7 +99,7 @@ async fn without_a_place_for_a_secret_nothing_is_created() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_rotates_only_if_no_secret_is_at_hand() {
-    let rig = Rig::start().await;
+    let rig = Rig::start_an_hour_ago().await;
     rig.create("secret");
     let secret = rig.file("secret");
     let ensure = [
@@ -155,7 +155,7 @@ async fn it_rotates_only_if_no_secret_is_at_hand() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn standard_output_is_for_the_secret_alone() {
-    let rig = Rig::start().await;
+    let rig = Rig::start_an_hour_ago().await;
     let ensure = ["ensure", "--uri", URI, "--secret-to", "-"];
     let ended = rig.run(&ensure);
     let secret = ended.stdout.strip_suffix('\n').unwrap();
@@ -172,7 +172,7 @@ async fn standard_output_is_for_the_secret_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_names_the_others_and_those_that_are_off() {
-    let rig = Rig::start().await;
+    let rig = Rig::start_an_hour_ago().await;
     let [one, two] = ["one", "two"].map(|file| rig.create(file));
     let ended = rig.run(&["ensure", "--uri", URI]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

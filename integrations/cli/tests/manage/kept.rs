@@ -80,7 +80,7 @@ async fn a_file_is_replaced_only_by_force_and_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_file_can_be_the_apps_and_the_variable_too() {
-    let rig = Rig::start().await;
+    let rig = Rig::start_an_hour_ago().await;
     let id = rig.create("secret");
     let script = r#"export WEBHOOK_SIGNING_SECRET="$(cat secret)"
         exec "$0" ensure --uri "$1" --json"#;

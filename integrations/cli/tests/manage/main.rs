@@ -20,9 +20,12 @@ mod stopping;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use gemini_webhooks::client::WebhookService;
-use gemini_webhooks::testing::google::{API_KEY, MockGoogle};
+use gemini_webhooks::testing::ManualClock;
+use gemini_webhooks::testing::google::{API_KEY, MockGoogle, MockGoogleBuilder};
+use gemini_webhooks::{Clock as _, SystemClock};
 use serde_json::Value;
 
 use run::{Ended, program, run};
@@ -37,8 +40,18 @@ struct Rig {
 
 impl Rig {
     async fn start() -> Self {
+        Self::of(MockGoogle::builder()).await
+    }
+
+    /// `ensure` waits a second if a webhook is young. Here each is an hour old.
+    async fn start_an_hour_ago() -> Self {
+        let clock = ManualClock::new(SystemClock.now() - Duration::from_secs(3600));
+        Self::of(MockGoogle::builder().clock(clock)).await
+    }
+
+    async fn of(google: MockGoogleBuilder) -> Self {
         Self {
-            google: MockGoogle::start().await.unwrap(),
+            google: google.start().await.unwrap(),
             folder: tempfile::tempdir().unwrap(),
         }
     }

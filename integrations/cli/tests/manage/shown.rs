@@ -36,7 +36,7 @@ fn run_at_terminal(rig: &Rig, command: &Command, redirection: &str, input: &str)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_text_moves_no_cursor_and_forges_no_line() {
-    let rig = Rig::start().await;
+    let rig = Rig::start_an_hour_ago().await;
     let client = rig.client();
     let spec = WebhookSpec::new(URI, SubscribedEvent::ALL).name(INJECTION);
     let created = client.create(&spec).await.unwrap();
