@@ -21,7 +21,6 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
     for name in [
         "GOOGLE_API_KEY",
         "GEMINI_API_KEY",
-        "GEMINI_API_URL",
         "WEBHOOK_SIGNING_SECRET",
         "WEBHOOK_ENDPOINT_TOKEN",
         "DATABASE_URL",

@@ -17,8 +17,8 @@ use crate::stop::Stop;
 const UPDATE_EXAMPLES: &str = "\
 Examples:
   gemini-webhooks update ID --state enabled
-  gemini-webhooks update ID --uri https://new.example.com/gemini-callback
-  gemini-webhooks update ID --events batch.succeeded,batch.failed --name \"nightly batches\"
+  gemini-webhooks update ID --uri https://new.example.com/callback
+  gemini-webhooks update ID --events batch.succeeded,batch.failed --name nightly
 
 What you do not name stays as it is. --events replaces all types of events.";
 

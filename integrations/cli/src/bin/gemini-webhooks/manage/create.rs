@@ -19,10 +19,10 @@ use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
-  gemini-webhooks create --uri https://example.com/gemini-callback --secret-to secret.txt
-  gemini-webhooks create --uri https://example.com/gemini-callback --events batch.succeeded,batch.failed \\
-      --name \"nightly batches\" --secret-to secret.txt
-  export WEBHOOK_SIGNING_SECRET=\"$(gemini-webhooks create --uri https://example.com/gemini-callback --secret-to -)\"
+  gemini-webhooks create --uri https://example.com/callback --secret-to secret
+  gemini-webhooks create --uri https://example.com/callback \\
+      --events batch.succeeded,batch.failed --name nightly --secret-to secret
+  gemini-webhooks create --uri https://example.com/callback --secret-to -
 
 Each call creates another webhook. `ensure` creates one only if there is none.";
 
@@ -33,10 +33,10 @@ pub(crate) struct Create {
     wanted: Wanted,
 
     #[command(flatten)]
-    secret_to: SecretTo,
+    output: Output,
 
     #[command(flatten)]
-    output: Output,
+    secret_to: SecretTo,
 
     #[command(flatten)]
     api: Api,

@@ -27,9 +27,10 @@ const CALLS: u32 = 4;
 
 const EXAMPLES: &str = "\
 Examples:
-  gemini-webhooks ensure --uri https://example.com/gemini-callback --secret-to secret.txt
-  gemini-webhooks ensure --uri https://example.com/gemini-callback --events batch.succeeded,batch.failed \\
-      --secret-to secret.txt --rotate-if-not-at-hand --force
+  gemini-webhooks ensure --uri https://example.com/callback --secret-to secret
+  gemini-webhooks ensure --uri https://example.com/callback \\
+      --events batch.succeeded,batch.failed \\
+      --secret-to secret --rotate-if-not-at-hand --force
 
 It looks for the webhook by its URI, creates it if there is none, and changes what differs. If nothing differs it \
 changes nothing, so it can be run at each deployment. A webhook that Google switched off is enabled again; one that a \
@@ -45,6 +46,9 @@ pub(crate) struct Ensure {
     wanted: Wanted,
 
     #[command(flatten)]
+    output: Output,
+
+    #[command(flatten)]
     secret_to: SecretTo,
 
     /// A file with the signing secrets that your app has, so that it can be told whether one is the webhook's; `-` reads
@@ -55,9 +59,6 @@ pub(crate) struct Ensure {
     /// Make a new secret if your app has none of the webhook's. Those before it end in 24 hours.
     #[arg(long)]
     rotate_if_not_at_hand: bool,
-
-    #[command(flatten)]
-    output: Output,
 
     #[command(flatten)]
     api: Api,

@@ -8,6 +8,7 @@ mod ensure;
 mod events;
 mod look;
 mod refused;
+mod reserved;
 mod rotate;
 mod secret_to;
 mod uri;
@@ -62,4 +63,40 @@ pub(crate) struct Output {
     /// parts of the path.
     #[arg(long)]
     full_uri: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The commands in a help text, each as one line.
+    fn commands(help: &str) -> Vec<String> {
+        let joined = help.replace("\\\n", " ");
+        let lines = joined
+            .lines()
+            .filter(|line| line.starts_with("  gemini-webhooks "));
+        let commands = lines.map(|line| line.split('|').next().unwrap().to_owned());
+        commands.collect()
+    }
+
+    #[test]
+    fn the_examples_of_the_help_can_be_given_and_are_not_wrapped() {
+        let program = Command::augment_subcommands(clap::Command::new("gemini-webhooks"));
+        for command in program.get_subcommands() {
+            let name = command.get_name();
+            let help = command.get_after_help().unwrap().to_string();
+            for line in help.lines().filter(|line| line.starts_with("  ")) {
+                assert!(line.chars().count() <= 80, "{name}: {line}");
+            }
+            let examples = commands(&help);
+            assert!(!examples.is_empty(), "{name}");
+            for example in examples {
+                let words = shlex::split(&example).unwrap();
+                assert_eq!(words.get(1).map(String::as_str), Some(name));
+                if let Err(error) = program.clone().try_get_matches_from(words) {
+                    panic!("{example}: {error}");
+                }
+            }
+        }
+    }
 }

@@ -15,8 +15,8 @@ use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
-  gemini-webhooks rotate ID --secret-to secret.txt --force
-  gemini-webhooks rotate ID --secret-to new-secret.txt --revoke immediately
+  gemini-webhooks rotate ID --secret-to secret --force
+  gemini-webhooks rotate ID --secret-to new-secret --revoke immediately
 
 For 24 hours Google signs with the new secret and those before it, so your app needs the new one within that time. \
 With `--revoke immediately` your app refuses deliveries until it has the new one: for a secret that has leaked.";
@@ -36,10 +36,10 @@ pub(crate) struct Rotate {
     yes: bool,
 
     #[command(flatten)]
-    secret_to: SecretTo,
+    output: Output,
 
     #[command(flatten)]
-    output: Output,
+    secret_to: SecretTo,
 
     #[command(flatten)]
     api: Api,
