@@ -17,8 +17,8 @@ fn at_terminal(rig: &Rig, arguments: &[&str], input: &str) -> Ended {
 /// `script` makes the terminal, and a shell reads `redirection`.
 fn run_at_terminal(rig: &Rig, command: &Command, redirection: &str, input: &str) -> Ended {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
-    let line = format!("{} {redirection}", shlex::try_join(words).unwrap());
+    let quoted = words.map(|word| format!("'{}' ", word.to_str().unwrap().replace('\'', r"'\''")));
+    let line = quoted.collect::<String>() + redirection;
     let mut script = Command::new("script");
     script
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])

@@ -91,8 +91,8 @@ mod tests {
             let examples = commands(&help);
             assert!(!examples.is_empty(), "{name}");
             for example in examples {
-                let words = shlex::split(&example).unwrap();
-                assert_eq!(words.get(1).map(String::as_str), Some(name));
+                let words: Vec<&str> = example.split_whitespace().collect();
+                assert_eq!(words.get(1), Some(&name));
                 if let Err(error) = program.clone().try_get_matches_from(words) {
                     panic!("{example}: {error}");
                 }
