@@ -54,9 +54,14 @@ impl Failure {
         self
     }
 
+    /// Writes it to standard error. For a command that goes on all the same.
+    pub(crate) fn tell(&self) {
+        crate::shown::error(&self.text);
+    }
+
     /// Writes it to standard error, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        crate::shown::error(&self.text);
+        self.tell();
         ExitCode::from(self.code)
     }
 }
