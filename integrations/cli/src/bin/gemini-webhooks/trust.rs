@@ -55,7 +55,7 @@ impl Trust {
         setup = self
             .jwt_audience
             .iter()
-            .fold(setup, |setup, audience| setup.accept_jwt(audience));
+            .fold(setup, Setup::accept_jwt);
         if setup.trusts_nothing() {
             return Err(Failure::unusable(
                 "nothing to verify with: set WEBHOOK_SIGNING_SECRET or give --secret-file for a static webhook, or \
