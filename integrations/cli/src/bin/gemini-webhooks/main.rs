@@ -4,6 +4,7 @@
 mod exit;
 mod input;
 mod manage;
+mod send;
 mod shown;
 mod stop;
 mod trust;
@@ -36,6 +37,8 @@ Exit codes: 0 done, or verified; 1 it failed, or was refused; 2 the input or an 
 enum Command {
     #[command(flatten)]
     Manage(manage::Command),
+    /// Send signed sample deliveries to an app, without Google.
+    Send(Box<send::Options>),
 }
 
 fn main() -> ExitCode {
@@ -67,5 +70,6 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Manage(command) => manage::run(command).await,
+        Command::Send(options) => send::run(*options).await,
     }
 }
