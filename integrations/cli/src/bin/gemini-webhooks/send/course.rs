@@ -109,8 +109,10 @@ pub(super) enum Next {
 pub(super) struct End {
     /// The user stopped it.
     pub(super) stopped: bool,
-    /// How many deliveries were cut off then.
+    /// How many deliveries were in flight then, and were cut off.
     pub(super) cut_off: u64,
+    /// How many waited then to be sent again.
+    pub(super) waited: u64,
 }
 
 /// Who is told what happens.
@@ -137,14 +139,15 @@ impl Plan {
         Ok((request, timestamp))
     }
 
-    /// Sends one delivery, and again as long as it should be.
+    /// Sends one delivery, and again as long as it should be. Returns whether it was stopped while it waited to be sent
+    /// again.
     async fn deliver(
         &self,
         (delivery, repeat): (u64, u64),
         id: Arc<str>,
         mut stopped: watch::Receiver<bool>,
         attempts: mpsc::UnboundedSender<Attempt>,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let begun = SystemClock.monotonic();
         for attempt in 1.. {
             let (request, timestamp) = self.request(&id)?;
@@ -153,7 +156,7 @@ impl Plan {
             let passed = SystemClock.monotonic().saturating_duration_since(begun);
             let next = match self.retry_for {
                 Some(limit) if !self.wanted.is_met_by(&answer) && !*stopped.borrow() => {
-                    next(attempt, retry_after(&answer), limit.saturating_sub(passed))
+                    next(attempt, limit.saturating_sub(passed))
                 }
                 _ => Next::Done,
             };
@@ -173,26 +176,20 @@ impl Plan {
             tokio::select! {
                 () = sleep(pause) => {}
                 // An error means that nobody listens any more.
-                _ = stopped.wait_for(|stopped| *stopped) => break,
+                _ = stopped.wait_for(|stopped| *stopped) => return Ok(true),
             }
         }
-        Ok(())
-    }
-}
-
-fn retry_after(answer: &Answer) -> Option<Duration> {
-    match &answer.outcome {
-        Outcome::Answered(reply) => reply.retry_after,
-        Outcome::None(..) => None,
+        Ok(false)
     }
 }
 
 /// What comes after the attempt of this number, which failed, if this much time is left.
-fn next(attempt: u32, retry_after: Option<Duration>, left: Duration) -> Next {
+///
+/// A `Retry-After` is not waited for: that of an event in flight can be minutes, and whether Google obeys it is not
+/// known.
+fn next(attempt: u32, left: Duration) -> Next {
     let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
-    let pause = doubled
-        .min(LONGEST_PAUSE)
-        .max(retry_after.unwrap_or_default());
+    let pause = doubled.min(LONGEST_PAUSE);
     if pause > left {
         Next::TooLate(pause)
     } else {
@@ -238,7 +235,10 @@ pub(super) async fn run(
             }
             Some(attempt) = attempts.recv() => listener.attempt(&attempt)?,
             Some(done) = tasks.join_next() => {
-                done.map_err(|error| Failure::new(format!("a delivery ended early: {error}")))??;
+                let done = done.map_err(|error| {
+                    Failure::new(format!("a delivery ended early: {error}"))
+                })?;
+                end.waited += u64::from(done?);
             }
             () = turn(&mut pace), if has_more && tasks.len() < plan.concurrency => {
                 let repeat = begun % plan.repeat + 1;
@@ -292,25 +292,16 @@ mod tests {
     fn pauses_grow_and_end() {
         let seconds = Duration::from_secs;
         let again = |pause| Next::Again(seconds(pause));
-        for (name, attempt, retry_after, left, comes) in [
-            ("the first", 1, None, 60, again(1)),
-            ("the third", 3, None, 60, again(4)),
-            ("not longer than half a minute", 20, None, 60, again(30)),
-            ("any number", u32::MAX, None, 60, again(30)),
-            ("as long as asked", 1, Some(7), 60, again(7)),
-            ("not shorter than by itself", 4, Some(1), 60, again(8)),
-            ("just in time", 1, None, 1, again(1)),
-            ("too late", 1, None, 0, Next::TooLate(seconds(1))),
-            (
-                "asked for more than is left",
-                1,
-                Some(120),
-                60,
-                Next::TooLate(seconds(120)),
-            ),
+        for (name, attempt, left, comes) in [
+            ("the first", 1, 60, again(1)),
+            ("the third", 3, 60, again(4)),
+            ("not longer than half a minute", 20, 60, again(30)),
+            ("any number", u32::MAX, 60, again(30)),
+            ("just in time", 1, 1, again(1)),
+            ("too late", 1, 0, Next::TooLate(seconds(1))),
+            ("later too late", 3, 3, Next::TooLate(seconds(4))),
         ] {
-            let next = next(attempt, retry_after.map(seconds), seconds(left));
-            assert_eq!(next, comes, "{name}");
+            assert_eq!(next(attempt, seconds(left)), comes, "{name}");
         }
     }
 

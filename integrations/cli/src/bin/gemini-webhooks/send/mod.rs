@@ -11,6 +11,7 @@ mod served;
 mod sign;
 mod tamper;
 mod target;
+mod words;
 
 use std::sync::Arc;
 

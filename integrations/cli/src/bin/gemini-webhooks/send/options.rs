@@ -33,8 +33,8 @@ Examples:
 
 Exit codes: 0 each delivery was answered as it should be; 1 one was not; 2 the input or an option cannot be used; \
 130 ended by Ctrl-C.
-Without --expect, a 2xx is what should be. With --tamper, --clock-offset or --id it is the refusal with which a \
-receiver answers such a delivery.";
+Without --expect, a delivery should be answered with a 2xx; but what a receiver refuses by default should be refused, \
+and so: what --tamper changed, a --clock-offset beyond 5 minutes, a malformed --id.";
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES, after_help = "`--help` has examples and explains each option.")]
@@ -148,8 +148,7 @@ pub(super) struct CourseOptions {
     pub(super) concurrency: Option<u16>,
 
     /// Send again what is not answered as it should be, with the same id and a new timestamp and signature. The
-    /// pauses grow from 1 second to 30, and are as long as a `Retry-After` asks. What Google's pauses are is not
-    /// known.
+    /// pauses grow from 1 second to 30, whatever a `Retry-After` asks: what Google's are is not known.
     #[arg(long)]
     pub(super) retry: bool,
 

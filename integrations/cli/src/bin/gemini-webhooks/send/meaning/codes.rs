@@ -93,8 +93,8 @@ pub(super) fn of_code(code: &str, situation: &Situation<'_>) -> Option<Meaning> 
         ),
         "in_flight" => plain(
             "Another delivery of the same event is being handled, or was being handled when its process died.",
-            "With --repeat and --concurrency this is as it should be: the handler does not run twice at once. \
-             Otherwise wait until the lease ends, 120 seconds by default, or send another --id.",
+            "With --repeat and --concurrency this is how the handler is kept from running twice at once: --retry sends \
+             it again. Otherwise wait until the lease ends, 120 seconds by default, or send another --id.",
         ),
         "guard_unavailable" => plain(
             "The guard, where the app remembers events, did not answer, failed, or is full.",
