@@ -115,6 +115,7 @@ fn no_answer() {
         Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 10\r\nconnection: close\r\n\r\nhalf");
     let ended = run_send(&broken.url(), &["--timeout", "200ms"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stdout.starts_with("broke off"), "{ended:?}");
 }
 
 #[test]

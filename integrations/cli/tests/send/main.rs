@@ -1,6 +1,13 @@
 //! The command `send`, to the example apps and to a small server.
 
 #![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
 
 mod app;
 mod course;

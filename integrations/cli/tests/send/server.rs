@@ -105,7 +105,8 @@ fn serve(stream: TcpStream, sender: &Sender<Request>, script: &Mutex<(usize, Box
             let _ = reader.read(&mut [0; 1]);
             return;
         };
-        if (&stream).write_all(answer.as_bytes()).is_err() {
+        let is_last = answer.contains("connection: close");
+        if (&stream).write_all(answer.as_bytes()).is_err() || is_last {
             return;
         }
     }

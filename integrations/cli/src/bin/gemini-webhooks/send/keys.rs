@@ -24,7 +24,7 @@ const ED25519: [u8; 16] = [
 /// An Ed25519 key: that of the file, or a new one, which is kept there.
 pub(super) fn ed25519(file: Option<&Path>) -> Result<Ed25519Signer, Failure> {
     let seed = match read(file)? {
-        Some((der, name)) => {
+        Some(Kept { der, name }) => {
             let seed = der
                 .strip_prefix(&ED25519)
                 .and_then(|seed| seed.try_into().ok());
@@ -52,14 +52,17 @@ pub(super) fn ed25519(file: Option<&Path>) -> Result<Ed25519Signer, Failure> {
 
 /// An RSA key: that of the file, or a new one, which is kept there.
 pub(super) fn rs256(file: Option<&Path>) -> Result<Rs256Signer, Failure> {
-    let (der, name) = match read(file)? {
-        Some(read) => read,
+    let Kept { der, name } = match read(file)? {
+        Some(kept) => kept,
         None => {
             let signer = Rs256Signer::generate("")
                 .map_err(|error| Failure::new(format!("no key can be made: {error}")))?;
             let der = signer.to_pkcs8();
             keep(file, &der)?;
-            (der, "the new key".to_owned())
+            Kept {
+                der,
+                name: "the new key".to_owned(),
+            }
         }
     };
     let with_name = |kid: &str| {
@@ -87,8 +90,14 @@ fn member_of(jwk: &str, member: &str) -> String {
     text.unwrap_or_default().to_owned()
 }
 
-/// What the file holds, and what it is called; `None` if there is none yet.
-fn read(file: Option<&Path>) -> Result<Option<(Zeroizing<Vec<u8>>, String)>, Failure> {
+/// A private key in PKCS#8 (DER), and what it is called.
+struct Kept {
+    der: Zeroizing<Vec<u8>>,
+    name: String,
+}
+
+/// What the file holds; `None` if there is none yet.
+fn read(file: Option<&Path>) -> Result<Option<Kept>, Failure> {
     let Some(path) = file else { return Ok(None) };
     match path.try_exists() {
         Ok(false) => return Ok(None),
@@ -106,7 +115,7 @@ fn read(file: Option<&Path>) -> Result<Option<(Zeroizing<Vec<u8>>, String)>, Fai
              it is missing"
         ))
     })?;
-    Ok(Some((der, name)))
+    Ok(Some(Kept { der, name }))
 }
 
 fn from_pem(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {

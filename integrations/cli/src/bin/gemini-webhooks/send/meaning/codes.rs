@@ -1,5 +1,7 @@
 //! What the codes of refusals mean.
 
+use gemini_webhooks::SigningSecret;
+
 use super::super::sign::Signer;
 use super::{Meaning, Situation, meaning};
 
@@ -143,7 +145,7 @@ fn unsupported_scheme(situation: &Situation<'_>) -> Meaning {
 fn signature_mismatch(situation: &Situation<'_>) -> Meaning {
     match (situation.signer, situation.keys) {
         (Signer::Secrets(secrets), _) => {
-            let ids: Vec<&str> = secrets.iter().map(|secret| secret.key_id()).collect();
+            let ids: Vec<&str> = secrets.iter().map(SigningSecret::key_id).collect();
             meaning(
                 format!(
                     "The app has another secret, or something changed the body on its way. Signed with {}.",
