@@ -16,7 +16,7 @@ fn unusable_input_is_named_and_nothing_is_sent() {
     // Nothing listens here, so that whatever is sent ends with 1.
     let url = "http://127.0.0.1:1/hook";
     let with_token = format!("{url}?token={TOKEN}");
-    let cases: [(&str, &str, &[&str], &str); 20] = [
+    let cases: [(&str, &str, &[&str], &str); 21] = [
         ("no URL", "gemini-callback", &[], "give all of it"),
         (
             "Google",
@@ -96,6 +96,12 @@ fn unusable_input_is_named_and_nothing_is_sent() {
             url,
             &["--ed25519", "--key-file", &token],
             "holds no private key",
+        ),
+        (
+            "a key from standard input",
+            url,
+            &["--ed25519", "--key-file", "-"],
+            "cannot be standard input",
         ),
         (
             "an id with a line break",

@@ -99,6 +99,11 @@ struct Kept {
 /// What the file holds; `None` if there is none yet.
 fn read(file: Option<&Path>) -> Result<Option<Kept>, Failure> {
     let Some(path) = file else { return Ok(None) };
+    if path == Path::new("-") {
+        return Err(Failure::unusable(
+            "--key-file cannot be standard input: give a file, which is made if it is missing",
+        ));
+    }
     match path.try_exists() {
         Ok(false) => return Ok(None),
         Ok(true) => {}

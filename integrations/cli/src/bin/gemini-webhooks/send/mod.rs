@@ -37,12 +37,12 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Failure> {
     let files = [&options.event.body, &options.signed.endpoint_token_file];
     let files = files.into_iter().flatten();
     input::at_most_one_dash(files.chain(&options.signed.secret_file))?;
-    // From here on Ctrl-C ends it in order.
-    let mut stop = Stop::listen()?;
     let target = with_token(Target::new(&options.url)?, &options)?;
     let event = Event::of(&options.event, SystemClock.now())?;
     let signer = Signer::of(&options.signed)?;
     let plan = plan(&options, target, signer, &event)?;
+    // Not before all is read: at a prompt, or while standard input is waited for, Ctrl-C ends the program at once.
+    let mut stop = Stop::listen()?;
     let served = match plan.signer.key_set() {
         Some(key_set) => Some(Served::start(options.signed.jwks_address, key_set).await?),
         None => None,
