@@ -5,6 +5,7 @@ mod exit;
 mod generate;
 mod input;
 mod manage;
+mod send;
 mod shown;
 mod stop;
 mod trust;
@@ -41,6 +42,8 @@ enum Command {
     Verify(verify::Verify),
     Completions(generate::Completions),
     Man(generate::ManPages),
+    /// Send signed sample deliveries to an app, without Google.
+    Send(Box<send::Options>),
 }
 
 fn main() -> ExitCode {
@@ -75,5 +78,6 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Verify(verify) => verify::run(verify).await,
         Command::Completions(completions) => generate::completions(&completions, Cli::command()),
         Command::Man(pages) => generate::man(&pages, Cli::command()),
+        Command::Send(options) => send::run(*options).await,
     }
 }

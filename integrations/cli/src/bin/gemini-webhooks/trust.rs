@@ -52,10 +52,7 @@ impl Trust {
         if let Some(keys) = &self.keys {
             setup = setup.keys(key_set(keys).await?);
         }
-        setup = self
-            .jwt_audience
-            .iter()
-            .fold(setup, Setup::accept_jwt);
+        setup = self.jwt_audience.iter().fold(setup, Setup::accept_jwt);
         if setup.trusts_nothing() {
             return Err(Failure::unusable(
                 "nothing to verify with: set WEBHOOK_SIGNING_SECRET or give --secret-file for a static webhook, or \
