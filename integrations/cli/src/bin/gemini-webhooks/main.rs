@@ -3,6 +3,7 @@
 
 mod exit;
 mod input;
+mod listen;
 mod manage;
 mod page;
 mod serve;
@@ -38,6 +39,7 @@ Exit codes: 0 done, or verified; 1 it failed, or was refused; 2 the input or an 
 enum Command {
     #[command(flatten)]
     Manage(manage::Command),
+    Listen(Box<listen::Listen>),
 }
 
 fn main() -> ExitCode {
@@ -69,5 +71,6 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Manage(command) => manage::run(command).await,
+        Command::Listen(options) => listen::run(&options).await,
     }
 }
