@@ -23,19 +23,19 @@ const KNOWN_IDS: usize = 10_000;
 pub(super) struct Judge {
     setup: RwLock<Arc<Setup>>,
     trust: Trust,
-    /// When keys were fetched, or tried to be. Held while they are fetched, by deliveries that need them only.
-    fetched: tokio::sync::Mutex<Instant>,
+    /// When keys were fetched again. Held while they are fetched, by deliveries that need them only.
+    fetched: tokio::sync::Mutex<Option<Instant>>,
     places: Semaphore,
     seen: Mutex<Seen>,
 }
 
 impl Judge {
-    /// Makes a judge. The keys of the setup were fetched just now.
+    /// Makes a judge. `trust` is what the setup was made from.
     pub(super) fn new(setup: Setup, trust: Trust) -> Self {
         Self {
             setup: RwLock::new(Arc::new(setup)),
             trust,
-            fetched: tokio::sync::Mutex::new(SystemClock.monotonic()),
+            fetched: tokio::sync::Mutex::default(),
             places: Semaphore::new(AT_A_TIME),
             seen: Mutex::new(Seen::new(KNOWN_IDS)),
         }
@@ -49,7 +49,9 @@ impl Judge {
             return diagnosis;
         }
         let mut fetched = self.fetched.lock().await;
-        if *fetched < arrived && !self.fetch(&mut fetched).await {
+        // Another delivery may have had them fetched while this one waited.
+        let is_new = fetched.is_some_and(|at| at > arrived);
+        if !is_new && !self.fetch(&mut fetched).await {
             return diagnosis;
         }
         drop(fetched);
@@ -63,14 +65,14 @@ impl Judge {
         tokio::task::block_in_place(|| diagnose(capture, &setup, at))
     }
 
-    /// Fetches the keys, unless that was done a short time ago, and returns whether there are other ones now.
-    async fn fetch(&self, fetched: &mut Instant) -> bool {
-        let since = SystemClock.monotonic().saturating_duration_since(*fetched);
-        if since < KEYS_PAUSE {
+    /// Fetches the keys, unless that was done a short time ago, and returns whether there are new ones.
+    async fn fetch(&self, fetched: &mut Option<Instant>) -> bool {
+        let now = SystemClock.monotonic();
+        if fetched.is_some_and(|at| now.saturating_duration_since(at) < KEYS_PAUSE) {
             return false;
         }
         let keys = self.trust.fetch_keys().await;
-        *fetched = SystemClock.monotonic();
+        *fetched = Some(SystemClock.monotonic());
         match keys {
             Ok(Some(keys)) => {
                 let mut setup = self.setup.write().unwrap_or_else(PoisonError::into_inner);
