@@ -28,4 +28,4 @@ pub mod capture;
 pub mod diagnosis;
 
 pub use capture::{Capture, CaptureError};
-pub use diagnosis::{Diagnosis, Setup, diagnose};
+pub use diagnosis::{Diagnosis, Setup, diagnose, verdict};

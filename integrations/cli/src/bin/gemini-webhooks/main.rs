@@ -10,6 +10,7 @@ mod serve;
 mod shown;
 mod stop;
 mod trust;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ enum Command {
     #[command(flatten)]
     Manage(manage::Command),
     Listen(Box<listen::Listen>),
+    Verify(verify::Verify),
 }
 
 fn main() -> ExitCode {
@@ -72,5 +74,6 @@ async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Manage(command) => manage::run(command).await,
         Command::Listen(options) => listen::run(&options).await,
+        Command::Verify(verify) => verify::run(verify).await,
     }
 }

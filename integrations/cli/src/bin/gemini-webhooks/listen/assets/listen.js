@@ -21,13 +21,16 @@ function outcome(delivery) {
   return `answered ${delivery.answered}${app}`;
 }
 
+// A code may be broken after an underline.
+const breakable = (text) => text.split(/(?<=_)/).flatMap((part, index) => (index > 0 ? [el("wbr"), part] : [part]));
+
 function row(delivery) {
   const { verified, repeat_of: first } = delivery;
   return [
     el("span", { class: verified ? "good" : "bad" },
       el("span", { class: "mark", "aria-hidden": "true" }, verified ? "✓" : "✕"),
       el("span", { class: "visually-hidden" }, verified ? "verified: " : "refused: "),
-      el("span", { class: verified ? "ink" : "" }, title(delivery))),
+      el("span", { class: verified ? "ink" : "" }, breakable(title(delivery)))),
     el("span", { class: "faint" }, when(delivery.at)),
     el("span", { class: "faint" }, `#${delivery.number} ${outcome(delivery)}`),
     el("span", { class: "faint" }, first == null ? "" : `repeat of #${first}`),
