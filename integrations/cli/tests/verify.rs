@@ -9,7 +9,6 @@
 mod run;
 
 use std::fs;
-use std::path::Path;
 
 use run::{Ended, program, run};
 use serde_json::{Value, json};
@@ -360,17 +359,4 @@ fn hostile_captures_do_not_hang_or_crash() {
         );
         assert!(!ended.stdout.contains('\u{1b}') && !ended.stderr.contains('\u{1b}'));
     }
-}
-
-/// The folder of the examples of the root package, which `cargo test --workspace` builds.
-fn example(name: &str) -> std::path::PathBuf {
-    let here = std::env::current_exe().unwrap();
-    let folder = here.parent().and_then(Path::parent).unwrap();
-    let path = folder.join("examples").join(name);
-    assert!(
-        path.exists(),
-        "build it before: cargo build --examples --all-features ({})",
-        path.display()
-    );
-    path
 }

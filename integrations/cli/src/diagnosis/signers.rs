@@ -9,7 +9,7 @@ use gemini_webhooks::{DeliveryHeaders, Keyring, SigningSecret, Verifier};
 use super::setup::{Known, Setup};
 
 /// How much work a diagnosis may be: about a second on a slow machine. A hash of a byte counts one.
-const BUDGET: u64 = 256 * 1024 * 1024;
+const BUDGET: u64 = 128 * 1024 * 1024;
 
 /// What a check costs beside the hash of the body.
 const PER_CHECK: u64 = 1000;

@@ -247,7 +247,7 @@ fn people_see_one_entry_for_each_and_no_foreign_control_characters() {
     assert_eq!(answer.status, 200);
     let shown = listening.shown("\"x\":");
     assert!(
-        shown.contains("#1  verified  evil\\u{1b}[2J  msg_1"),
+        shown.contains("#1  verified  evil\\u{1b}[2J  msg_1  answered 200"),
         "{shown}"
     );
     assert!(shown.contains(r#""x":"\u{9b}2J""#), "{shown}");

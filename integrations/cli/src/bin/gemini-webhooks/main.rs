@@ -2,6 +2,7 @@
 //! refused.
 
 mod exit;
+mod generate;
 mod input;
 mod listen;
 mod manage;
@@ -42,6 +43,8 @@ enum Command {
     Manage(manage::Command),
     Listen(Box<listen::Listen>),
     Verify(verify::Verify),
+    Completions(generate::Completions),
+    Man(generate::ManPages),
 }
 
 fn main() -> ExitCode {
@@ -75,5 +78,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Manage(command) => manage::run(command).await,
         Command::Listen(options) => listen::run(&options).await,
         Command::Verify(verify) => verify::run(verify).await,
+        Command::Completions(completions) => generate::completions(&completions, Cli::command()),
+        Command::Man(pages) => generate::man(&pages, Cli::command()),
     }
 }

@@ -8,6 +8,9 @@ const MAX_DEPTH: usize = 32;
 /// Larger documents are tried in fewer ways.
 const MAX_BYTES: usize = 64 * 1024;
 
+/// The members of larger documents are not put into other orders: Google's events take a few hundred bytes.
+const MAX_REORDERED: usize = 8 * 1024;
+
 /// How many orders of members are tried at most.
 const MAX_ORDERS: usize = 1500;
 
@@ -23,6 +26,7 @@ pub(super) struct Document {
     root: Node,
     /// White space at its end.
     tail: String,
+    bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -132,7 +136,11 @@ impl Document {
         let root = Reader(valid.get().as_bytes()).node(0)?;
         let tail = text.get(text.trim_ascii_end().len()..)?;
         let tail = str::from_utf8(tail).ok()?.to_owned();
-        matches!(root, Node::Object(_) | Node::Array(_)).then_some(Self { root, tail })
+        matches!(root, Node::Object(_) | Node::Array(_)).then_some(Self {
+            root,
+            tail,
+            bytes: text.len(),
+        })
     }
 
     /// Calls `try_it` with each way to write the document, and with what describes it, until it returns true.
@@ -153,6 +161,9 @@ impl Document {
                     }
                 }
             }
+        }
+        if self.bytes > MAX_REORDERED {
+            return;
         }
         // The order in which the sender wrote the members is not in what arrived.
         self.root.each_order(|order| {

@@ -105,7 +105,7 @@ function reason({ refusal }) {
 
 function findings(found) {
   if (found.length === 0) return null;
-  return section("What probably went wrong", el("ul", { class: "findings" }, found.map((finding) => el("li", {},
+  return section(found[0].is_certain ? "What went wrong" : "What probably went wrong", el("ul", { class: "findings" }, found.map((finding) => el("li", {},
     el("p", {}, finding.is_certain ? null : el("span", { class: "faint" }, "Perhaps: "), visible(finding.what)),
     el("p", {}, visible(finding.remedy))))));
 }
