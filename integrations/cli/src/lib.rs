@@ -28,7 +28,7 @@ pub mod capture;
 pub mod diagnosis;
 
 pub use capture::{Capture, CaptureError};
-pub use diagnosis::{Diagnosis, Setup, diagnose};
+pub use diagnosis::{Diagnosis, Setup, diagnose, verdict};
 
 /// Runs the code of the README.
 #[cfg(doctest)]

@@ -20,9 +20,6 @@ pub use setup::Setup;
 
 use crate::capture::Capture;
 
-/// What a receiver takes by default.
-const MAX_BODY_BYTES: usize = 64 * 1024;
-
 /// Says what a receiver that is set up like this makes of a delivery at the time `now`, and, for a refusal, what
 /// most probably went wrong.
 ///
@@ -40,6 +37,33 @@ pub fn diagnose(capture: &Capture, setup: &Setup, now: SystemTime) -> Diagnosis 
     }
 }
 
+/// Says what a receiver makes of a delivery, as [`diagnose`] does, and looks for no causes.
+///
+/// It is quick for hostile deliveries too. Call it for what strangers send, and [`diagnose`] for some of what it
+/// refuses.
+///
+/// ```
+/// use std::time::SystemTime;
+///
+/// use gemini_webhooks_cli::{Capture, Setup, diagnose, verdict};
+///
+/// let setup = Setup::new().secret("the app's", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?;
+/// let capture = Capture::new([("webhook_id", "msg_1")], "{}");
+/// let now = SystemTime::UNIX_EPOCH;
+/// let quick = verdict(&capture, &setup, now);
+/// assert_eq!(quick.refusal().map(|refusal| refusal.code()), Some("missing_header"));
+/// assert!(quick.findings().is_empty());
+/// assert!(!diagnose(&capture, &setup, now).findings().is_empty());
+/// # Ok::<(), gemini_webhooks::ConfigError>(())
+/// ```
+#[must_use]
+pub fn verdict(capture: &Capture, setup: &Setup, now: SystemTime) -> Diagnosis {
+    match judge(capture, setup, now) {
+        Ok(accepted) => Diagnosis::accepted_as(accepted, Vec::new()),
+        Err(error) => Diagnosis::refused(Refusal::new(&error), Vec::new()),
+    }
+}
+
 /// The steps of a receiver, in its order.
 fn judge(capture: &Capture, setup: &Setup, now: SystemTime) -> Result<Accepted, VerifyError> {
     if capture.method().is_some_and(|method| method != "POST") {
@@ -51,7 +75,7 @@ fn judge(capture: &Capture, setup: &Setup, now: SystemTime) -> Result<Accepted, 
     let verifier = setup.verifier().ok_or(VerifyErrorKind::KeysUnavailable)?;
     let headers = DeliveryHeaders::from_lines(capture.headers());
     let checked = verifier.check(&headers, now)?;
-    if capture.body().len() > MAX_BODY_BYTES {
+    if capture.body().len() > setup.max_body_bytes {
         return Err(VerifyErrorKind::BodyTooLarge.into());
     }
     let verified = checked.verify(capture.body())?;

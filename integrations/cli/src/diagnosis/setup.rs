@@ -22,7 +22,7 @@ use crate::capture::Capture;
 ///     .other_secret("staging's", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")?;
 /// # Ok::<(), gemini_webhooks::ConfigError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Setup {
     /// Those that the receiver has.
     pub(super) secrets: Vec<Known>,
@@ -33,6 +33,22 @@ pub struct Setup {
     pub(super) tokens: Vec<EndpointToken>,
     pub(super) audiences: Vec<String>,
     pub(super) tolerance: Option<Duration>,
+    pub(super) max_body_bytes: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            secrets: Vec::new(),
+            others: Vec::new(),
+            keys: None,
+            other_keys: None,
+            tokens: Vec::new(),
+            audiences: Vec::new(),
+            tolerance: None,
+            max_body_bytes: 64 * 1024,
+        }
+    }
 }
 
 /// A secret, with a name for it that people know.
@@ -133,6 +149,13 @@ impl Setup {
     #[must_use]
     pub fn tolerance(mut self, tolerance: Duration) -> Self {
         self.tolerance = Some(tolerance.max(Duration::from_secs(1)));
+        self
+    }
+
+    /// Sets the longest body that the receiver takes. 64 KiB by default.
+    #[must_use]
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.max_body_bytes = bytes;
         self
     }
 

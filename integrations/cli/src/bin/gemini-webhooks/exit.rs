@@ -59,6 +59,11 @@ impl Failure {
         crate::shown::error(&self.text);
     }
 
+    /// Returns the sentences.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Writes it to standard error, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         self.tell();

@@ -4,8 +4,11 @@
 mod exit;
 mod generate;
 mod input;
+mod listen;
 mod manage;
+mod page;
 mod send;
+mod serve;
 mod shown;
 mod stop;
 mod trust;
@@ -39,6 +42,7 @@ Exit codes: 0 done, or verified; 1 it failed, or was refused; 2 the input or an 
 enum Command {
     #[command(flatten)]
     Manage(manage::Command),
+    Listen(Box<listen::Listen>),
     Verify(verify::Verify),
     Completions(generate::Completions),
     Man(generate::ManPages),
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Manage(command) => manage::run(command).await,
+        Command::Listen(options) => listen::run(&options).await,
         Command::Verify(verify) => verify::run(verify).await,
         Command::Completions(completions) => generate::completions(&completions, Cli::command()),
         Command::Man(pages) => generate::man(&pages, Cli::command()),

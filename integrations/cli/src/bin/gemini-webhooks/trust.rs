@@ -4,17 +4,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use gemini_webhooks::EndpointToken;
 use gemini_webhooks::jwks::{GOOGLE_KEYS_URL, HttpKeySource, KeySet, KeySource as _};
 use gemini_webhooks_cli::Setup;
+use tokio::time::timeout;
 
 use crate::exit::Failure;
 use crate::input;
 
 /// The longest key set that a receiver takes is 64 KiB.
 const MAX_KEYS: u64 = 64 * 1024;
+const FETCH_TIME: Duration = Duration::from_secs(10);
 
 /// What the receiver trusts.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "What the receiver trusts")]
 pub(crate) struct Trust {
     /// A file with the signing secrets of the webhook (`whsec_…`), separated by white space; `-` reads standard
@@ -29,6 +32,10 @@ pub(crate) struct Trust {
     /// Also accept JWTs for this audience, under the public keys.
     #[arg(long, value_name = "AUDIENCE", requires = "keys")]
     pub(crate) jwt_audience: Vec<String>,
+
+    /// A file with the endpoint token that the URL must carry; `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) endpoint_token_file: Option<PathBuf>,
 
     /// How many seconds a timestamp may be off.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
@@ -49,8 +56,14 @@ impl Trust {
         {
             setup = add(setup, "WEBHOOK_SIGNING_SECRET", &text)?;
         }
-        if let Some(keys) = &self.keys {
-            setup = setup.keys(key_set(keys).await?);
+        if let Some(keys) = self.fetch_keys().await? {
+            setup = setup.keys(keys);
+        }
+        if let Some(path) = &self.endpoint_token_file {
+            let text = input::read_secret(path, "endpoint token")?;
+            let token = EndpointToken::new(text.as_str())
+                .map_err(|error| Failure::unusable(format!("{}: {error}", input::name(path))))?;
+            setup = setup.endpoint_token(token);
         }
         setup = self.jwt_audience.iter().fold(setup, Setup::accept_jwt);
         if setup.trusts_nothing() {
@@ -60,6 +73,19 @@ impl Trust {
             ));
         }
         Ok(setup)
+    }
+
+    /// Whether the public keys come from a URL, and so can change.
+    pub(crate) fn can_fetch_again(&self) -> bool {
+        self.keys.as_deref().and_then(keys_url).is_some()
+    }
+
+    /// Fetches or reads the public keys; `None` if the options name none.
+    pub(crate) async fn fetch_keys(&self) -> Result<Option<KeySet>, Failure> {
+        match &self.keys {
+            Some(from) => key_set(from).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -90,29 +116,36 @@ pub(crate) fn split_secrets<'a>(
     }
 }
 
-/// The key set of `google`, a URL or a file.
-pub(crate) async fn key_set(from: &str) -> Result<KeySet, Failure> {
+/// The URL that `--keys` names, if it names one.
+fn keys_url(from: &str) -> Option<&str> {
     let url = if from == "google" {
         GOOGLE_KEYS_URL
     } else {
         from
     };
-    let json = if url.contains("://") {
-        let source = HttpKeySource::new(url)
-            .map_err(|error| Failure::unusable(format!("--keys {url}: {error}")))?;
-        let fetched = source.fetch().await;
-        fetched
-            .map_err(|error| {
-                Failure::new(format!(
-                    "the public keys of {url} cannot be fetched: {error}"
-                ))
-            })?
-            .json()
-            .to_vec()
-    } else {
-        input::read(from.as_ref(), MAX_KEYS)?.to_vec()
+    url.contains("://").then_some(url)
+}
+
+/// The key set of `google`, a URL or a file.
+pub(crate) async fn key_set(from: &str) -> Result<KeySet, Failure> {
+    let json = match keys_url(from) {
+        Some(url) => fetch(url).await?,
+        None => input::read(from.as_ref(), MAX_KEYS)?.to_vec(),
     };
     KeySet::from_json(&json).map_err(|error| {
         Failure::unusable(format!("--keys {from}: this is no usable key set: {error}"))
     })
+}
+
+/// The text of the key set at a URL.
+async fn fetch(url: &str) -> Result<Vec<u8>, Failure> {
+    let source = HttpKeySource::new(url)
+        .map_err(|error| Failure::unusable(format!("--keys {url}: {error}")))?;
+    let failed =
+        |why: String| Failure::new(format!("the public keys of {url} cannot be fetched: {why}"));
+    match timeout(FETCH_TIME, source.fetch()).await {
+        Ok(Ok(keys)) => Ok(keys.json().to_vec()),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed(format!("no answer within {FETCH_TIME:?}"))),
+    }
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use gemini_webhooks::{Clock as _, EndpointToken, SystemClock};
+use gemini_webhooks::{Clock as _, SystemClock};
 use gemini_webhooks_cli::capture::{self, MAX_BYTES};
 use gemini_webhooks_cli::{Capture, Setup, diagnose};
 use serde_json::json;
@@ -62,10 +62,6 @@ pub(crate) struct Verify {
     /// Public keys that the receiver does not have: `google`, another URL, or a file.
     #[arg(long, value_name = "google|URL|FILE")]
     other_keys: Option<String>,
-
-    /// A file with the endpoint token that the URL must carry; `-` reads standard input.
-    #[arg(long, value_name = "FILE")]
-    endpoint_token_file: Option<PathBuf>,
 
     #[command(flatten)]
     trust: Trust,
@@ -125,7 +121,7 @@ pub(crate) async fn run(verify: Verify) -> Result<Exit, Failure> {
             .chain(&verify.body)
             .chain(&verify.trust.secret_file)
             .chain(&verify.other_secret_file)
-            .chain(&verify.endpoint_token_file),
+            .chain(&verify.trust.endpoint_token_file),
     )?;
     let captures = verify.captures(from)?;
     let setup = verify.setup().await?;
@@ -237,12 +233,6 @@ impl Verify {
         }
         if let Some(keys) = &self.other_keys {
             setup = setup.other_keys(key_set(keys).await?);
-        }
-        if let Some(path) = &self.endpoint_token_file {
-            let text = input::read_secret(path, "endpoint token")?;
-            let token = EndpointToken::new(text.as_str())
-                .map_err(|error| Failure::unusable(format!("{}: {error}", input::name(path))))?;
-            setup = setup.endpoint_token(token);
         }
         Ok(setup)
     }
