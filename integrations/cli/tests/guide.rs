@@ -1,8 +1,8 @@
 //! Every command of the guide's page on the command line, as written, in one shell, against a mock of Google and the
 //! example app.
 //!
-//! Only three things differ from what a reader does: the port 8000 is a free one, `ID` is the id of the list, and
-//! `cargo run` starts the example that is built already.
+//! Only three things differ from what a reader does: the ports 8000 and 8787 are free ones, `ID` is the id of the list,
+//! and `cargo run` starts the example that is built already.
 #![cfg(all(feature = "cli", unix))]
 #![allow(
     clippy::unwrap_used,
@@ -20,15 +20,18 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use gemini_webhooks::adapter::Finished;
 use gemini_webhooks::testing;
 use gemini_webhooks::testing::google::{API_KEY, MockGoogle};
-use gemini_webhooks::{GeminiEvent, SigningSecret};
-use gemini_webhooks_inbox::{Inbox, State};
+use gemini_webhooks::{
+    Clock as _, DeliveryHeaders, GeminiEvent, SigningSecret, SystemClock, WebhookReceiver,
+};
+use gemini_webhooks_inbox::sqlx::Sqlite;
+use gemini_webhooks_inbox::{Inbox, Work, WorkError};
 use run::run;
 use serde_json::Value;
-use standardwebhooks::Webhook;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/command-line.md");
 
@@ -62,7 +65,7 @@ fn goes_on(block: &str) -> bool {
 }
 
 /// The blocks as one script. What each prints is in a file of its number.
-fn script(port: u16) -> String {
+fn script(port: u16, listener: u16) -> String {
     let mut script = String::from(
         "set -eum\nstop() { kill -INT -- \"-$1\"; wait \"$1\"; }\n\
          until_open() { until (exec 3<>\"/dev/tcp/127.0.0.1/$1\") 2>/dev/null; do kill -0 \"$2\"; sleep 0.05; done; }\n\
@@ -71,7 +74,13 @@ fn script(port: u16) -> String {
     for (number, block) in blocks().iter().enumerate() {
         let code = block
             .replace("127.0.0.1:8000", &format!("127.0.0.1:{port}"))
-            .replace(" ID ", " \"$ID\" ");
+            .replace("127.0.0.1:8787", &format!("127.0.0.1:{listener}"))
+            .replace(" ID", " \"$ID\"");
+        if block.contains(" ID") {
+            script.push_str(
+                "ID=$(gemini-webhooks list --json | sed 's/.*\"id\":\"\\([^\"]*\\)\".*/\\1/')\n",
+            );
+        }
         writeln!(script, "echo 'block {number}' >&2").unwrap();
         let out = format!("\"$OUT/{number}\"");
         if code.contains("cargo run") {
@@ -83,8 +92,8 @@ fn script(port: u16) -> String {
         } else if goes_on(&code) {
             writeln!(
                 script,
-                "(\n{code}) > {out} 2>&1 < /dev/null &\nlistener=$!\nuntil_open 8787 \"$listener\"\n\
-                 gemini-webhooks send http://127.0.0.1:8787/any --secret-file ~/webhook-secret.txt\nstop \"$listener\""
+                "(\n{code}) > {out} 2>&1 < /dev/null &\nlistener=$!\nuntil_open {listener} \"$listener\"\n\
+                 gemini-webhooks send http://127.0.0.1:{listener}/any --secret-file ~/webhook-secret.txt\nstop \"$listener\""
             )
             .unwrap();
         } else {
@@ -131,10 +140,48 @@ fn programs(folder: &Path) -> PathBuf {
     bin
 }
 
-/// An inbox with an event that waits and one that is dead.
-async fn inbox(database: &Path) -> Inbox<gemini_webhooks_inbox::sqlx::Sqlite> {
+/// An inbox with an event that is dead.
+async fn inbox(database: &Path) -> Inbox<Sqlite> {
     let inbox = Inbox::sqlite(database.to_str().unwrap()).await.unwrap();
-    let _ = (&inbox, State::Dead, GeminiEvent::parse("{}"));
+    let secret: SigningSecret = testing::SECRET.parse().unwrap();
+    let receiver = WebhookReceiver::builder()
+        .signing_secret(testing::SECRET)
+        .without_replay_protection()
+        .build()
+        .unwrap();
+    let now = SystemClock
+        .now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    let body = testing::SAMPLE_EVENTS[0];
+    let lines = testing::sign_v1(&secret, "msg_dead", now.as_secs(), body);
+    let lines = lines.iter().map(|(name, value)| (*name, value));
+    let headers = DeliveryHeaders::from_lines(lines);
+    let mut intake = receiver.admit("/", &headers, None).unwrap();
+    intake.push(body.as_bytes()).unwrap();
+    let Finished::Run(received) = intake.finish().await.unwrap() else {
+        panic!("it is new");
+    };
+    inbox
+        .put(&received.delivery, &received.event)
+        .await
+        .unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let worker =
+        inbox
+            .worker()
+            .max_attempts(1)
+            .otherwise(async |_: GeminiEvent, _: Work<Sqlite>| {
+                Err(WorkError::dead("the bucket is gone"))
+            });
+    let watch = async {
+        while inbox.depth().await.unwrap().dead == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stop.send(()).unwrap();
+    };
+    let (worked, ()) = tokio::join!(worker.run_until(async { drop(stopped.await) }), watch);
+    worked.unwrap();
     inbox
 }
 
@@ -146,16 +193,19 @@ async fn every_command_of_the_page_does_what_it_says() {
     let out = folder.path().join("out");
     fs::create_dir(&home).unwrap();
     fs::create_dir(&out).unwrap();
-    let _inbox = inbox(&home.join("webhooks.db")).await;
+    let inbox = inbox(&home.join("webhooks.db")).await;
     let bin = programs(folder.path());
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let free = || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let (port, listener) = (free(), free());
+    // The page relies on the port at which `send` serves keys.
+    drop(TcpListener::bind("127.0.0.1:8788").expect("the port 8788 is in use"));
+    google.forward("https://example.com", &format!("http://127.0.0.1:{port}"));
     let path = std::env::var("PATH").unwrap();
     let mut bash = Command::new("bash");
-    bash.args(["-c", &script(port)])
+    bash.args(["-c", &script(port, listener)])
         .current_dir(&home)
         .env_clear()
         .env("HOME", &home)
@@ -210,19 +260,25 @@ async fn every_command_of_the_page_does_what_it_says() {
         "{why}"
     );
 
-    // The second one saw the dynamic delivery with the token only.
+    // The second one saw the dynamic delivery with the token only, and the one that the listener passed on.
     let seen = told("WEBHOOK_ENDPOINT_TOKEN");
     let lines: Vec<Value> = seen
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(lines.len(), 1, "{seen}");
-    assert_eq!(lines[0]["scheme"], "v1a");
-
-    // A genuine delivery of Google's, by the mock, verifies under what is in the file.
-    let _ = (
-        Webhook::new(secret.trim()).unwrap(),
-        testing::SAMPLE_EVENTS,
-        Duration::ZERO,
+    assert_eq!(lines.len(), 2, "{seen}");
+    assert_eq!(
+        (&lines[0]["scheme"], &lines[1]["scheme"]),
+        (&"v1a".into(), &"v1".into())
     );
+
+    // The listener showed and passed on what was sent to it, and the inbox has its event to work off again.
+    let shown = told("gemini-webhooks listen");
+    assert!(
+        shown.contains("verified") && shown.contains("200"),
+        "{shown}"
+    );
+    assert!(told("gemini-webhooks inbox").contains("msg_dead"));
+    let depth = inbox.depth().await.unwrap();
+    assert_eq!((depth.waiting, depth.dead), (1, 0));
 }
