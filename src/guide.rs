@@ -41,6 +41,11 @@ pub mod other_engines {}
 pub mod rotating_secrets {}
 
 #[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/command-line.md")]
+#[doc = "\n\nIn this documentation: [`client`](crate::client), [`testing`](crate::testing)."]
+pub mod command_line {}
+
+#[doc = include_str!("guide/links.md")]
 #[doc = include_str!("../docs/production.md")]
 #[doc = "\n\nIn this documentation: [`WebhookReceiver`], [`WebhookReceiverBuilder`], [`EndpointToken`]."]
 pub mod production {}

@@ -67,7 +67,7 @@ fn goes_on(block: &str) -> bool {
 /// The blocks as one script. What each prints is in a file of its number.
 fn script(port: u16, listener: u16) -> String {
     let mut script = String::from(
-        "set -eum\nstop() { kill -INT -- \"-$1\"; wait \"$1\"; }\n\
+        "set -eum\ntrap 'kill -KILL $(jobs -p | sed s/^/-/) 2>/dev/null' EXIT\nstop() { kill -INT -- \"-$1\"; wait \"$1\"; }\n\
          until_open() { until (exec 3<>\"/dev/tcp/127.0.0.1/$1\") 2>/dev/null; do kill -0 \"$2\"; sleep 0.05; done; }\n\
          receiver= listener=\n",
     );
