@@ -4,6 +4,8 @@
 mod exit;
 mod input;
 mod manage;
+mod page;
+mod serve;
 mod shown;
 mod stop;
 mod trust;
