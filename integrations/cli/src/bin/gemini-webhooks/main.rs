@@ -1,7 +1,9 @@
 //! `gemini-webhooks`: manages webhooks of the Gemini API, sends and receives deliveries, and finds out why one was
 //! refused.
 
+mod ask;
 mod exit;
+mod inbox;
 mod input;
 mod manage;
 mod page;
@@ -38,6 +40,7 @@ Exit codes: 0 done, or verified; 1 it failed, or was refused; 2 the input or an 
 enum Command {
     #[command(flatten)]
     Manage(manage::Command),
+    Inbox(inbox::Inbox),
 }
 
 fn main() -> ExitCode {
@@ -69,5 +72,6 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Manage(command) => manage::run(command).await,
+        Command::Inbox(options) => inbox::run(&options).await,
     }
 }
