@@ -18,7 +18,13 @@ pub(crate) struct Ended {
 /// The program with these arguments, in an environment that has nothing of Google and nothing secret.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gemini-webhooks"));
-    for name in ["GOOGLE_API_KEY", "GEMINI_API_KEY", "WEBHOOK_SIGNING_SECRET", "WEBHOOK_ENDPOINT_TOKEN", "DATABASE_URL"] {
+    for name in [
+        "GOOGLE_API_KEY",
+        "GEMINI_API_KEY",
+        "WEBHOOK_SIGNING_SECRET",
+        "WEBHOOK_ENDPOINT_TOKEN",
+        "DATABASE_URL",
+    ] {
         command.env_remove(name);
     }
     command.args(arguments).env("COLUMNS", "100");

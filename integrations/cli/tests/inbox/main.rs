@@ -1,0 +1,14 @@
+//! `gemini-webhooks inbox` on real inboxes, in SQLite and in PostgreSQL.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
+mod commands;
+mod home;
+mod refusals;
+#[path = "../run/mod.rs"]
+mod run;
