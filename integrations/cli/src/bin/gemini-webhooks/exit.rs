@@ -54,6 +54,11 @@ impl Failure {
         self
     }
 
+    /// Returns the sentences.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Writes it to standard error, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         crate::shown::error(&self.text);

@@ -5,6 +5,7 @@ mod ask;
 mod exit;
 mod inbox;
 mod input;
+mod listen;
 mod manage;
 mod page;
 mod serve;
@@ -41,6 +42,7 @@ enum Command {
     #[command(flatten)]
     Manage(manage::Command),
     Inbox(inbox::Inbox),
+    Listen(Box<listen::Listen>),
 }
 
 fn main() -> ExitCode {
@@ -73,5 +75,6 @@ async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Manage(command) => manage::run(command).await,
         Command::Inbox(options) => inbox::run(&options).await,
+        Command::Listen(options) => listen::run(&options).await,
     }
 }

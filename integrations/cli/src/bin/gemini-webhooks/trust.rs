@@ -6,15 +6,17 @@ use std::time::Duration;
 use clap::Args;
 use gemini_webhooks::jwks::{GOOGLE_KEYS_URL, HttpKeySource, KeySet, KeySource as _};
 use gemini_webhooks_cli::Setup;
+use tokio::time::timeout;
 
 use crate::exit::Failure;
 use crate::input;
 
 /// The longest key set that a receiver takes is 64 KiB.
 const MAX_KEYS: u64 = 64 * 1024;
+const FETCH_TIME: Duration = Duration::from_secs(10);
 
 /// What the receiver trusts.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "What the receiver trusts")]
 pub(crate) struct Trust {
     /// A file with the signing secrets of the webhook (`whsec_…`), separated by white space; `-` reads standard
@@ -52,8 +54,8 @@ impl Trust {
         {
             setup = add(setup, "WEBHOOK_SIGNING_SECRET", &text)?;
         }
-        if let Some(keys) = &self.keys {
-            setup = setup.keys(key_set(keys).await?);
+        if let Some(keys) = self.fetch_keys().await? {
+            setup = setup.keys(keys);
         }
         setup = self
             .jwt_audience
@@ -66,6 +68,30 @@ impl Trust {
             ));
         }
         Ok(setup)
+    }
+
+    /// The URL of the public keys, if they come from one: then they can change.
+    pub(crate) fn keys_url(&self) -> Option<&str> {
+        let url = match self.keys.as_deref()? {
+            "google" => GOOGLE_KEYS_URL,
+            other => other,
+        };
+        url.contains("://").then_some(url)
+    }
+
+    /// Fetches or reads the public keys; `None` if the options name none.
+    pub(crate) async fn fetch_keys(&self) -> Result<Option<KeySet>, Failure> {
+        let Some(from) = &self.keys else {
+            return Ok(None);
+        };
+        let json = match self.keys_url() {
+            Some(url) => fetch(url).await?,
+            None => input::read(from.as_ref(), MAX_KEYS)?.to_vec(),
+        };
+        let keys = KeySet::from_json(&json).map_err(|error| {
+            Failure::unusable(format!("--keys {from}: this is no usable key set: {error}"))
+        })?;
+        Ok(Some(keys))
     }
 }
 
@@ -85,29 +111,15 @@ fn add(mut setup: Setup, name: &str, text: &str) -> Result<Setup, Failure> {
     Ok(setup)
 }
 
-/// The key set of `google`, a URL or a file.
-async fn key_set(from: &str) -> Result<KeySet, Failure> {
-    let url = if from == "google" {
-        GOOGLE_KEYS_URL
-    } else {
-        from
-    };
-    let json = if url.contains("://") {
-        let source = HttpKeySource::new(url)
-            .map_err(|error| Failure::unusable(format!("--keys {url}: {error}")))?;
-        let fetched = source.fetch().await;
-        fetched
-            .map_err(|error| {
-                Failure::new(format!(
-                    "the public keys of {url} cannot be fetched: {error}"
-                ))
-            })?
-            .json()
-            .to_vec()
-    } else {
-        input::read(from.as_ref(), MAX_KEYS)?.to_vec()
-    };
-    KeySet::from_json(&json).map_err(|error| {
-        Failure::unusable(format!("--keys {from}: this is no usable key set: {error}"))
-    })
+/// The text of the key set at a URL.
+async fn fetch(url: &str) -> Result<Vec<u8>, Failure> {
+    let source = HttpKeySource::new(url)
+        .map_err(|error| Failure::unusable(format!("--keys {url}: {error}")))?;
+    let failed =
+        |why: String| Failure::new(format!("the public keys of {url} cannot be fetched: {why}"));
+    match timeout(FETCH_TIME, source.fetch()).await {
+        Ok(Ok(keys)) => Ok(keys.json().to_vec()),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed(format!("no answer within {FETCH_TIME:?}"))),
+    }
 }

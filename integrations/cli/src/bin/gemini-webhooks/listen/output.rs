@@ -1,0 +1,265 @@
+//! Shows deliveries at the terminal, or as JSON.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gemini_webhooks::EndpointToken;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::delivery::{Answer, Delivery, Verdict, add_body, text};
+use crate::exit::Failure;
+use crate::shown::{self, BAD, FAINT, GOOD, plain};
+
+/// So much of the app's answer is shown on its line.
+const FIRST_PART: usize = 200;
+
+/// Where deliveries are shown, and what was seen.
+#[derive(Debug)]
+pub(super) struct Output {
+    is_json: bool,
+    is_full: bool,
+    arrived: AtomicU64,
+    verified: AtomicU64,
+    repeats: AtomicU64,
+    refused: AtomicU64,
+    failed: mpsc::Sender<Failure>,
+}
+
+impl Output {
+    /// Makes an output. The receiver gets the failure if nothing can be written any more.
+    pub(super) fn new(is_json: bool, is_full: bool) -> (Self, mpsc::Receiver<Failure>) {
+        let (failed, failure) = mpsc::channel(1);
+        let output = Self {
+            is_json,
+            is_full,
+            arrived: AtomicU64::new(0),
+            verified: AtomicU64::new(0),
+            repeats: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            failed,
+        };
+        (output, failure)
+    }
+
+    /// The number of the next delivery.
+    pub(super) fn next_number(&self) -> u64 {
+        self.arrived.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn delivery(&self, delivery: &Delivery) {
+        let count = if delivery.is_verified() {
+            &self.verified
+        } else {
+            &self.refused
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        if delivery.repeat_of.is_some() {
+            self.repeats.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.is_json {
+            self.line(as_json(delivery));
+        } else {
+            self.line(Ok(lines(delivery, self.is_full)));
+        }
+    }
+
+    pub(super) fn sent_again(&self, number: u64, answer: &Answer) {
+        self.line(Ok(if self.is_json {
+            json!({ "what": "sent_again", "number": number, "app": answer.to_json() }).to_string()
+        } else {
+            format!("#{number} sent to the app again\n    {}", app_line(answer))
+        }));
+    }
+
+    /// What was seen, for the end.
+    pub(super) fn summary(&self) -> String {
+        let [verified, repeats, refused] = [&self.verified, &self.repeats, &self.refused]
+            .map(|count| count.load(Ordering::Relaxed));
+        let mut text = match verified + refused {
+            0 => return "ended: nothing arrived".to_owned(),
+            1 => "ended: 1 delivery".to_owned(),
+            all => format!("ended: {all} deliveries"),
+        };
+        let repeats = match repeats {
+            0 => String::new(),
+            1 => " (1 of them a repeat)".to_owned(),
+            repeats => format!(" ({repeats} of them repeats)"),
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(text, ", {verified} verified{repeats}, {refused} refused");
+        text
+    }
+
+    fn line(&self, text: Result<String, Failure>) {
+        if let Err(failure) = text.and_then(shown::line) {
+            // One failure is enough to end the program.
+            let _ = self.failed.try_send(failure);
+        }
+    }
+}
+
+fn as_json(delivery: &Delivery) -> Result<String, Failure> {
+    let mut map = delivery.to_json().map_err(|error| {
+        Failure::new(format!(
+            "cannot write delivery #{}: {error}",
+            delivery.number
+        ))
+    })?;
+    add_body(&mut map, &delivery.body);
+    let mut whole = serde_json::Map::from_iter([("what".to_owned(), Value::from("delivery"))]);
+    whole.extend(map);
+    Ok(Value::Object(whole).to_string())
+}
+
+/// The lines for people.
+fn lines(delivery: &Delivery, is_full: bool) -> String {
+    let mut out = format!(
+        "{FAINT}{}{FAINT:#}  #{}  ",
+        shown::time(delivery.at),
+        delivery.number
+    );
+    match delivery.refusal() {
+        None => {
+            let event = delivery.event_type().unwrap_or("no type");
+            let id = delivery.webhook_id().unwrap_or_default();
+            let _ = write!(
+                out,
+                "{GOOD}verified{GOOD:#}  {}  {}",
+                plain(event),
+                plain(id)
+            );
+        }
+        Some((code, _)) => {
+            let _ = write!(
+                out,
+                "{BAD}refused{BAD:#}  {code}  answered {}",
+                delivery.answered
+            );
+        }
+    }
+    let target = if is_full {
+        plain(&delivery.target)
+    } else {
+        plain(discreet(&delivery.target))
+    };
+    let mut more = vec![format!(
+        "{} {target}, {} bytes",
+        plain(&delivery.method),
+        delivery.body.len()
+    )];
+    match &delivery.verdict {
+        Verdict::Unread(unread) => more.push(plain(&unread.reason)),
+        Verdict::Diagnosed(diagnosis) => {
+            if let Some(accepted) = diagnosis.accepted() {
+                more.push(format!(
+                    "signed {} with {}",
+                    plain(accepted.scheme()),
+                    plain(accepted.key())
+                ));
+            }
+            if let Some(refusal) = diagnosis.refusal() {
+                more.push(plain(refusal.reason()));
+            }
+            for finding in diagnosis.findings() {
+                let sure = if finding.is_certain() {
+                    ""
+                } else {
+                    "perhaps: "
+                };
+                more.push(format!("{sure}{}", plain(finding.what())));
+                more.push(format!("  {}", plain(finding.remedy())));
+            }
+        }
+    }
+    if let Some(first) = delivery.repeat_of {
+        more.push(format!(
+            "a repeat of #{first}: an app has to handle the event once only"
+        ));
+    }
+    if let Some(answer) = &delivery.app {
+        more.push(app_line(answer));
+    }
+    if is_full {
+        for (name, value) in &delivery.headers {
+            more.push(format!("{name}: {}", plain(text(value.as_bytes()))));
+        }
+        more.push(String::new());
+        more.extend(text(&delivery.body).lines().map(plain));
+    }
+    for line in more {
+        let _ = write!(out, "\n    {line}");
+    }
+    out
+}
+
+/// What the app said, on one line.
+fn app_line(answer: &Answer) -> String {
+    let took = answer.took.as_millis();
+    match &answer.outcome {
+        Ok(given) => {
+            let body = text(&given.body);
+            let mut first: String = body.chars().take(FIRST_PART).collect();
+            if first.len() < body.len() || given.is_cut {
+                first.push('…');
+            }
+            let style = if given.status < 400 { GOOD } else { BAD };
+            let status = given.status;
+            let line = format!(
+                "app: {style}{status}{style:#} in {took} ms  {}",
+                plain(first.trim())
+            );
+            line.trim_end().to_owned()
+        }
+        Err(none) => format!(
+            "app: {BAD}no answer{BAD:#}, the sender got {}: {}",
+            none.status, none.reason
+        ),
+    }
+}
+
+/// A target without its query, and without a last segment that looks like an endpoint token: both may be secret.
+fn discreet(target: &str) -> String {
+    let (path, query) = match target.split_once('?') {
+        Some((path, _)) => (path, "?…"),
+        None => (target, ""),
+    };
+    let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
+    let is_random = last.contains(|char: char| char.is_ascii_uppercase() || char.is_ascii_digit());
+    if is_random && EndpointToken::new(last).is_ok() {
+        format!("{before}/…{query}")
+    } else {
+        format!("{path}{query}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_a_target() {
+        for (name, target, expected) in [
+            ("a path", "/gemini-callback", "/gemini-callback"),
+            ("a query", "/hook?token=secret", "/hook?…"),
+            (
+                "a token as the last segment",
+                "/hook/Zm9yLWRvY3VtZW50YXRpb24tb25seQ",
+                "/hook/…",
+            ),
+            (
+                "both",
+                "/hook/Zm9yLWRvY3VtZW50YXRpb24tb25seQ?x=1",
+                "/hook/…?…",
+            ),
+            (
+                "a long name",
+                "/gemini-webhook-for-my-app",
+                "/gemini-webhook-for-my-app",
+            ),
+            ("the root", "/", "/"),
+        ] {
+            assert_eq!(discreet(target), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Passing deliveries to an app.
+
+use std::net::TcpListener;
+
+use serde_json::json;
+
+use crate::app::App;
+use crate::http::{deliver, deliver_good, now, send, signed};
+use crate::listening::Listening;
+
+const BODY: &str = r#"{"type":"batch.succeeded", "data":{"id":"b 1\/2"}}"#;
+
+#[test]
+fn a_delivery_passes_to_the_app_unchanged_and_its_answer_back() {
+    let app = App::start(
+        "HTTP/1.1 202 Accepted\r\nX-App: yes\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfine",
+    );
+    let listening = Listening::start(&["--json", "--forward", &format!("http://{}", app.address)]);
+    let to = listening.address;
+
+    let three = signed("msg_1", now(), BODY);
+    let mut headers: Vec<_> = three
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    headers.extend([
+        ("Host", "tunnel.example"),
+        ("Accept", "application/json"),
+        ("User-Agent", "Google-Gemini"),
+        ("X-Twice", "a"),
+        ("X-Twice", "b"),
+        ("Keep-Alive", "timeout=5"),
+        ("Content-Type", "application/json"),
+    ]);
+    let answer = send(to, "POST", "/a%2Fb?token=%20t", &headers, BODY.as_bytes());
+    assert_eq!((answer.status, answer.body.as_str()), (202, "fine"));
+    assert_eq!(answer.header("x-app"), Some("yes"));
+
+    let got = app.got();
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0].line, "POST /a%2Fb?token=%20t HTTP/1.1");
+    assert_eq!(got[0].body, BODY.as_bytes());
+    let mut expected: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), (*value).to_owned()))
+        .filter(|(name, _)| name != "host" && name != "keep-alive")
+        .collect();
+    expected.extend([
+        ("host".to_owned(), app.address.to_string()),
+        ("content-length".to_owned(), BODY.len().to_string()),
+    ]);
+    expected.sort();
+    let mut got = got[0].headers.clone();
+    got.sort();
+    assert_eq!(got, expected);
+    let shown = listening.json(r#""number":1,"#);
+    assert_eq!(
+        (&shown["answered"], &shown["app"]["status"]),
+        (&json!(202), &json!(202))
+    );
+    assert_eq!(shown["app"]["body"], "fine");
+
+    // A repeat may be Google's next try, so the app gets it as well. A forged one it does not get.
+    assert_eq!(deliver(to, "/hook", &three, BODY).status, 202);
+    assert_eq!(
+        deliver(to, "/hook", &three, "{}").json(),
+        json!({ "error": "signature_mismatch" })
+    );
+    assert_eq!(listening.json(r#""number":3,"#)["app"], json!(null));
+    assert_eq!(app.got().len(), 2);
+}
+
+#[test]
+fn refused_deliveries_pass_where_that_is_wanted_and_the_path_is_the_apps() {
+    let app = App::start("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let url = format!("http://{}/own", app.address);
+    let listening = Listening::start(&["--forward", &url, "--forward-refused"]);
+    listening.noted("warning: with --forward-refused everyone who knows your tunnel's URL");
+    let to = listening.address;
+    assert_eq!(send(to, "POST", "/hook?x=1", &[], b"{}").status, 500);
+    assert_eq!(send(to, "GET", "/hook", &[], b"").status, 405);
+    let got = app.got();
+    assert_eq!(got.len(), 1, "no GET");
+    assert_eq!(got[0].line, "POST /own?x=1 HTTP/1.1");
+    let shown = listening.shown("#2  refused");
+    assert!(
+        shown.contains("#1  refused  missing_header  answered 500"),
+        "{shown}"
+    );
+    assert!(shown.contains("app: 500 in "), "{shown}");
+}
+
+#[test]
+fn an_app_that_does_not_answer_is_said() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let listening = Listening::start(&["--forward", &port.to_string()]);
+    let answer = deliver_good(listening.address, "msg_1", BODY);
+    assert_eq!(
+        (answer.status, answer.json()),
+        (502, json!({ "error": "app_unreachable" }))
+    );
+    let shown = listening.shown("the app cannot be reached");
+    assert!(
+        shown.contains(&format!("does it listen on port {port} of 127.0.0.1?")),
+        "{shown}"
+    );
+
+    let silent = App::start("");
+    let url = format!("http://{}/", silent.address);
+    let listening = Listening::start(&["--forward", &url, "--forward-timeout", "1"]);
+    let answer = deliver_good(listening.address, "msg_1", BODY);
+    assert_eq!(
+        (answer.status, answer.json()),
+        (504, json!({ "error": "app_timeout" }))
+    );
+    listening.shown("the app did not answer within 1s");
+}

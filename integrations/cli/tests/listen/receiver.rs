@@ -1,0 +1,333 @@
+//! The receiver: what it answers and shows.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+use gemini_webhooks::testing::{Ed25519Signer, JwksServer};
+use serde_json::json;
+
+use crate::http::{SECRET, deliver, deliver_good, exchange, now, send, signed};
+use crate::listening::{Listening, until};
+use crate::run::{program, run};
+
+const BODY: &str = r#"{"type":"batch.succeeded","version":"v1","timestamp":"2026-11-26T10:00:00Z","data":{"id":"b 1\/2"}}"#;
+
+#[test]
+fn each_delivery_gets_the_answer_of_a_receiver() {
+    let listening = Listening::start(&["--json"]);
+    let to = listening.address;
+
+    let answer = deliver_good(to, "msg_1", BODY);
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (200, r#"{"status":"received"}"#)
+    );
+    let shown = listening.json(r#""number":1,"#);
+    assert_eq!(shown["verified"], true);
+    assert_eq!(shown["type"], "batch.succeeded");
+    assert_eq!(shown["accepted"]["scheme"], "v1");
+    assert_eq!(shown["target"], "/hook");
+    assert_eq!(shown["body"], BODY);
+    assert_eq!(shown["repeat_of"], json!(null));
+    assert!(
+        shown["headers"]
+            .as_array()
+            .unwrap()
+            .contains(&json!(["webhook-id", "msg_1"]))
+    );
+
+    let answer = deliver_good(to, "msg_1", BODY);
+    assert_eq!(answer.status, 200);
+    let shown = listening.json(r#""number":2,"#);
+    assert_eq!(
+        (&shown["repeat_of"], &shown["verified"]),
+        (&json!(1), &json!(true))
+    );
+
+    let headers = signed("msg_2", now(), BODY);
+    let refused = [
+        (
+            "a changed body",
+            deliver(to, "/", &headers, "{}"),
+            400,
+            "signature_mismatch",
+        ),
+        (
+            "an old one",
+            deliver(to, "/", &signed("msg_2", now() - 600, BODY), BODY),
+            400,
+            "timestamp_too_old",
+        ),
+        (
+            "no headers",
+            send(to, "POST", "/", &[], b"{}"),
+            400,
+            "missing_header",
+        ),
+        (
+            "not UTF-8",
+            send(to, "POST", "/", &[], b"\xff"),
+            400,
+            "missing_header",
+        ),
+        (
+            "a browser",
+            send(to, "GET", "/favicon.ico", &[], b""),
+            405,
+            "method_not_allowed",
+        ),
+    ];
+    for (at, (name, answer, status, code)) in refused.into_iter().enumerate() {
+        assert_eq!(answer.status, status, "{name}");
+        assert_eq!(answer.json(), json!({ "error": code }), "{name}");
+        let shown = listening.json(&format!(r#""number":{},"#, at + 3));
+        assert_eq!(shown["verified"], false, "{name}");
+        assert_eq!(shown["refusal"]["code"], code, "{name}");
+        assert_eq!(shown["answered"], status, "{name}");
+        assert!(
+            !shown["refusal"]["reason"].as_str().unwrap().is_empty(),
+            "{name}"
+        );
+        if status == 405 {
+            assert_eq!(answer.header("allow"), Some("POST"));
+        }
+    }
+    assert_eq!(listening.json(r#""number":6,"#)["body_base64"], "/w==");
+
+    let (code, stdout, stderr) = listening.stop("-INT");
+    assert_eq!(code, Some(0));
+    assert_eq!(stdout.lines().count(), 7);
+    assert!(
+        stderr.contains("ended: 7 deliveries, 2 verified (1 of them a repeat), 5 refused"),
+        "{stderr}"
+    );
+    assert!(!stdout.contains(SECRET) && !stderr.contains(SECRET));
+}
+
+#[test]
+fn bodies_have_limits_of_length_and_time() {
+    let listening = Listening::start(&["--json", "--max-body", "100", "--body-timeout", "1"]);
+    let to = listening.address;
+    let long = "x".repeat(101);
+
+    let answer = send(to, "POST", "/", &[], long.as_bytes());
+    assert_eq!(
+        (answer.status, answer.json()),
+        (413, json!({ "error": "body_too_large" }))
+    );
+    let chunked = format!(
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n65\r\n{long}\r\n0\r\n\r\n"
+    );
+    assert_eq!(exchange(to, chunked.as_bytes()).status, 413);
+    let answer = send(to, "POST", "/", &[], &long.as_bytes()[1..]);
+    assert_eq!(
+        answer.json(),
+        json!({ "error": "missing_header" }),
+        "100 bytes are read"
+    );
+    // The body never comes.
+    let answer = exchange(
+        to,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n",
+    );
+    assert_eq!(
+        (answer.status, answer.json()),
+        (408, json!({ "error": "body_timeout" }))
+    );
+    assert_eq!(answer.header("connection"), Some("close"));
+    let reason = listening.json(r#""number":4,"#)["refusal"]["reason"].clone();
+    assert_eq!(reason, "the body did not arrive within 1s");
+
+    // A sender that waits to be asked for a long body is not asked.
+    let answer = exchange(
+        to,
+        b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 500\r\n\r\n",
+    );
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (413, Some("close"))
+    );
+
+    // It breaks off. Nobody gets an answer, but it is shown.
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
+        .unwrap();
+    drop(stream);
+    assert_eq!(listening.json(r#""number":6,"#)["code"], "body_incomplete");
+}
+
+#[test]
+fn a_refused_delivery_does_not_cost_the_next_one_its_connection() {
+    let listening = Listening::start(&["--json", "--max-body", "1000"]);
+    let body = "x".repeat(5000);
+    let mut both =
+        format!("POST /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n{body}").into_bytes();
+    both.extend(b"POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let mut stream = TcpStream::connect(listening.address).unwrap();
+    stream.write_all(&both).unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    assert!(answers.starts_with("HTTP/1.1 413 "), "{answers}");
+    assert!(answers.contains("HTTP/1.1 400 "), "{answers}");
+}
+
+#[test]
+fn people_see_one_entry_for_each_and_no_foreign_control_characters() {
+    let listening = Listening::start(&["--full"]);
+    let body = "{\"type\":\"evil\\u001b[2J\",\"x\":\"\u{9b}2J\"}";
+    let answer = deliver(
+        listening.address,
+        "/hook?token=abc",
+        &signed("msg_1", now(), body),
+        body,
+    );
+    assert_eq!(answer.status, 200);
+    let shown = listening.shown("\"x\":");
+    assert!(
+        shown.contains("#1  verified  evil\\u{1b}[2J  msg_1"),
+        "{shown}"
+    );
+    assert!(shown.contains(r#""x":"\u{9b}2J""#), "{shown}");
+    assert!(
+        shown.contains("POST /hook?token=abc, "),
+        "--full shows the query: {shown}"
+    );
+    assert!(!shown.contains(['\u{1b}', '\u{9b}']), "{shown}");
+
+    let listening = Listening::start(&[]);
+    deliver(
+        listening.address,
+        "/hook?token=abc",
+        &signed("msg_1", now(), body),
+        body,
+    );
+    deliver(
+        listening.address,
+        "/hook",
+        &signed("msg_1", now(), body),
+        "{}",
+    );
+    let shown = listening.shown("#2  refused  signature_mismatch  answered 400");
+    assert!(
+        shown.contains("POST /hook?…, ") && !shown.contains("token=abc"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn public_keys_are_fetched_again_once_when_a_signature_fits_none() {
+    let old = Ed25519Signer::new("old", [1; 32]);
+    let new = Ed25519Signer::new("new", [2; 32]);
+    let stranger = Ed25519Signer::new("stranger", [3; 32]);
+    let keys = JwksServer::start([old.jwk()]).await.unwrap();
+    let mut command = program(&["listen", "--address", "127.0.0.1:0", "--json"]);
+    command.args(["--keys", &keys.url()]);
+    tokio::task::spawn_blocking(move || {
+        let listening = Listening::run(command);
+        let at = u64::try_from(now()).unwrap();
+        let deliver = |signer: &Ed25519Signer, id| {
+            deliver(listening.address, "/", &signer.sign(id, at, BODY), BODY).status
+        };
+        assert_eq!(deliver(&old, "msg_1"), 200);
+        assert_eq!(keys.fetches(), 1);
+        keys.publish([old.jwk(), new.jwk()]);
+        assert_eq!(deliver(&new, "msg_2"), 200);
+        assert_eq!(keys.fetches(), 2);
+        assert_eq!(deliver(&stranger, "msg_3"), 400);
+        assert_eq!(deliver(&stranger, "msg_4"), 400);
+        assert_eq!(
+            keys.fetches(),
+            2,
+            "strangers cause no more than one in 30 seconds"
+        );
+        listening.noted("fetched the keys again");
+    })
+    .await
+    .unwrap();
+}
+
+#[test]
+fn it_does_not_start_with_what_cannot_be_used() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let any = ["--address", "127.0.0.1:0"];
+    for (name, arguments, expected) in [
+        ("nothing to verify with", &[][..], "nothing to verify with"),
+        (
+            "reachable by others",
+            &["--address", "0.0.0.0:0"],
+            "add --allow-public",
+        ),
+        (
+            "a page for others",
+            &["--ui", "0.0.0.0:0"],
+            "for this machine only",
+        ),
+        (
+            "another scheme",
+            &["--forward", "ftp://127.0.0.1/"],
+            "http:// or https://",
+        ),
+        (
+            "nothing to pass refused ones to",
+            &["--forward-refused"],
+            "--forward",
+        ),
+        (
+            "two kinds of output",
+            &["--full", "--json"],
+            "cannot be used with",
+        ),
+        (
+            "a port that is taken",
+            &["--address", &taken],
+            "cannot listen on",
+        ),
+    ] {
+        let mut command = program(&["listen"]);
+        command.args(arguments);
+        if !arguments.contains(&"--address") {
+            command.args(any);
+        }
+        if !arguments.is_empty() {
+            command.env("WEBHOOK_SIGNING_SECRET", SECRET);
+        }
+        let ended = run(command, b"");
+        assert_eq!(ended.code, Some(2), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(expected), "{name}: {ended:?}");
+        assert!(ended.stdout.is_empty(), "{name}: {ended:?}");
+    }
+}
+
+#[test]
+fn what_is_in_flight_comes_to_its_end() {
+    let listening = Listening::start(&["--json"]);
+    let address = listening.address;
+    let mut head =
+        "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n".to_owned();
+    for (name, value) in signed("msg_1", now(), "{}") {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "{head}\r\n").unwrap();
+    // It asks for the body, so it has the head.
+    let mut asked = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut asked).unwrap();
+    assert!(asked.starts_with(b"HTTP/1.1 100 "));
+
+    let ending = std::thread::spawn(|| listening.stop("-TERM"));
+    until("it accepts no more", || {
+        TcpStream::connect(address).is_err()
+    });
+    stream.write_all(b"{}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let (code, _, stderr) = ending.join().unwrap();
+    assert_eq!(code, Some(0));
+    assert!(
+        stderr.contains("ended: 1 delivery, 1 verified, 0 refused"),
+        "{stderr}"
+    );
+}
