@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use gemini_webhooks::adapter::{Finished, Received};
 use gemini_webhooks::{
-    Clock as _, Delivery, DeliveryHeaders, GeminiEvent, SigningSecret, SystemClock, WebhookReceiver, testing,
+    Clock as _, Delivery, DeliveryHeaders, GeminiEvent, SigningSecret, SystemClock,
+    WebhookReceiver, testing,
 };
 use gemini_webhooks_harness::database_url;
 use gemini_webhooks_inbox::sqlx::postgres::{PgPool, Postgres};
@@ -126,7 +127,7 @@ pub(crate) async fn delivered(id: &str, body: &[u8]) -> (Delivery, GeminiEvent) 
         Ok(signature) => signature,
         // It signs text only.
         Err(_) => {
-            let secret = SigningSecret::new(testing::SECRET).unwrap();
+            let secret: SigningSecret = testing::SECRET.parse().unwrap();
             let [.., (_, signature)] = testing::sign_v1(&secret, id, now, body);
             signature
         }

@@ -9,6 +9,7 @@
 
 mod commands;
 mod home;
+mod page;
 mod refusals;
 #[path = "../run/mod.rs"]
 mod run;

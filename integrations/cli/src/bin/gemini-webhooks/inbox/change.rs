@@ -113,7 +113,7 @@ pub(super) enum Change {
 
 impl Change {
     /// Why an event in this state is left alone.
-    fn objection(self, state: State) -> Option<&'static str> {
+    pub(super) fn objection(self, state: State) -> Option<&'static str> {
         match (self, state) {
             (Self::Retry, State::Dead | State::Done)
             | (Self::Drop, State::Dead | State::Waiting) => None,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use gemini_webhooks_inbox::{Database, Entry, Inbox};
-use serde_json::json;
+use gemini_webhooks_inbox::{Database, Depth, Entry, Inbox};
+use serde_json::{Value, json};
 
 use super::{Filter, entry, failed};
 use crate::exit::{Exit, Failure};
@@ -46,12 +46,7 @@ impl Count {
         }
         let depth = inbox.depth().await.map_err(|error| failed(&error))?;
         if self.json {
-            shown::json(&json!({
-                "waiting": depth.waiting,
-                "running": depth.running,
-                "dead": depth.dead,
-                "oldest_seconds": depth.oldest.map(|age| age.as_secs()),
-            }))?;
+            shown::json(&self::depth(&depth))?;
         } else {
             shown::line(format_args!("waiting  {}", depth.waiting))?;
             shown::line(format_args!("running  {}", depth.running))?;
@@ -61,6 +56,15 @@ impl Count {
         }
         Ok(Exit::Done)
     }
+}
+
+pub(super) fn depth(depth: &Depth) -> Value {
+    json!({
+        "waiting": depth.waiting,
+        "running": depth.running,
+        "dead": depth.dead,
+        "oldest_seconds": depth.oldest.map(|age| age.as_secs()),
+    })
 }
 
 /// For how long the oldest of those that wait or run has been here, in its two largest units.

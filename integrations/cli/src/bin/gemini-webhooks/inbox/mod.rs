@@ -8,6 +8,7 @@ mod ui;
 
 use clap::{Args, Subcommand, ValueEnum};
 use gemini_webhooks_inbox::{Database, Entries, Inbox as Events, InboxError, State};
+use serde::Deserialize;
 
 use crate::exit::{Exit, Failure};
 use crate::shown;
@@ -49,7 +50,8 @@ enum Command {
 }
 
 /// What has become of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
 enum StateName {
     /// It waits for its first run, or for the next.
     Waiting,
