@@ -1,27 +1,21 @@
 //! What changes events: `retry` and `drop`. Both first say what they will change.
 
-use std::pin::pin;
-
-use clap::{ArgGroup, Args};
-use gemini_webhooks_inbox::{Database, Entries, Entry, Inbox, InboxError, State};
+use clap::{ArgGroup, Args, ValueEnum};
+use gemini_webhooks_inbox::{Database, Inbox};
 use serde_json::{Value, json};
 
+use super::order::{Change, Found, Order};
 use super::{Filter, StateName, entry, failed};
 use crate::ask;
 use crate::exit::{Exit, Failure};
 use crate::shown::{self, plain};
 use crate::stop::Stop;
 
-/// So many are shown before they are changed.
-const FIRST: u32 = 10;
-/// So many are changed in a statement: a receiver that writes to SQLite waits for it.
-const BATCH: u32 = 100;
-
 const RETRY_EXAMPLES: &str = "\
 Examples:
   gemini-webhooks inbox retry 42 43 --sqlite webhooks.db
   gemini-webhooks inbox retry --state dead --type batch.succeeded --dry-run --sqlite webhooks.db
-  gemini-webhooks inbox retry --all-dead --why 'the bucket can be read again' --yes --sqlite webhooks.db";
+  gemini-webhooks inbox retry --all-dead --why 'the bucket is back' --yes --sqlite webhooks.db";
 
 const DROP_EXAMPLES: &str = "\
 Examples:
@@ -34,7 +28,12 @@ Examples:
 /// A worker of your app runs them with all their attempts anew. What waits or runs is left alone.
 #[derive(Debug, Args)]
 #[command(after_help = RETRY_EXAMPLES)]
+#[command(group = which())]
 pub(super) struct Retry {
+    /// All events in this state.
+    #[arg(long, value_enum, help_heading = "Which events")]
+    state: Option<Over>,
+
     #[command(flatten)]
     which: Which,
 }
@@ -45,21 +44,64 @@ pub(super) struct Retry {
 /// and `retry` takes it back. What runs is left alone.
 #[derive(Debug, Args)]
 #[command(after_help = DROP_EXAMPLES)]
+#[command(group = which())]
 pub(super) struct Discard {
+    /// All events in this state.
+    #[arg(long, value_enum, help_heading = "Which events")]
+    state: Option<Unended>,
+
     #[command(flatten)]
     which: Which,
 }
 
+/// What can be tried again.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Over {
+    /// Dead letters.
+    Dead,
+    /// Events that were worked off or dropped.
+    Done,
+}
+
+/// What can be dropped.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Unended {
+    /// Dead letters.
+    Dead,
+    /// Events that wait for their first run, or for the next.
+    Waiting,
+}
+
+impl From<Over> for StateName {
+    fn from(state: Over) -> Self {
+        match state {
+            Over::Dead => Self::Dead,
+            Over::Done => Self::Done,
+        }
+    }
+}
+
+impl From<Unended> for StateName {
+    fn from(state: Unended) -> Self {
+        match state {
+            Unended::Dead => Self::Dead,
+            Unended::Waiting => Self::Waiting,
+        }
+    }
+}
+
+/// What is meant has to be said.
+fn which() -> ArgGroup {
+    ArgGroup::new("which")
+        .args(["numbers", "state", "all_dead"])
+        .required(true)
+}
+
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").args(["numbers", "state", "all_dead"]).required(true))]
 struct Which {
     /// The numbers of events, as `inbox list` shows them.
     #[arg(value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
     numbers: Vec<i64>,
-
-    /// All events in this state.
-    #[arg(long, value_enum, help_heading = "Which events")]
-    state: Option<StateName>,
 
     /// All dead letters. It is the same as --state dead.
     #[arg(long, help_heading = "Which events", conflicts_with_all = ["event_type", "webhook_id"])]
@@ -104,86 +146,9 @@ struct Which {
     json: bool,
 }
 
-/// What is done to events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    Retry,
-    Drop,
-}
-
-impl Change {
-    /// Why an event in this state is left alone.
-    pub(super) fn objection(self, state: State) -> Option<&'static str> {
-        match (self, state) {
-            (Self::Retry, State::Dead | State::Done)
-            | (Self::Drop, State::Dead | State::Waiting) => None,
-            (Self::Retry, State::Waiting) => Some("it waits, and is tried anyway"),
-            (Self::Drop, State::Done) => Some("it is over already"),
-            (_, State::Running) => Some("a worker runs it just now"),
-            _ => Some("this program does not know its state"),
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Drop => "drop",
-        }
-    }
-
-    fn done(self) -> &'static str {
-        match self {
-            Self::Retry => "to be tried again",
-            Self::Drop => "dropped",
-        }
-    }
-
-    /// Changes what still can be changed, and returns how many that was.
-    pub(super) async fn make<DB: Database>(
-        self,
-        entries: Entries<DB>,
-        why: &str,
-    ) -> Result<u64, InboxError> {
-        match self {
-            Self::Retry => entries.retry(why).await,
-            Self::Drop => entries.discard(why).await,
-        }
-    }
-
-    fn check(self, which: &Which) -> Result<(), Failure> {
-        if let Some(state) = which.state
-            && let Some(why) = self.objection(state.into())
-        {
-            return Err(Failure::unusable(format!(
-                "`inbox {}` does not change an event in this state: {why}. Give --state dead{}",
-                self.name(),
-                match self {
-                    Self::Retry => " or --state done",
-                    Self::Drop => " or --state waiting",
-                }
-            )));
-        }
-        if !which.yes && !which.dry_run {
-            ask::can_ask(&format!("`inbox {}`", self.name()))?;
-        }
-        Ok(())
-    }
-}
-
-/// What was found before anything is changed.
-struct Found {
-    events: u64,
-    first: Vec<Entry>,
-    /// Of those that were named: which are changed, and why others are not.
-    named: Vec<i64>,
-    left_alone: Vec<(i64, &'static str)>,
-    /// Whatever comes later is not meant.
-    newest: i64,
-}
-
 impl Retry {
     pub(super) fn check(&self) -> Result<(), Failure> {
-        Change::Retry.check(&self.which)
+        self.which.check(Change::Retry)
     }
 
     pub(super) async fn run<DB: Database>(
@@ -192,13 +157,15 @@ impl Retry {
         namespace: &str,
         stop: Stop,
     ) -> Result<Exit, Failure> {
-        self.which.run(Change::Retry, inbox, namespace, stop).await
+        let state = self.state.map(Into::into);
+        let order = self.which.order(Change::Retry, state, inbox);
+        self.which.run(&order, namespace, stop).await
     }
 }
 
 impl Discard {
     pub(super) fn check(&self) -> Result<(), Failure> {
-        Change::Drop.check(&self.which)
+        self.which.check(Change::Drop)
     }
 
     pub(super) async fn run<DB: Database>(
@@ -207,31 +174,52 @@ impl Discard {
         namespace: &str,
         stop: Stop,
     ) -> Result<Exit, Failure> {
-        self.which.run(Change::Drop, inbox, namespace, stop).await
+        let state = self.state.map(Into::into);
+        let order = self.which.order(Change::Drop, state, inbox);
+        self.which.run(&order, namespace, stop).await
     }
 }
 
 impl Which {
-    fn filter(&self) -> Filter {
-        Filter {
-            state: if self.all_dead {
-                Some(StateName::Dead)
-            } else {
-                self.state
+    fn check(&self, change: Change) -> Result<(), Failure> {
+        if self.yes || self.dry_run {
+            return Ok(());
+        }
+        ask::can_ask(&format!("`inbox {}`", change.name()))
+    }
+
+    fn order<'a, DB: Database>(
+        &'a self,
+        change: Change,
+        state: Option<StateName>,
+        inbox: &'a Inbox<DB>,
+    ) -> Order<'a, DB> {
+        let state = if self.all_dead {
+            Some(StateName::Dead)
+        } else {
+            state
+        };
+        Order {
+            inbox,
+            change,
+            numbers: &self.numbers,
+            filter: Filter {
+                state,
+                event_type: self.event_type.clone(),
+                webhook_id: self.webhook_id.clone(),
             },
-            event_type: self.event_type.clone(),
-            webhook_id: self.webhook_id.clone(),
+            why: &self.why,
         }
     }
 
     async fn run<DB: Database>(
         &self,
-        change: Change,
-        inbox: &Inbox<DB>,
+        order: &Order<'_, DB>,
         namespace: &str,
         mut stop: Stop,
     ) -> Result<Exit, Failure> {
-        let Some(found) = stop.unless(self.find(change, inbox)).await else {
+        let change = order.change;
+        let Some(found) = stop.unless(order.find()).await else {
             return Ok(Exit::Stopped);
         };
         let found = found.map_err(|error| failed(&error))?;
@@ -257,10 +245,7 @@ impl Which {
             }
         }
         let mut changed = 0;
-        let ended = self
-            .change(change, inbox, &found, &mut stop, &mut changed)
-            .await;
-        match ended {
+        match order.carry_out(&found, &mut stop, &mut changed).await {
             Ok(true) => self.result(change, &found, changed),
             Ok(false) => {
                 shown::note(format_args!(
@@ -277,49 +262,6 @@ impl Which {
                 change.done()
             ))),
         }
-    }
-
-    async fn find<DB: Database>(
-        &self,
-        change: Change,
-        inbox: &Inbox<DB>,
-    ) -> Result<Found, InboxError> {
-        let mut found = Found {
-            events: 0,
-            first: Vec::new(),
-            named: Vec::new(),
-            left_alone: Vec::new(),
-            newest: 0,
-        };
-        if self.numbers.is_empty() {
-            let meant = self.filter().of(inbox);
-            let newest = meant.clone().limit(1).list_newest().await?;
-            found.newest = newest.first().map_or(0, Entry::number);
-            let meant = meant.before(found.newest.saturating_add(1));
-            found.events = meant.clone().count().await?;
-            found.first = meant.limit(FIRST).list().await?;
-            return Ok(found);
-        }
-        let mut numbers = self.numbers.clone();
-        numbers.sort_unstable();
-        numbers.dedup();
-        for number in numbers {
-            let listed = inbox.entries().number(number).list().await?;
-            let Some(event) = listed.into_iter().next() else {
-                found.left_alone.push((number, "there is no such event"));
-                continue;
-            };
-            if let Some(why) = change.objection(event.state()) {
-                found.left_alone.push((number, why));
-                continue;
-            }
-            found.events += 1;
-            found.named.push(number);
-            if found.first.len() < FIRST as usize {
-                found.first.push(event);
-            }
-        }
-        Ok(found)
     }
 
     /// Says what will be changed. With --dry-run that is the result.
@@ -343,58 +285,6 @@ impl Which {
         }
         shown::note(text);
         Ok(())
-    }
-
-    /// Returns false if it was stopped before its end.
-    async fn change<DB: Database>(
-        &self,
-        change: Change,
-        inbox: &Inbox<DB>,
-        found: &Found,
-        stop: &mut Stop,
-        changed: &mut u64,
-    ) -> Result<bool, InboxError> {
-        for number in &found.named {
-            let one = change.make(inbox.entries().number(*number), &self.why);
-            let (count, stopped) = to_its_end(one, stop).await?;
-            *changed += count;
-            if stopped {
-                return Ok(false);
-            }
-        }
-        if !found.named.is_empty() {
-            return Ok(true);
-        }
-        let meant = self
-            .filter()
-            .of(inbox)
-            .before(found.newest.saturating_add(1));
-        let mut from = 0;
-        let mut told = 0;
-        loop {
-            // A worker may end an event at once, as it was before. So each is looked at once, in its order.
-            let rest = meant.clone().after(from).limit(BATCH);
-            let batch = async {
-                let page = rest.clone().list().await?;
-                let Some(last) = page.last().map(Entry::number) else {
-                    return Ok(None);
-                };
-                let page = rest.before(last.saturating_add(1));
-                Ok(Some((last, change.make(page, &self.why).await?)))
-            };
-            let (batch, stopped) = to_its_end(batch, stop).await?;
-            let Some((last, count)) = batch else {
-                return Ok(true);
-            };
-            (from, *changed) = (last, *changed + count);
-            if stopped {
-                return Ok(false);
-            }
-            if *changed >= told + 1_000 {
-                told = *changed;
-                shown::note(format_args!("{told} of {} …", found.events));
-            }
-        }
     }
 
     fn result(&self, change: Change, found: &Found, changed: u64) -> Result<Exit, Failure> {
@@ -434,18 +324,6 @@ impl Which {
     }
 }
 
-/// Also after Ctrl-C a statement comes to its end, so that it can be told what it did. Returns whether there was one.
-async fn to_its_end<T>(
-    work: impl Future<Output = Result<T, InboxError>>,
-    stop: &mut Stop,
-) -> Result<(T, bool), InboxError> {
-    let mut work = pin!(work);
-    tokio::select! {
-        done = work.as_mut() => Ok((done?, false)),
-        () = stop.requested() => Ok((work.await?, true)),
-    }
-}
-
 fn events(count: u64) -> String {
     match count {
         1 => "1 event".to_owned(),
@@ -459,30 +337,4 @@ fn capital(word: &str) -> String {
         .next()
         .map(|first| first.to_uppercase().chain(chars).collect())
         .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_be_changed() {
-        for (state, retried, dropped) in [
-            (State::Waiting, false, true),
-            (State::Running, false, false),
-            (State::Dead, true, true),
-            (State::Done, true, false),
-        ] {
-            assert_eq!(
-                Change::Retry.objection(state).is_none(),
-                retried,
-                "{state:?}"
-            );
-            assert_eq!(
-                Change::Drop.objection(state).is_none(),
-                dropped,
-                "{state:?}"
-            );
-        }
-    }
 }

@@ -4,6 +4,7 @@ mod change;
 mod database;
 mod entry;
 mod look;
+mod order;
 mod ui;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -21,8 +22,8 @@ Examples:
   DATABASE_URL=postgres://localhost/orders gemini-webhooks inbox list --state dead
   gemini-webhooks inbox list --state dead --json --sqlite webhooks.db
   gemini-webhooks inbox show 42 --sqlite webhooks.db
-  gemini-webhooks inbox retry --state dead --type batch.succeeded --why 'the bucket can be read again' --sqlite webhooks.db
-  gemini-webhooks inbox drop 42 --why 'the order was cancelled' --yes --sqlite webhooks.db
+  gemini-webhooks inbox retry --state dead --type batch.succeeded --sqlite webhooks.db
+  gemini-webhooks inbox drop 42 --why 'the order was cancelled' --sqlite webhooks.db
   gemini-webhooks inbox ui --sqlite webhooks.db";
 
 /// Look at the events in an inbox, have them tried again, or drop them.

@@ -13,7 +13,7 @@ use gemini_webhooks_inbox::{Database, Entry, Inbox, InboxError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::change::Change;
+use super::order::Change;
 use super::{Filter, StateName, entry};
 use crate::exit::{Exit, Failure};
 use crate::page::{self, Page};
