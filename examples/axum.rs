@@ -12,6 +12,7 @@
 //! | `ALLOW_ANY_GOOGLE_PROJECT` | `1` accepts dynamic webhooks of every Google project, without an endpoint token. |
 //! | `GEMINI_WEBHOOK_AUDIENCE` | Also accepts JWTs for this audience, on the route for dynamic webhooks. |
 //! | `GEMINI_JWKS_URL` | The URL of the public keys. Google's by default. |
+//! | `LOG_REFUSED_DELIVERIES` | `1` keeps a delivery whose signature does not fit in its line of the log, for `gemini-webhooks verify`. |
 //!
 //! White space around a value is ignored, and an empty variable counts as not set.
 //!
@@ -30,7 +31,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use gemini_webhooks::jwks::HttpKeySource;
-use gemini_webhooks::{Delivery, EndpointToken, GeminiEvent, VerifyLayer, WebhookReceiver};
+use gemini_webhooks::{
+    Delivery, EndpointToken, GeminiEvent, VerifyLayer, WebhookReceiver, WebhookReceiverBuilder,
+};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -97,7 +100,7 @@ fn static_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
         warn!("WEBHOOK_SIGNING_SECRET is not set, so /gemini-callback answers 404");
         return Ok(None);
     };
-    let mut builder = WebhookReceiver::builder();
+    let mut builder = builder()?;
     for secret in secrets.split_whitespace() {
         builder = builder.signing_secret(secret);
     }
@@ -111,7 +114,7 @@ fn static_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
 /// keys. All of Google's customers share these keys, so without an endpoint token there is no
 /// receiver and no route.
 fn dynamic_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
-    let mut builder = WebhookReceiver::builder();
+    let mut builder = builder()?;
     if let Some(token) = variable("WEBHOOK_ENDPOINT_TOKEN")? {
         let token = EndpointToken::new(token)
             .map_err(|error| format!("WEBHOOK_ENDPOINT_TOKEN: {error}"))?;
@@ -138,6 +141,15 @@ fn dynamic_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Error>> {
         builder = builder.accept_jwt(audience);
     }
     Ok(Some(builder.build()?))
+}
+
+/// What both receivers have in common.
+fn builder() -> Result<WebhookReceiverBuilder, String> {
+    let builder = WebhookReceiver::builder();
+    Ok(match variable("LOG_REFUSED_DELIVERIES")?.as_deref() {
+        Some("1") => builder.log_refused_deliveries(),
+        _ => builder,
+    })
 }
 
 /// Returns an environment variable without the white space around it, unless nothing else is in it.

@@ -1,7 +1,7 @@
 //! The log: one event for each delivery, under the target `gemini_webhooks`.
 //!
 //! Without the feature `tracing` nothing is logged. No line contains a secret, a signature, a query
-//! string or a body. Text of the sender or of another's error is escaped and cut. If the log panics,
+//! string or a body, but for what `log_refused_deliveries` keeps. Text of the sender or of another's error is escaped and cut. If the log panics,
 //! as on a full disk, only its line is lost.
 
 use std::error::Error;
@@ -44,8 +44,9 @@ pub(crate) struct Who<'a> {
     pub(crate) key_id: &'a str,
 }
 
-/// A delivery that did not reach the handler. `id` is not authenticated.
-pub(crate) fn refused(error: &VerifyError, id: Option<&str>) {
+/// A delivery that did not reach the handler. `id` is not authenticated. `capture` is the whole of it, where the app asks
+/// for that.
+pub(crate) fn refused(error: &VerifyError, id: Option<&str>, capture: Option<String>) {
     say!(
         warn,
         "delivery refused",
@@ -53,7 +54,8 @@ pub(crate) fn refused(error: &VerifyError, id: Option<&str>) {
         outcome = "refused",
         status = error.status(),
         code = error.kind().code(),
-        reason = display(reason(error))
+        reason = display(reason(error)),
+        capture = capture
     );
 }
 

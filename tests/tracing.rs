@@ -94,6 +94,62 @@ fn run(work: impl Future<Output = ()> + Send + 'static) {
     runtime.block_on(async { drop(tokio::spawn(work).await) });
 }
 
+/// A delivery whose signature does not fit is kept whole where the app asks for it, at most one a second; others never
+/// are.
+#[test]
+fn a_refused_delivery_is_kept_where_the_app_asks_for_it() {
+    let clock = ManualClock::default();
+    let receiver = WebhookReceiver::builder()
+        .signing_secret(testing::SECRET)
+        .clock(clock.clone())
+        .log_refused_deliveries()
+        .build()
+        .unwrap();
+    let on_event = post(async |_: GeminiEvent| StatusCode::OK).layer(VerifyLayer::new(receiver));
+    let app = Router::new().route("/hook", on_event);
+    let altered = |clock: &ManualClock, length: usize| {
+        let request = signed(clock, "batch.expired", "/hook");
+        request.map(|_| Body::from(" ".repeat(length)))
+    };
+    let mut requests = Vec::new();
+    // The second of the first two comes too soon. The last but one is too long, the last genuine.
+    for (pause, length) in [(0, 5), (999, 6), (1, 7), (1000, 8 * 1024 + 1)] {
+        requests.push((pause, Some(length)));
+    }
+    requests.push((1000, None));
+    let lines = logged(async move {
+        for (pause, length) in requests {
+            clock.advance(Duration::from_millis(pause));
+            let request = match length {
+                Some(length) => altered(&clock, length),
+                None => signed(&clock, "batch.expired", "/hook"),
+            };
+            drop(app.clone().oneshot(request).await);
+        }
+    });
+    let refused: Vec<&String> = lines
+        .iter()
+        .filter(|line| line.contains("signature_mismatch"))
+        .collect();
+    let kept: Vec<bool> = refused
+        .iter()
+        .map(|line| line.contains(r#"capture="gwh1."#))
+        .collect();
+    assert_eq!(kept, [true, false, true, false], "{refused:#?}");
+    let encoded = refused[0].split("gwh1.").nth(1).unwrap();
+    let encoded = encoded.split('"').next().unwrap();
+    let request = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, encoded);
+    let request = String::from_utf8(request.unwrap()).unwrap();
+    assert!(request.starts_with("webhook-id: "), "{request}");
+    assert!(request.contains("\r\nwebhook-signature: v1,"), "{request}");
+    assert!(request.ends_with("\r\n\r\n     "), "{request}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("delivery handled") && !line.contains("gwh1."))
+    );
+}
+
 fn app(handler: Handler, clock: &ManualClock, guard: impl ReplayGuard) -> Router {
     let receiver = WebhookReceiver::builder()
         .signing_secret(testing::SECRET)

@@ -242,6 +242,11 @@ impl Arrived {
             }
             _ => error,
         };
-        self.held.receiver.refuse(error, Some(self.checked.id()))
+        let receiver = &self.held.receiver;
+        let capture = receiver.shared.captures.as_ref().and_then(|captures| {
+            let now = receiver.shared.clock.monotonic();
+            captures.keep(error.kind(), &self.checked, self.declared, &self.body, now)
+        });
+        receiver.refuse_keeping(error, Some(self.checked.id()), capture)
     }
 }

@@ -144,8 +144,18 @@ impl WebhookReceiver {
 
     /// The one place where a refusal gets its status and its line in the log.
     pub(crate) fn refuse(&self, error: VerifyError, id: Option<&str>) -> VerifyError {
+        self.refuse_keeping(error, id, None)
+    }
+
+    /// The same, with the delivery for the log.
+    pub(crate) fn refuse_keeping(
+        &self,
+        error: VerifyError,
+        id: Option<&str>,
+        capture: Option<String>,
+    ) -> VerifyError {
         let error = self.stamp(error);
-        trace::refused(&error, id);
+        trace::refused(&error, id, capture);
         error
     }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+#[cfg(feature = "receiver")]
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,6 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::error::ConfigError;
 use crate::pasted;
+#[cfg(feature = "receiver")]
+use crate::secret::Keyring;
 use crate::secret::{Secret, log_id, sealed};
 
 #[cfg(feature = "receiver")]
@@ -87,6 +91,27 @@ impl EndpointToken {
             return Err(ConfigError::EndpointTokenTooShort { chars: text.len() });
         }
         Ok(Self::of(text.to_owned()))
+    }
+
+    /// Returns whether a URL carries this token: its path and query as they arrived.
+    ///
+    /// It is what a receiver checks first. You need it only to look at a request by yourself.
+    ///
+    /// ```
+    /// use gemini_webhooks::EndpointToken;
+    ///
+    /// let token = EndpointToken::new("Zm9yLWRvY3VtZW50YXRpb24tb25seQ")?;
+    /// assert!(token.is_carried_by("/hook?token=Zm9yLWRvY3VtZW50YXRpb24tb25seQ"));
+    /// assert!(!token.is_carried_by("/hook"));
+    /// # Ok::<(), gemini_webhooks::ConfigError>(())
+    /// ```
+    #[cfg(feature = "receiver")]
+    #[must_use]
+    pub fn is_carried_by(&self, target: &str) -> bool {
+        let mut accepted = EndpointTokens::default();
+        accepted.add(Keyring::new(self.clone()));
+        // It has no end, so the time does not matter.
+        accepted.accept(target, SystemTime::UNIX_EPOCH).is_ok()
     }
 
     fn of(text: String) -> Self {

@@ -16,6 +16,7 @@ use crate::verifier::Verifier;
 
 mod acceptance;
 mod builder;
+mod captures;
 mod claims;
 mod delivery;
 #[cfg(feature = "jwks")]
@@ -28,6 +29,7 @@ pub use builder::WebhookReceiverBuilder;
 pub use delivery::Delivery;
 
 use acceptance::Acceptance;
+pub(crate) use captures::Captures;
 pub(crate) use claims::{Claims, ask, leave, unavailable, within};
 #[cfg(feature = "jwks")]
 pub(crate) use keys::Keys;
@@ -70,6 +72,7 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     pub(crate) acceptance: Acceptance,
     claims: Option<Claims>,
+    pub(crate) captures: Option<Captures>,
     /// How long a handled event is remembered.
     retention: Duration,
     /// How long after its headers were judged a delivery may be claimed.

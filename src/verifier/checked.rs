@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use super::{Rules, Verified};
 use crate::error::VerifyError;
 use crate::headers::{Fields, Signatures};
+#[cfg(feature = "receiver")]
+use crate::headers::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 use crate::scheme::{Failure, KeySet};
 
 /// A delivery whose headers have been checked, and whose body is still to come.
@@ -40,6 +42,17 @@ impl Checked {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The three headers, as they were received.
+    #[cfg(feature = "receiver")]
+    pub(crate) fn lines(&self) -> [(&'static str, &[u8]); 3] {
+        let (timestamp, signatures) = self.values.split_at(self.timestamp_length);
+        [
+            (WEBHOOK_ID, self.id.as_bytes()),
+            (WEBHOOK_TIMESTAMP, timestamp),
+            (WEBHOOK_SIGNATURE, signatures),
+        ]
     }
 
     #[cfg(feature = "receiver")]

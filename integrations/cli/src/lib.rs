@@ -6,9 +6,9 @@
 //!
 //! ```
 //! use gemini_webhooks::{Clock as _, SystemClock};
-//! use gemini_webhooks_cli::{Capture, Setup, diagnose};
+//! use gemini_webhooks_cli::{Setup, capture, diagnose};
 //!
-//! let capture = Capture::from_http(
+//! let capture = capture::from_http(
 //!     b"POST /gemini-callback HTTP/1.1\r\n\
 //!       webhook-id: msg_1\r\n\
 //!       webhook-timestamp: 1700000000\r\n\
@@ -28,4 +28,9 @@ pub mod capture;
 pub mod diagnosis;
 
 pub use capture::{Capture, CaptureError};
-pub use diagnosis::{Diagnosis, Setup, diagnose};
+pub use diagnosis::{Diagnosis, Setup, diagnose, verdict};
+
+/// Runs the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,7 +13,7 @@ use crate::receiver::Keys;
 use crate::receiver::claims::AT_ONCE;
 use crate::receiver::leftovers::Leftovers;
 use crate::receiver::outage::Outage;
-use crate::receiver::{AtWork, Claims, Shared, WebhookReceiver};
+use crate::receiver::{AtWork, Captures, Claims, Shared, WebhookReceiver};
 use crate::replay::{MemoryGuard, ReplayGuard};
 use crate::secret::{Held, SigningSecret, valid_at};
 use crate::trace;
@@ -77,6 +77,7 @@ impl WebhookReceiverBuilder {
                 keys,
                 acceptance: self.acceptance,
                 claims,
+                captures: self.log_refused_deliveries.then(Captures::default),
                 retention: self.retention,
                 delay: self
                     .body_timeout

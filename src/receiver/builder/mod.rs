@@ -86,6 +86,7 @@ pub struct WebhookReceiverBuilder {
     body_timeout: Duration,
     handler_timeout: Duration,
     statuses: Vec<(VerifyErrorKind, u16)>,
+    log_refused_deliveries: bool,
     clock: Arc<dyn Clock>,
     mistake: Option<ConfigError>,
 }
@@ -126,6 +127,7 @@ impl Default for WebhookReceiverBuilder {
             body_timeout: DEFAULT_BODY_TIMEOUT,
             handler_timeout: DEFAULT_HANDLER_TIMEOUT,
             statuses: Vec::new(),
+            log_refused_deliveries: false,
             clock: Arc::new(SystemClock),
             mistake: None,
         }
@@ -293,6 +295,31 @@ impl WebhookReceiverBuilder {
         } else {
             self.mistaken(ConfigError::StatusNotAnError { status })
         }
+    }
+
+    /// Keeps a delivery whose signature does not fit in its line of the log, to find out what changed it.
+    ///
+    /// The line then has a field `capture`: the three headers and the body, as one word. The program
+    /// [`gemini-webhooks verify`](https://docs.rs/gemini-webhooks-cli) finds it in a log of any form, and says what most
+    /// probably happened. It needs the feature `tracing`.
+    ///
+    /// It is off by default, because the body has what your events say, and anyone can make the log longer: at most one
+    /// delivery a second is kept, with a body of at most 8 KiB. Who reads the log within the tolerance can send a kept
+    /// delivery again, if its body is put right. That is an event of Google's all the same, which reaches your handler
+    /// once.
+    ///
+    /// ```
+    /// use gemini_webhooks::WebhookReceiver;
+    ///
+    /// let receiver = WebhookReceiver::builder()
+    ///     .signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    ///     .log_refused_deliveries()
+    ///     .build()?;
+    /// # Ok::<(), gemini_webhooks::ConfigError>(())
+    /// ```
+    pub fn log_refused_deliveries(mut self) -> Self {
+        self.log_refused_deliveries = true;
+        self
     }
 
     /// Sets the clock that this receiver reads, for tests. The system's clock by default.

@@ -1,19 +1,49 @@
-//! HTTP requests as somebody kept them.
+//! Deliveries as somebody kept them: a whole HTTP request, a HAR file, a `curl` command, a line of a log.
+//!
+//! [`read`] finds out which of them a text is. A capture can hold whatever the open internet sends, so nothing in it
+//! is trusted, and everything is bounded.
+
+mod curl;
+mod har;
+mod http;
+mod log;
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+
+pub use curl::from_curl;
+pub use har::from_har;
+pub use http::{from_headers, from_http};
+pub use log::from_log;
+
+/// The longest text that is read: 16 MiB. HAR files hold whole pages.
+pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// More header lines than this are no delivery.
+const MAX_HEADERS: usize = 256;
 
 /// One HTTP request as it arrived: header lines and body, and the method and target if they are known.
 ///
 /// Header lines stay as they are, in their order, repeated ones as well: what a proxy did to them is part of what
 /// there is to find.
+///
+/// ```
+/// use gemini_webhooks_cli::Capture;
+///
+/// let headers = [("webhook-id", "msg_1"), ("webhook-timestamp", "1700000000")];
+/// let capture = Capture::new(headers, "{}").with_request_line("POST", "/gemini-callback");
+/// assert_eq!(capture.header("Webhook-Id").next(), Some(b"msg_1".as_slice()));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Capture {
     method: Option<String>,
     target: Option<String>,
     headers: Vec<(String, Vec<u8>)>,
     body: Bytes,
+    received_at: Option<SystemTime>,
+    notes: Vec<String>,
 }
 
 impl Capture {
@@ -25,13 +55,12 @@ impl Capture {
         V: Into<Vec<u8>>,
     {
         Self {
-            method: None,
-            target: None,
             headers: headers
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
             body: body.into(),
+            ..Self::default()
         }
     }
 
@@ -44,6 +73,25 @@ impl Capture {
     ) -> Self {
         self.method = Some(method.into());
         self.target = Some(target.into());
+        self
+    }
+
+    /// Replaces the body, for a capture whose body is kept apart.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Adds when the request arrived.
+    #[must_use]
+    pub fn with_received_at(mut self, time: SystemTime) -> Self {
+        self.received_at = Some(time);
+        self
+    }
+
+    fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
         self
     }
 
@@ -66,28 +114,85 @@ impl Capture {
             .map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
+    /// Returns the values of a header, whose name is compared without regard to case.
+    pub fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers()
+            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
     /// Returns the body.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// Reads a whole HTTP request.
-    ///
-    /// # Errors
-    ///
-    /// [`CaptureError`] if it is none.
-    pub fn from_http(_text: &[u8]) -> Result<Self, CaptureError> {
-        Err(CaptureError::new("to be written"))
+    /// Returns when the request arrived, if the capture says so.
+    #[must_use]
+    pub fn received_at(&self) -> Option<SystemTime> {
+        self.received_at
+    }
+
+    /// Returns the time that the delivery's own timestamp names, if it is one.
+    #[must_use]
+    pub fn sent_at(&self) -> Option<SystemTime> {
+        let text = self.header("webhook-timestamp").next()?;
+        let seconds = str::from_utf8(text).ok()?.parse().ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    }
+
+    /// Returns what was noticed when the capture was read, such as bytes that are missing.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 }
 
-/// The error when a text holds no request that could be read.
-#[derive(Clone, Debug)]
+/// Reads the deliveries in a text: HTTP requests, a HAR file, a `curl` command or a log, whichever it is.
+///
+/// ```
+/// let found = gemini_webhooks_cli::capture::read(
+///     br#"curl -H 'webhook-id: msg_1' --data-binary '{}' http://127.0.0.1:8000/gemini-callback"#,
+/// )?;
+/// assert_eq!(found[0].body(), "{}");
+/// # Ok::<(), gemini_webhooks_cli::CaptureError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`CaptureError`] if it is none of them, or holds no delivery.
+pub fn read(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
+    if text.len() > MAX_BYTES {
+        return Err(CaptureError::new("it is longer than 16 MiB"));
+    }
+    let start = text.trim_ascii_start();
+    if start.is_empty() {
+        return Err(CaptureError::new("it is empty"));
+    }
+    if log::is_kept(text) {
+        return from_log(text);
+    }
+    if start.starts_with(b"{") && memchr_str(start, b"\"log\"") {
+        return from_har(text);
+    }
+    if curl::is_curl(start) {
+        return from_curl(text).map(|capture| vec![capture]);
+    }
+    from_http(text).map(|capture| vec![capture])
+}
+
+/// Whether `part` occurs in the first kilobyte.
+fn memchr_str(text: &[u8], part: &[u8]) -> bool {
+    let text = text.get(..1024).unwrap_or(text);
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// The error when a text holds no delivery that could be read. It says what the text looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureError(String);
 
 impl CaptureError {
-    pub(crate) fn new(why: impl Into<String>) -> Self {
+    fn new(why: impl Into<String>) -> Self {
         Self(why.into())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use gemini_webhooks::{Scheme, VerifyError, VerifyErrorKind};
+use gemini_webhooks::{VerifyError, VerifyErrorKind};
 use serde::Serialize;
 
 /// What a receiver makes of a delivery, and, for a refusal, what most probably went wrong.
@@ -217,13 +217,35 @@ impl Step {
 /// One thing that was found out.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    pub(super) cause: Cause,
-    pub(super) is_certain: bool,
-    pub(super) what: String,
-    pub(super) remedy: String,
+    cause: Cause,
+    is_certain: bool,
+    what: String,
+    remedy: String,
 }
 
 impl Finding {
+    /// What a signature proves.
+    pub(super) fn certain(
+        cause: Cause,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            cause,
+            is_certain: true,
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// What is likely.
+    pub(super) fn likely(cause: Cause, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            is_certain: false,
+            ..Self::certain(cause, what, remedy)
+        }
+    }
+
     /// Returns the cause, to match on.
     #[must_use]
     pub fn cause(&self) -> Cause {
@@ -256,33 +278,81 @@ impl Finding {
 pub enum Cause {
     /// Something on the way changed the body.
     BodyChanged,
+    /// Another secret than those of the receiver signed, or another set of public keys.
+    OtherKey,
+    /// The sender used the text of the secret, or a wrong decoding of it, as the key.
+    SecretMisread,
+    /// The delivery is genuine, but its time is not near the present.
+    Clock,
+    /// A dynamic webhook (`v1a`) reached a receiver without public keys.
+    DynamicWebhook,
+    /// A static webhook (`v1`) reached a receiver without signing secrets.
+    StaticWebhook,
+    /// A JWT reached a receiver that does not accept any.
+    JwtOff,
+    /// A header of the delivery did not arrive.
+    HeaderLost,
+    /// A header arrived under another name, twice, joined, or with another value.
+    HeaderChanged,
+    /// The URL does not carry the endpoint token.
+    EndpointToken,
+    /// Nothing that was tried fits: the key is another, or the body was changed in a way that cannot be undone.
+    Unknown,
 }
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.accepted, &self.refusal) {
-            (Some(accepted), _) => write!(
+        if let Some(accepted) = &self.accepted {
+            let Accepted {
+                webhook_id,
+                timestamp,
+                scheme,
+                key,
+                event_type,
+            } = accepted;
+            let event_type = event_type.as_deref().unwrap_or("without a type");
+            write!(
                 f,
-                "verified: {} with {}, sent at {}",
-                accepted.scheme, accepted.key, accepted.timestamp
-            )?,
-            (None, Some(refusal)) => write!(
+                "verified: {key} signed it ({scheme}); event {}, id {}, sent at {timestamp}",
+                Plain(event_type),
+                Plain(webhook_id)
+            )?;
+        }
+        if let Some(Refusal {
+            step,
+            code,
+            reason,
+            status,
+        }) = &self.refusal
+        {
+            let step = step.as_str();
+            write!(
                 f,
-                "refused at {}: {} ({})",
-                refusal.step.as_str(),
-                refusal.code,
-                refusal.reason
-            )?,
-            (None, None) => {}
+                "refused at {step}: {code} (status {status})\n  The receiver logs: {reason}"
+            )?;
         }
         for finding in &self.findings {
-            let sure = if finding.is_certain { "" } else { "perhaps: " };
-            write!(f, "\n  {sure}{}\n    {}", finding.what, finding.remedy)?;
+            let sure = if finding.is_certain { "" } else { "Perhaps: " };
+            write!(f, "\n\n{sure}{}\n  {}", finding.what, finding.remedy)?;
         }
         Ok(())
     }
 }
 
-pub(super) fn scheme_name(scheme: Scheme) -> &'static str {
-    scheme.as_str()
+/// Text of the sender, with what could move a cursor or forge a line escaped.
+pub(super) struct Plain<'a>(pub(super) &'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.chars().take(256) {
+            if char.is_control()
+                || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+            {
+                write!(f, "{}", char.escape_default())?;
+            } else {
+                write!(f, "{char}")?;
+            }
+        }
+        Ok(())
+    }
 }

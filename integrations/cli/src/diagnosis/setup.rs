@@ -4,8 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use gemini_webhooks::jwks::KeySet;
-use gemini_webhooks::{ConfigError, Keyring, SigningSecret, Verifier};
+use gemini_webhooks::{ConfigError, EndpointToken, Keyring, SigningSecret, Verifier};
 use zeroize::Zeroizing;
+
+use crate::capture::Capture;
 
 /// What the receiver that a delivery reached trusts.
 ///
@@ -20,15 +22,33 @@ use zeroize::Zeroizing;
 ///     .other_secret("staging's", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")?;
 /// # Ok::<(), gemini_webhooks::ConfigError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Setup {
     /// Those that the receiver has.
     pub(super) secrets: Vec<Known>,
     /// Those that it does not have.
     pub(super) others: Vec<Known>,
     pub(super) keys: Option<KeySet>,
+    pub(super) other_keys: Option<KeySet>,
+    pub(super) tokens: Vec<EndpointToken>,
     pub(super) audiences: Vec<String>,
     pub(super) tolerance: Option<Duration>,
+    pub(super) max_body_bytes: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            secrets: Vec::new(),
+            others: Vec::new(),
+            keys: None,
+            other_keys: None,
+            tokens: Vec::new(),
+            audiences: Vec::new(),
+            tolerance: None,
+            max_body_bytes: 64 * 1024,
+        }
+    }
 }
 
 /// A secret, with a name for it that people know.
@@ -42,7 +62,7 @@ pub(super) struct Known {
 
 impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.label, self.secret.key_id())
+        f.write_str(&self.name())
     }
 }
 
@@ -53,6 +73,10 @@ impl Known {
             text: Zeroizing::new(text.trim().to_owned()),
             secret: text.parse()?,
         })
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!("{} ({})", self.label, self.secret.key_id())
     }
 }
 
@@ -99,6 +123,20 @@ impl Setup {
         self
     }
 
+    /// Sets public keys that the receiver does not have, such as Google's, to find out whether one of them signed.
+    #[must_use]
+    pub fn other_keys(mut self, keys: KeySet) -> Self {
+        self.other_keys = Some(keys);
+        self
+    }
+
+    /// Adds an endpoint token that the receiver accepts. It is looked for if the capture has a target.
+    #[must_use]
+    pub fn endpoint_token(mut self, token: EndpointToken) -> Self {
+        self.tokens.push(token);
+        self
+    }
+
     /// Accepts JWTs for this audience, under the public keys.
     #[must_use]
     pub fn accept_jwt(mut self, audience: impl Into<String>) -> Self {
@@ -111,6 +149,13 @@ impl Setup {
     #[must_use]
     pub fn tolerance(mut self, tolerance: Duration) -> Self {
         self.tolerance = Some(tolerance.max(Duration::from_secs(1)));
+        self
+    }
+
+    /// Sets the longest body that the receiver takes. 64 KiB by default.
+    #[must_use]
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.max_body_bytes = bytes;
         self
     }
 
@@ -149,5 +194,13 @@ impl Setup {
             Some(known) => format!("{} ({key_id})", known.label),
             None => key_id.to_owned(),
         }
+    }
+
+    /// Whether the URL carries an endpoint token that is accepted, as far as either is known.
+    pub(super) fn is_addressed(&self, capture: &Capture) -> bool {
+        let Some(target) = capture.target() else {
+            return true;
+        };
+        self.tokens.is_empty() || self.tokens.iter().any(|token| token.is_carried_by(target))
     }
 }

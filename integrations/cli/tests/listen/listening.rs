@@ -109,7 +109,6 @@ impl Listening {
 }
 
 /// Waits until this is so.
-#[expect(clippy::disallowed_methods, reason = "how long a process may take")]
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {

@@ -158,6 +158,68 @@ fn bodies_have_limits_of_length_and_time() {
 }
 
 #[test]
+fn the_limit_of_the_body_holds_for_signed_ones_too() {
+    let body = format!(
+        r#"{{"type":"batch.succeeded","x":"{}"}}"#,
+        "x".repeat(70_000)
+    );
+    let listening = Listening::start(&[]);
+    assert_eq!(deliver_good(listening.address, "msg_1", &body).status, 413);
+    let listening = Listening::start(&["--max-body", "100000"]);
+    assert_eq!(deliver_good(listening.address, "msg_1", &body).status, 200);
+}
+
+#[test]
+fn the_url_has_to_carry_the_endpoint_token_if_there_is_one() {
+    let token = "Zm9yLWRvY3VtZW50YXRpb24tb25seQ";
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "{token}").unwrap();
+    let path = file.path().to_str().unwrap();
+    let listening = Listening::start(&["--endpoint-token-file", path]);
+    let headers = signed("msg_1", now(), BODY);
+    let to = listening.address;
+    assert_eq!(
+        deliver(to, &format!("/hook?token={token}"), &headers, BODY).status,
+        200
+    );
+    assert_eq!(
+        deliver(to, &format!("/hook/{token}"), &headers, BODY).status,
+        200
+    );
+    let answer = deliver(to, "/hook", &headers, BODY);
+    assert_eq!(
+        (answer.status, answer.json()),
+        (400, json!({ "error": "wrong_endpoint" }))
+    );
+    assert!(
+        !listening.shown("#3  refused").contains(token),
+        "it is a secret"
+    );
+}
+
+#[test]
+fn a_refused_delivery_is_explained() {
+    let listening = Listening::start(&["--json"]);
+    // Some proxy has written the JSON anew.
+    let body = r#"{"type": "batch.succeeded", "data": {"id": "1"}}"#;
+    let compact = r#"{"type":"batch.succeeded","data":{"id":"1"}}"#;
+    let answer = deliver(
+        listening.address,
+        "/",
+        &signed("msg_1", now(), body),
+        compact,
+    );
+    assert_eq!(
+        answer.json(),
+        json!({ "error": "signature_mismatch" }),
+        "a stranger learns no more"
+    );
+    let shown = listening.json(r#""number":1,"#);
+    assert_eq!(shown["findings"][0]["cause"], "body_changed", "{shown}");
+    assert_eq!(shown["findings"][0]["is_certain"], true, "{shown}");
+}
+
+#[test]
 fn a_refused_delivery_does_not_cost_the_next_one_its_connection() {
     let listening = Listening::start(&["--json", "--max-body", "1000"]);
     let body = "x".repeat(5000);
@@ -185,7 +247,7 @@ fn people_see_one_entry_for_each_and_no_foreign_control_characters() {
     assert_eq!(answer.status, 200);
     let shown = listening.shown("\"x\":");
     assert!(
-        shown.contains("#1  verified  evil\\u{1b}[2J  msg_1"),
+        shown.contains("#1  verified  evil\\u{1b}[2J  msg_1  answered 200"),
         "{shown}"
     );
     assert!(shown.contains(r#""x":"\u{9b}2J""#), "{shown}");

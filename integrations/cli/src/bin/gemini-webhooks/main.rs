@@ -3,6 +3,7 @@
 
 mod ask;
 mod exit;
+mod generate;
 mod inbox;
 mod input;
 mod listen;
@@ -12,6 +13,7 @@ mod serve;
 mod shown;
 mod stop;
 mod trust;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,9 @@ enum Command {
     Manage(manage::Command),
     Inbox(inbox::Inbox),
     Listen(Box<listen::Listen>),
+    Verify(verify::Verify),
+    Completions(generate::Completions),
+    Man(generate::ManPages),
 }
 
 fn main() -> ExitCode {
@@ -76,5 +81,8 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Manage(command) => manage::run(command).await,
         Command::Inbox(options) => inbox::run(&options).await,
         Command::Listen(options) => listen::run(&options).await,
+        Command::Verify(verify) => verify::run(verify).await,
+        Command::Completions(completions) => generate::completions(&completions, Cli::command()),
+        Command::Man(pages) => generate::man(&pages, Cli::command()),
     }
 }

@@ -25,6 +25,15 @@ pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
     }
 }
 
+/// Writes bytes to standard output as they are.
+pub(crate) fn raw(bytes: &[u8]) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written
+            .map_err(|error| Failure::new(format!("cannot write to standard output: {error}"))),
+    }
+}
+
 /// Writes a line to standard error, which is for progress and hints. If that fails there is nobody to tell.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use gemini_webhooks::EndpointToken;
 use gemini_webhooks::jwks::{GOOGLE_KEYS_URL, HttpKeySource, KeySet, KeySource as _};
 use gemini_webhooks_cli::Setup;
 use tokio::time::timeout;
@@ -32,6 +33,10 @@ pub(crate) struct Trust {
     #[arg(long, value_name = "AUDIENCE", requires = "keys")]
     pub(crate) jwt_audience: Vec<String>,
 
+    /// A file with the endpoint token that the URL must carry; `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) endpoint_token_file: Option<PathBuf>,
+
     /// How many seconds a timestamp may be off.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) tolerance: u64,
@@ -44,9 +49,6 @@ impl Trust {
         for path in &self.secret_file {
             let name = input::name(path);
             let text = input::read_secret(path, "signing secret")?;
-            if text.trim().is_empty() {
-                return Err(Failure::unusable(format!("{name} holds no signing secret")));
-            }
             setup = add(setup, &name, &text)?;
         }
         if self.secret_file.is_empty()
@@ -57,10 +59,13 @@ impl Trust {
         if let Some(keys) = self.fetch_keys().await? {
             setup = setup.keys(keys);
         }
-        setup = self
-            .jwt_audience
-            .iter()
-            .fold(setup, |setup, audience| setup.accept_jwt(audience));
+        if let Some(path) = &self.endpoint_token_file {
+            let text = input::read_secret(path, "endpoint token")?;
+            let token = EndpointToken::new(text.as_str())
+                .map_err(|error| Failure::unusable(format!("{}: {error}", input::name(path))))?;
+            setup = setup.endpoint_token(token);
+        }
+        setup = self.jwt_audience.iter().fold(setup, Setup::accept_jwt);
         if setup.trusts_nothing() {
             return Err(Failure::unusable(
                 "nothing to verify with: set WEBHOOK_SIGNING_SECRET or give --secret-file for a static webhook, or \
@@ -70,45 +75,66 @@ impl Trust {
         Ok(setup)
     }
 
-    /// The URL of the public keys, if they come from one: then they can change.
-    pub(crate) fn keys_url(&self) -> Option<&str> {
-        let url = match self.keys.as_deref()? {
-            "google" => GOOGLE_KEYS_URL,
-            other => other,
-        };
-        url.contains("://").then_some(url)
+    /// Whether the public keys come from a URL, and so can change.
+    pub(crate) fn can_fetch_again(&self) -> bool {
+        self.keys.as_deref().and_then(keys_url).is_some()
     }
 
     /// Fetches or reads the public keys; `None` if the options name none.
     pub(crate) async fn fetch_keys(&self) -> Result<Option<KeySet>, Failure> {
-        let Some(from) = &self.keys else {
-            return Ok(None);
-        };
-        let json = match self.keys_url() {
-            Some(url) => fetch(url).await?,
-            None => input::read(from.as_ref(), MAX_KEYS)?.to_vec(),
-        };
-        let keys = KeySet::from_json(&json).map_err(|error| {
-            Failure::unusable(format!("--keys {from}: this is no usable key set: {error}"))
-        })?;
-        Ok(Some(keys))
+        match &self.keys {
+            Some(from) => key_set(from).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
 /// Adds the secrets in a text, separated by white space.
 fn add(mut setup: Setup, name: &str, text: &str) -> Result<Setup, Failure> {
-    let several = text.split_whitespace().count() > 1;
-    for (index, secret) in text.split_whitespace().enumerate() {
-        let label = if several {
-            format!("secret {} of {name}", index + 1)
-        } else {
-            format!("the secret of {name}")
-        };
+    for (label, secret) in split_secrets(name, text)? {
         setup = setup
             .secret(&label, secret)
             .map_err(|error| Failure::unusable(format!("{label}: {error}")))?;
     }
     Ok(setup)
+}
+
+/// The secrets in a text, which white space separates, each with what to call it.
+pub(crate) fn split_secrets<'a>(
+    name: &str,
+    text: &'a str,
+) -> Result<Vec<(String, &'a str)>, Failure> {
+    let secrets: Vec<&str> = text.split_whitespace().collect();
+    match secrets.as_slice() {
+        [] => Err(Failure::unusable(format!("{name} holds no signing secret"))),
+        [one] => Ok(vec![(format!("the secret of {name}"), one)]),
+        several => Ok(several
+            .iter()
+            .enumerate()
+            .map(|(index, secret)| (format!("secret {} of {name}", index + 1), *secret))
+            .collect()),
+    }
+}
+
+/// The URL that `--keys` names, if it names one.
+fn keys_url(from: &str) -> Option<&str> {
+    let url = if from == "google" {
+        GOOGLE_KEYS_URL
+    } else {
+        from
+    };
+    url.contains("://").then_some(url)
+}
+
+/// The key set of `google`, a URL or a file.
+pub(crate) async fn key_set(from: &str) -> Result<KeySet, Failure> {
+    let json = match keys_url(from) {
+        Some(url) => fetch(url).await?,
+        None => input::read(from.as_ref(), MAX_KEYS)?.to_vec(),
+    };
+    KeySet::from_json(&json).map_err(|error| {
+        Failure::unusable(format!("--keys {from}: this is no usable key set: {error}"))
+    })
 }
 
 /// The text of the key set at a URL.

@@ -5,16 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use gemini_webhooks::{Clock as _, SystemClock};
-use gemini_webhooks_cli::{Capture, Diagnosis, Setup, diagnose};
+use gemini_webhooks_cli::{Capture, Diagnosis, Setup, diagnose, verdict};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::shown;
 use crate::trust::Trust;
 
 /// A key that is not known is fetched at most so often, whatever strangers send.
 const KEYS_PAUSE: Duration = Duration::from_secs(30);
-/// A diagnosis may compare many signatures: not more than the machine can do.
+/// So many are looked into at a time,
 const AT_A_TIME: usize = 2;
+/// and another one waits so long for its turn.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// So many ids are known, the newest ones.
 const KNOWN_IDS: usize = 10_000;
 
@@ -44,25 +47,47 @@ impl Judge {
     /// Compares a delivery with what is trusted. If it may be signed by a new public key, the keys are fetched first.
     pub(super) async fn verdict(&self, capture: &Capture, at: SystemTime) -> Diagnosis {
         let arrived = SystemClock.monotonic();
-        let diagnosis = self.compare(capture, at).await;
-        if self.trust.keys_url().is_none() || !may_need_new_keys(&diagnosis, capture) {
-            return diagnosis;
+        let setup = self.setup();
+        let first = verdict(capture, &setup, at);
+        if !self.trust.can_fetch_again() || !may_need_new_keys(&first, capture) {
+            return self.explained(first, capture, &setup, at).await;
         }
         let mut fetched = self.fetched.lock().await;
         // Another delivery may have had them fetched while this one waited.
-        let is_new = fetched.is_some_and(|at| at > arrived);
-        if !is_new && !self.fetch(&mut fetched).await {
-            return diagnosis;
-        }
+        let is_new = fetched.is_some_and(|at| at > arrived) || self.fetch(&mut fetched).await;
         drop(fetched);
-        self.compare(capture, at).await
+        let setup = self.setup();
+        let second = if is_new {
+            verdict(capture, &setup, at)
+        } else {
+            first
+        };
+        self.explained(second, capture, &setup, at).await
     }
 
-    async fn compare(&self, capture: &Capture, at: SystemTime) -> Diagnosis {
-        // The semaphore is never closed.
-        let _place = self.places.acquire().await;
-        let setup = Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner));
-        tokio::task::block_in_place(|| diagnose(capture, &setup, at))
+    /// Looks for the causes of a refusal. That can take a second of the processor for each, and strangers may send
+    /// what is refused: genuine deliveries do not wait for it, and those beyond what can be done get none.
+    async fn explained(
+        &self,
+        verdict: Diagnosis,
+        capture: &Capture,
+        setup: &Setup,
+        at: SystemTime,
+    ) -> Diagnosis {
+        if verdict.is_verified() {
+            return verdict;
+        }
+        let Ok(Ok(_place)) = timeout(PATIENCE, self.places.acquire()).await else {
+            shown::note(
+                "too many refused deliveries at a time: no causes are looked for in this one",
+            );
+            return verdict;
+        };
+        tokio::task::block_in_place(|| diagnose(capture, setup, at))
+    }
+
+    fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Fetches the keys, unless that was done a short time ago, and returns whether there are new ones.

@@ -172,3 +172,95 @@ impl Entries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use axum::http::HeaderMap;
+    use bytes::Bytes;
+    use gemini_webhooks::VerifyErrorKind;
+
+    use super::super::delivery::{Given, Unread, Verdict};
+    use super::*;
+
+    fn delivery(number: u64, bytes: usize) -> Delivery {
+        Delivery {
+            number,
+            at: SystemTime::UNIX_EPOCH,
+            method: "POST".to_owned(),
+            target: "/".to_owned(),
+            headers: HeaderMap::new(),
+            body: Bytes::from(vec![0; bytes]),
+            verdict: Verdict::Unread(Unread::new(VerifyErrorKind::BodyTooLarge, String::new())),
+            repeat_of: None,
+            answered: 413,
+            app: None,
+        }
+    }
+
+    fn answer(bytes: usize) -> Answer {
+        Answer {
+            at: SystemTime::UNIX_EPOCH,
+            took: Duration::ZERO,
+            outcome: Ok(Given {
+                status: 200,
+                headers: HeaderMap::new(),
+                body: Bytes::from(vec![0; bytes]),
+                is_cut: false,
+            }),
+        }
+    }
+
+    fn numbers(kept: &Kept) -> Vec<u64> {
+        let entries = kept.since(0).entries;
+        entries.iter().map(|entry| entry.delivery.number).collect()
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_oldest_go() {
+        let kept = Kept::default();
+        for number in 1..=20 {
+            kept.add(delivery(number, MAX_BYTES / 4));
+        }
+        assert_eq!(numbers(&kept), [18, 19, 20]);
+        assert_eq!(kept.since(0).oldest, Some(18));
+        for _ in 0..20 {
+            kept.add_answer(20, answer(MAX_BYTES));
+        }
+        kept.add_answer(1, answer(1));
+        let entry = kept.get(20).unwrap();
+        assert_eq!(entry.answers.len(), MAX_ANSWERS);
+        assert!(
+            entry
+                .answers
+                .iter()
+                .all(|answer| answer.size() == MAX_ANSWER)
+        );
+        let held = kept.lock();
+        let sizes = held.newest_last.iter().map(Entry::size);
+        assert_eq!(
+            held.bytes,
+            sizes.sum::<usize>(),
+            "what is counted is what is held"
+        );
+        drop(held);
+        kept.add(delivery(21, MAX_BYTES + 1));
+        assert_eq!(numbers(&kept), [21], "the newest one stays");
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_told_of_what_is_new_and_of_the_end() {
+        let kept = Kept::default();
+        kept.add(delivery(1, 0));
+        kept.changed(0).await;
+        let news = kept.since(0);
+        assert_eq!((news.version, news.entries.len()), (1, 1));
+        assert!(kept.since(1).entries.is_empty());
+        kept.add_answer(1, answer(1));
+        kept.changed(1).await;
+        assert_eq!(kept.since(1).entries.len(), 1, "it has changed");
+        kept.close();
+        kept.changed(99).await;
+    }
+}

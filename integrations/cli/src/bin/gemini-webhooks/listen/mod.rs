@@ -22,9 +22,9 @@ use tokio::sync::watch;
 use crate::exit::{Exit, Failure};
 use crate::page::{self, Page};
 use crate::serve::{self, Limits};
-use crate::shown;
 use crate::stop::Stop;
 use crate::trust::Trust;
+use crate::{input, shown};
 
 use forward::App;
 use judge::Judge;
@@ -48,7 +48,7 @@ Examples:
     gemini-webhooks listen --forward http://127.0.0.1:8000/gemini-callback --ui
 
   Receive dynamic webhooks, and write one JSON object for each delivery:
-    gemini-webhooks listen --keys google --json
+    gemini-webhooks listen --keys google --endpoint-token-file token.txt --json
 
 Ctrl-C ends it in order, with exit code 0.";
 
@@ -139,9 +139,18 @@ pub(crate) struct Listen {
 pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
     let mut stop = Stop::listen()?;
     check_address(options.address, options.allow_public)?;
+    input::at_most_one_dash(
+        options
+            .trust
+            .secret_file
+            .iter()
+            .chain(&options.trust.endpoint_token_file),
+    )?;
     let Some(setup) = stop.unless(options.trust.setup()).await else {
         return Ok(Exit::Stopped);
     };
+    let max_body = usize::try_from(options.max_body).unwrap_or(usize::MAX);
+    let setup = setup?.max_body_bytes(max_body);
     let listener = serve::bind(options.address).await?;
     let address = serve::address(&listener)?;
     let app = match &options.forward {
@@ -154,9 +163,9 @@ pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
     };
     let (output, mut failed) = Output::new(options.json, options.full);
     let receiver = Arc::new(Receiver {
-        judge: Judge::new(setup?, options.trust.clone()),
+        judge: Judge::new(setup, options.trust.clone()),
         limits: intake::Limits {
-            body: usize::try_from(options.max_body).unwrap_or(usize::MAX),
+            body: max_body,
             time: Duration::from_secs(options.body_timeout),
         },
         app,

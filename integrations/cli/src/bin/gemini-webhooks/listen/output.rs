@@ -125,9 +125,10 @@ fn lines(delivery: &Delivery, is_full: bool) -> String {
             let id = delivery.webhook_id().unwrap_or_default();
             let _ = write!(
                 out,
-                "{GOOD}verified{GOOD:#}  {}  {}",
+                "{GOOD}verified{GOOD:#}  {}  {}  answered {}",
                 plain(event),
-                plain(id)
+                plain(id),
+                delivery.answered
             );
         }
         Some((code, _)) => {
@@ -211,10 +212,7 @@ fn app_line(answer: &Answer) -> String {
             );
             line.trim_end().to_owned()
         }
-        Err(none) => format!(
-            "app: {BAD}no answer{BAD:#}, the sender got {}: {}",
-            none.status, none.reason
-        ),
+        Err(none) => format!("app: {BAD}no answer{BAD:#}: {}", none.reason),
     }
 }
 

@@ -21,13 +21,16 @@ function outcome(delivery) {
   return `answered ${delivery.answered}${app}`;
 }
 
+// A code may be broken after an underline.
+const breakable = (text) => text.split(/(?<=_)/).flatMap((part, index) => (index > 0 ? [el("wbr"), part] : [part]));
+
 function row(delivery) {
   const { verified, repeat_of: first } = delivery;
   return [
-    el("span", { class: verified ? "" : "bad" },
+    el("span", { class: verified ? "good" : "bad" },
       el("span", { class: "mark", "aria-hidden": "true" }, verified ? "✓" : "✕"),
       el("span", { class: "visually-hidden" }, verified ? "verified: " : "refused: "),
-      title(delivery)),
+      el("span", { class: verified ? "ink" : "" }, breakable(title(delivery)))),
     el("span", { class: "faint" }, when(delivery.at)),
     el("span", { class: "faint" }, `#${delivery.number} ${outcome(delivery)}`),
     el("span", { class: "faint" }, first == null ? "" : `repeat of #${first}`),
@@ -66,6 +69,8 @@ async function show(number) {
   // A button that has the focus is replaced by one that is like it.
   const focused = detail.contains(document.activeElement) ? document.activeElement.id : "";
   detail.replaceChildren(...content);
+  if (detail.dataset.number !== `${number}`) detail.scrollTop = 0;
+  detail.dataset.number = number;
   if (focused) (byId(focused) ?? detail).focus();
 }
 
@@ -74,7 +79,7 @@ function render(delivery) {
     el("div", {},
       el("h2", { class: "verdict" },
         el("span", {}, `Delivery ${delivery.number}`),
-        el("span", { class: delivery.verified ? "" : "bad" }, delivery.verified ? "verified" : `refused: ${delivery.code}`)),
+        el("span", { class: delivery.verified ? "good" : "bad" }, delivery.verified ? "verified" : `refused: ${delivery.code}`)),
       el("p", { class: "faint" }, delivery.method, " ", el("code", {}, visible(delivery.target)))),
     reason(delivery),
     findings(delivery.findings),
@@ -100,7 +105,7 @@ function reason({ refusal }) {
 
 function findings(found) {
   if (found.length === 0) return null;
-  return section("What probably went wrong", el("ul", { class: "findings" }, found.map((finding) => el("li", {},
+  return section(found[0].is_certain ? "What went wrong" : "What probably went wrong", el("ul", { class: "findings" }, found.map((finding) => el("li", {},
     el("p", {}, finding.is_certain ? null : el("span", { class: "faint" }, "Perhaps: "), visible(finding.what)),
     el("p", {}, visible(finding.remedy))))));
 }
@@ -110,11 +115,11 @@ function again(delivery) {
     ? "Start the program with --forward URL to send deliveries to an app."
     : !delivery.is_whole
       ? "This request was not read to its end, so there is nothing to send."
-      : "The app gets the same bytes. It may refuse them as too old five minutes after they were sent, or answer that it has handled the event already.";
+      : `${delivery.answers.length > 0 ? "" : "It was refused, so the app did not get it. "}The app gets the same bytes. It may refuse them as too old five minutes after they were sent, or answer that it has handled the event already.`;
   const isPossible = Boolean(about.app) && delivery.is_whole;
   return el("div", { class: "again" },
     el("button", {
-      id: "send", type: "button", disabled: !isPossible, "aria-describedby": "send-note", onclick: () => send(delivery.number),
+      id: "send", type: "button", class: delivery.verified ? "" : "quiet", disabled: !isPossible, "aria-describedby": "send-note", onclick: () => send(delivery.number),
     }, delivery.answers.length > 0 ? "Send again" : "Send to the app"),
     el("p", { id: "send-note" }, why));
 }
@@ -162,7 +167,7 @@ function body(delivery) {
   const kind = pretty !== null ? "As JSON" : text !== null ? "As text (it is no JSON)" : "It is no text in UTF-8";
   return section(`Body, ${bytes.length} bytes`, el("div", { class: "bodies" },
     el("div", {}, el("h4", {}, kind), text === null ? null : scroller("Body as text", visibleText(pretty ?? text))),
-    el("div", {}, el("h4", {}, "Bytes as they came"), scroller("Bytes of the body", hexDump(bytes)))));
+    el("div", {}, el("h4", {}, "Bytes as they came"), scroller("Bytes of the body", hexDump(bytes, 8)))));
 }
 
 function headers(lines) {

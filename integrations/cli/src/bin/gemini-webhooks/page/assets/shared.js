@@ -210,16 +210,15 @@ export function prettyJson(text) {
   return pretty;
 }
 
-// Bytes as offset, hexadecimal and ASCII, 16 to a line.
-export function hexDump(bytes) {
+// Bytes as offset, hexadecimal and ASCII.
+export function hexDump(bytes, perLine = 16) {
   const lines = [];
-  for (let at = 0; at < bytes.length; at += 16) {
-    const part = [...bytes.subarray(at, at + 16)];
-    const hex = part.map((byte) => byte.toString(16).padStart(2, "0"));
-    const left = hex.slice(0, 8).join(" ").padEnd(23);
-    const right = hex.slice(8).join(" ").padEnd(23);
-    const ascii = part.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "·")).join("");
-    lines.push(`${at.toString(16).padStart(4, "0")}  ${left}  ${right}  ${ascii}`);
+  for (let at = 0; at < bytes.length; at += perLine) {
+    const part = [...bytes.subarray(at, at + perLine)];
+    const hex = part.map((byte, index) => (index === 8 ? " " : "") + byte.toString(16).padStart(2, "0"));
+    const ascii = part.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "·"));
+    const width = perLine * 3 + (perLine > 8 ? 1 : 0);
+    lines.push(`${at.toString(16).padStart(4, "0")}  ${hex.join(" ").padEnd(width)} ${ascii.join("")}`);
   }
   return lines.join("\n");
 }

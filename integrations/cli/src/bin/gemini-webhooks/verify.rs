@@ -1,0 +1,253 @@
+//! `verify`: why a delivery was refused.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+use gemini_webhooks::{Clock as _, SystemClock};
+use gemini_webhooks_cli::capture::{self, MAX_BYTES};
+use gemini_webhooks_cli::{Capture, Setup, diagnose};
+use serde_json::json;
+
+use crate::exit::{Exit, Failure};
+use crate::trust::{Trust, key_set, split_secrets};
+use crate::{input, shown};
+
+const EXAMPLES: &str = "\
+Examples:
+  A request that a proxy or `tcpdump` kept, with its headers and body:
+    gemini-webhooks verify request.txt --secret-file secret.txt
+  A HAR file, a `curl` command, or the log of a receiver that was built with `log_refused_deliveries()`:
+    gemini-webhooks verify traffic.har --secret-file secret.txt
+    gemini-webhooks verify app.log --secret-file secret.txt --received-at sent
+  Headers and body in files of their own:
+    gemini-webhooks verify --headers headers.txt --body body.json --secret-file secret.txt
+  Perhaps another webhook's secret signed it:
+    gemini-webhooks verify request.txt --secret-file secret.txt --other-secret-file staging.txt
+
+Exit codes: 0 verified; 1 refused, and it said why; 2 the input cannot be used.";
+
+/// Say why a delivery was refused, and what most probably went wrong.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Verify {
+    /// What was captured: an HTTP request as text, a HAR file, a `curl` command, or a log. `-`, or nothing, reads
+    /// standard input.
+    #[arg(value_name = "FILE", conflicts_with = "headers")]
+    capture: Option<PathBuf>,
+
+    /// The header lines, where they are kept apart: lines `name: value`, or a JSON object.
+    #[arg(long, value_name = "FILE")]
+    headers: Option<PathBuf>,
+
+    /// The body, where it is kept apart; byte for byte as it arrived.
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+
+    /// What the capture is.
+    #[arg(long, value_enum, default_value_t = Format::Auto, conflicts_with = "headers")]
+    format: Format,
+
+    /// When the delivery arrived: `now`, `sent` for its own timestamp, or a time such as 2026-01-22T12:00:00Z. By
+    /// default the time that the capture has, else `now`.
+    #[arg(long, value_name = "TIME")]
+    received_at: Option<ReceivedAt>,
+
+    /// A file with signing secrets that the receiver does not have, to see whether one of them signed; `-` reads
+    /// standard input.
+    #[arg(long, value_name = "FILE")]
+    other_secret_file: Vec<PathBuf>,
+
+    /// Public keys that the receiver does not have: `google`, another URL, or a file.
+    #[arg(long, value_name = "google|URL|FILE")]
+    other_keys: Option<String>,
+
+    #[command(flatten)]
+    trust: Trust,
+
+    /// Write one line of JSON for each delivery.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Whichever it looks like.
+    Auto,
+    /// An HTTP request as text.
+    Http,
+    /// A HAR file, as browsers and proxies write it.
+    Har,
+    /// A `curl` command.
+    Curl,
+    /// The log of a receiver with `log_refused_deliveries`.
+    Log,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum ReceivedAt {
+    Now,
+    Sent,
+    At(SystemTime),
+}
+
+impl std::str::FromStr for ReceivedAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "now" => Ok(Self::Now),
+            "sent" => Ok(Self::Sent),
+            time => {
+                let time: jiff::Timestamp = time.parse().map_err(|_| {
+                    "give `now`, `sent`, or a time with its zone, such as 2026-01-22T12:00:00Z"
+                        .to_owned()
+                })?;
+                let time = SystemTime::try_from(time);
+                time.map(Self::At).map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+pub(crate) async fn run(verify: Verify) -> Result<Exit, Failure> {
+    let from = verify.headers.as_ref().or(verify.capture.as_ref());
+    let stdin = PathBuf::from("-");
+    let from = from.unwrap_or(&stdin);
+    input::at_most_one_dash(
+        [from]
+            .into_iter()
+            .chain(&verify.body)
+            .chain(&verify.trust.secret_file)
+            .chain(&verify.other_secret_file)
+            .chain(&verify.trust.endpoint_token_file),
+    )?;
+    let captures = verify.captures(from)?;
+    let setup = verify.setup().await?;
+    let mut all_verified = true;
+    for (index, capture) in captures.iter().enumerate() {
+        let now = verify.time_of(capture);
+        let diagnosis = diagnose(capture, &setup, now);
+        all_verified &= diagnosis.is_verified();
+        if verify.json {
+            let mut value = serde_json::to_value(&diagnosis).map_err(|error| {
+                Failure::new(format!("the diagnosis cannot be written: {error}"))
+            })?;
+            value["webhook_id"] = json!(text(capture, "webhook-id"));
+            value["judged_at"] = json!(shown::time(now));
+            shown::json(&value)?;
+            continue;
+        }
+        if captures.len() > 1 {
+            let id = text(capture, "webhook-id").unwrap_or_else(|| "without an id".to_owned());
+            let style = shown::FAINT;
+            let gap = if index > 0 { "\n" } else { "" };
+            shown::line(format_args!(
+                "{gap}{style}delivery {} of {}: {}{style:#}",
+                index + 1,
+                captures.len(),
+                shown::plain(id)
+            ))?;
+        }
+        let style = if diagnosis.is_verified() {
+            shown::GOOD
+        } else {
+            shown::BAD
+        };
+        let told = diagnosis.to_string();
+        // The verdict is the first word.
+        let (verdict, rest) = told.split_once(' ').unwrap_or((&told, ""));
+        shown::line(format_args!("{style}{verdict}{style:#} {rest}"))?;
+    }
+    Ok(if all_verified {
+        Exit::Done
+    } else {
+        Exit::Refused
+    })
+}
+
+impl Verify {
+    fn captures(&self, from: &PathBuf) -> Result<Vec<Capture>, Failure> {
+        if self.headers.is_some() && self.body.is_none() {
+            return Err(Failure::unusable(
+                "--headers needs --body: the signature is over both",
+            ));
+        }
+        let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
+        let name = input::name(from);
+        let text = input::read(from, limit)?;
+        let body = self
+            .body
+            .as_ref()
+            .map(|path| input::read(path, limit))
+            .transpose()?;
+        let body = body.map(|body| Bytes::copy_from_slice(&body));
+        let one = |read: Result<Capture, _>| read.map(|capture| vec![capture]);
+        let read = if self.headers.is_some() {
+            one(capture::from_headers(&text, Bytes::new()))
+        } else {
+            match self.format {
+                Format::Auto => capture::read(&text),
+                Format::Http => one(capture::from_http(&text)),
+                Format::Har => capture::from_har(&text),
+                Format::Curl => one(capture::from_curl(&text)),
+                Format::Log => capture::from_log(&text),
+            }
+        };
+        let captures = read.map_err(|error| {
+            Failure::unusable(format!(
+                "{name}: {error}. `gemini-webhooks verify --help` shows what can be read"
+            ))
+        })?;
+        if self.headers.is_some() && body.is_none() {
+            return Err(Failure::unusable(
+                "--headers needs --body: the signature is over both",
+            ));
+        }
+        match body {
+            None => Ok(captures),
+            Some(body) if captures.len() == 1 => Ok(captures
+                .into_iter()
+                .map(|capture| capture.with_body(body.clone()))
+                .collect()),
+            Some(_) => Err(Failure::unusable(format!(
+                "{name} has {} deliveries, and --body can be that of one only",
+                captures.len()
+            ))),
+        }
+    }
+
+    async fn setup(&self) -> Result<Setup, Failure> {
+        let mut setup = self.trust.setup().await?;
+        for path in &self.other_secret_file {
+            let name = input::name(path);
+            let text = input::read_secret(path, "other signing secret")?;
+            for (label, secret) in split_secrets(&name, &text)? {
+                setup = setup
+                    .other_secret(&label, secret)
+                    .map_err(|error| Failure::unusable(format!("{label}: {error}")))?;
+            }
+        }
+        if let Some(keys) = &self.other_keys {
+            setup = setup.other_keys(key_set(keys).await?);
+        }
+        Ok(setup)
+    }
+
+    fn time_of(&self, capture: &Capture) -> SystemTime {
+        let now = || SystemClock.now();
+        match self.received_at {
+            Some(ReceivedAt::Now) => now(),
+            Some(ReceivedAt::At(time)) => time,
+            Some(ReceivedAt::Sent) => capture.sent_at().unwrap_or_else(now),
+            None => capture.received_at().unwrap_or_else(now),
+        }
+    }
+}
+
+/// The first value of a header.
+fn text(capture: &Capture, name: &str) -> Option<String> {
+    let value = capture.header(name).next()?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}

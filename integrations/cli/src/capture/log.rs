@@ -1,0 +1,82 @@
+//! Deliveries that a receiver kept in its log (`log_refused_deliveries`).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::{Capture, CaptureError, from_http};
+
+/// What begins a kept delivery, in whatever form the log is written.
+const MARK: &[u8] = b"gwh1.";
+
+/// More than this are not read from one log: the last ones count.
+const MAX_KEPT: usize = 1000;
+
+/// Whether a text has a kept delivery in it.
+pub(super) fn is_kept(text: &[u8]) -> bool {
+    kept(text).next().is_some()
+}
+
+/// Reads the deliveries that a receiver kept in its log.
+///
+/// A receiver keeps them if it was built with
+/// [`log_refused_deliveries`](gemini_webhooks::WebhookReceiverBuilder::log_refused_deliveries). The log may be in any
+/// form, such as plain lines or JSON. Of more than 1000 the last ones are read.
+///
+/// # Errors
+///
+/// [`CaptureError`] if there is none, or one is cut.
+pub fn from_log(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
+    let all: Vec<&[u8]> = kept(text).collect();
+    if all.is_empty() {
+        return Err(CaptureError::new(
+            "the text has no kept delivery (`capture=gwh1.…`): build the receiver with `log_refused_deliveries()`",
+        ));
+    }
+    let skipped = all.len().saturating_sub(MAX_KEPT);
+    all.into_iter()
+        .skip(skipped)
+        .map(|encoded| {
+            let request = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| {
+                CaptureError::new("a kept delivery in the log is cut: raise the limit of whatever shortens its lines")
+            })?;
+            from_http(&request)
+        })
+        .collect()
+}
+
+/// What follows each mark, as far as it is base64.
+fn kept(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let starts = text
+        .windows(MARK.len())
+        .enumerate()
+        .filter(|(_, window)| *window == MARK)
+        .map(|(at, _)| at + MARK.len());
+    starts.filter_map(move |start| {
+        let rest = text.get(start..)?;
+        let length = rest.iter().take_while(|byte| is_base64(byte)).count();
+        rest.get(..length).filter(|encoded| encoded.len() > 40)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_deliveries_are_found_in_any_form_of_log() {
+        let request = b"webhook-id: msg_1\r\nwebhook-timestamp: 1\r\nwebhook-signature: v1,x\r\n\r\n{\"a\":1}\n";
+        let kept = format!("gwh1.{}", URL_SAFE_NO_PAD.encode(request));
+        for log in [
+            format!("WARN delivery refused code=\"x\" capture={kept}\n"),
+            format!("WARN delivery refused code=\"x\" capture=\"{kept}\" b=c"),
+            format!("{{\"fields\":{{\"capture\":\"{kept}\"}}}}"),
+        ] {
+            let found = from_log(log.as_bytes()).unwrap();
+            assert_eq!(found[0].body(), "{\"a\":1}\n");
+        }
+        let cut = from_log(kept.get(..kept.len() - 3).unwrap().as_bytes());
+        assert!(cut.is_err() || cut.unwrap()[0].body().len() < 8);
+        assert!(from_log(b"gwh1.short, and nothing else").is_err());
+    }
+}
