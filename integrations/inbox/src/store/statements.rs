@@ -75,16 +75,17 @@ macro_rules! listed {
 }
 
 /// Which events are meant: `$1` namespace, `$2` state, `$3` type, `$4` `webhook-id`, `$5` number, `$6` after and `$7`
-/// before which number. All but the first may be null, which leaves them open. Numbers begin at 1, and are compared
-/// so that their index serves: a later page then costs no more than the first.
+/// before which number. All but the first may be null, which leaves them open. Numbers begin at 1. The first two
+/// comparisons of them are for the index, of which SQLite uses one bound on either side: without them a later page of a
+/// list would cost more than the first.
 macro_rules! filter {
     () => {
         "namespace = $1
     AND (CAST($2 AS bigint) IS NULL OR state = $2)
     AND (CAST($3 AS text) IS NULL OR type = $3)
     AND (CAST($4 AS text) IS NULL OR webhook_id = $4)
-    AND number >= COALESCE(CAST($5 AS bigint), 0)
-    AND number <= COALESCE(CAST($5 AS bigint), 9223372036854775807)
+    AND number >= COALESCE(CAST($5 AS bigint), CAST($6 AS bigint), 0)
+    AND number <= COALESCE(CAST($5 AS bigint), CAST($7 AS bigint), 9223372036854775807)
     AND number > COALESCE(CAST($6 AS bigint), 0)
     AND number < COALESCE(CAST($7 AS bigint), 9223372036854775807)"
     };
