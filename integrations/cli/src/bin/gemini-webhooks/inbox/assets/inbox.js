@@ -32,14 +32,14 @@ function row(event) {
   const isDead = event.state === "dead";
   const why = isDead ? event.last?.why : "";
   return [
-    el("span", { class: isDead ? "bad" : "" },
+    el("span", { class: `row-whole${isDead ? " bad" : ""}` },
       el("span", { class: "mark", "aria-hidden": "true" }, MARKS[event.state] ?? "?"),
       el("span", { class: "visually-hidden" }, `${stateName(event)}: `),
       typeName(event)),
-    el("span", { class: "faint" }, when(event.received_at, { dateStyle: "short", timeStyle: "short" })),
-    el("span", { class: "faint" }, `#${event.number} ${visible(event.webhook_id)}`),
-    el("span", { class: "faint" }, event.attempts === 1 ? "1 run" : `${event.attempts} runs`),
-    why ? el("span", { class: "faint row-error" }, brief(why)) : null,
+    el("span", { class: "faint row-whole" }, `#${event.number} ${visible(event.webhook_id)}`),
+    el("span", { class: "faint row-start" }, when(event.received_at, { dateStyle: "short", timeStyle: "short" })),
+    el("span", { class: "faint row-end" }, event.attempts === 1 ? "1 run" : `${event.attempts} runs`),
+    why ? el("span", { class: "faint row-whole" }, brief(why)) : null,
   ].filter((part) => part != null);
 }
 
