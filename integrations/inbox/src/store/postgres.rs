@@ -156,7 +156,7 @@ impl Dialect for Postgres {
 
     fn misses_table(error: &sqlx::Error) -> bool {
         const UNDEFINED_TABLE: &str = "42P01";
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         code.as_deref() == Some(UNDEFINED_TABLE)
     }
 
