@@ -232,7 +232,10 @@ async fn all_pages_are_listed() {
 
 #[tokio::test(start_paused = true)]
 async fn ensure_creates_once_and_then_changes_what_differs() {
-    let (_google, service) = start().await;
+    let (google, service) = start().await;
+    assert!(service.find(&spec()).await.unwrap().is_empty());
+    let calls = google.requests();
+    assert!(calls.iter().all(|it| it.call == Some(Call::WebhooksList)));
     let ensured = service.ensure(&spec().name("mine")).await.unwrap();
     assert_eq!(ensured.actions(), [Action::Created]);
     let id = ensured.webhook().id().to_owned();
@@ -258,6 +261,12 @@ async fn ensure_creates_once_and_then_changes_what_differs() {
 
     let with_token = |token: &str| spec().endpoint_token(&EndpointToken::new(token).unwrap());
     let everything = WebhookSpec::new(URI, SubscribedEvent::ALL);
+    for spec in [spec(), with_token(NEW), everything.clone()] {
+        let found = service.find(&spec).await.unwrap();
+        assert_eq!(found, [again.webhook().clone()]);
+    }
+    let elsewhere = WebhookSpec::new("https://app.example/other", SubscribedEvent::ALL);
+    assert!(service.find(&elsewhere).await.unwrap().is_empty());
     for (spec, field) in [
         (spec().name("ours"), WebhookField::Name),
         (with_token(OLD), WebhookField::Uri),

@@ -74,6 +74,12 @@ pub enum ConfigError {
     },
     /// The operating system returned no random bytes.
     NoRandomness,
+    /// The private key that a signer of the module `testing` was given is not an RSA key in PKCS#8, or
+    /// has fewer than 2048 bits.
+    PrivateKeyMalformed {
+        /// What the cryptographic library reports.
+        reason: String,
+    },
     /// The signing secret is empty.
     SecretEmpty,
     /// The signing secret decodes to fewer than 16 bytes, which could be guessed. Standard Webhooks
@@ -176,6 +182,11 @@ impl fmt::Display for ConfigError {
             ),
             Self::NoRandomness => f.write_str(
                 "the operating system returned no random bytes, so nothing secret can be generated here: check that this process may call `getrandom`",
+            ),
+            Self::PrivateKeyMalformed { reason } => write!(
+                f,
+                "the private key cannot be used ({}): give an RSA key of 2048 bits or more in PKCS#8",
+                Plain::new(reason)
             ),
             Self::SecretEmpty => f.write_str(
                 "the signing secret is empty: give the text starting with `whsec_` that Google showed when the webhook was created or its secret rotated",

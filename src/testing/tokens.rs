@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
 
 use super::headers;
 use crate::error::ConfigError;
@@ -52,6 +54,37 @@ impl Rs256Signer {
             kid: kid.to_owned(),
             key,
         })
+    }
+
+    /// Makes a signer with a key that you kept, whose name is `kid`.
+    ///
+    /// `der` is an RSA private key of 2048 bits or more in PKCS#8 (DER), as [`to_pkcs8`](Self::to_pkcs8)
+    /// returns it. A receiver that knows the public key then needs no other one after a restart of the
+    /// test.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::PrivateKeyMalformed`] if it is no such key.
+    pub fn from_pkcs8(kid: &str, der: &[u8]) -> Result<Self, ConfigError> {
+        let key =
+            RsaKeyPair::from_pkcs8(der).map_err(|rejected| ConfigError::PrivateKeyMalformed {
+                reason: rejected.to_string(),
+            })?;
+        Ok(Self {
+            kid: kid.to_owned(),
+            key,
+        })
+    }
+
+    /// Returns the private key in PKCS#8 (DER), to keep it.
+    #[must_use]
+    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        #[expect(
+            clippy::expect_used,
+            reason = "a key that was made or read can be written"
+        )]
+        let der = self.key.as_der().expect("the key is whole");
+        Zeroizing::new(der.as_ref().to_vec())
     }
 
     /// Returns the public key as a JWK, for [`key_set`](super::key_set).
@@ -120,4 +153,31 @@ pub fn claims(event: &str, audience: &str, issued_at: u64) -> Result<String, ser
     claims.insert("iat".to_owned(), issued_at.into());
     claims.insert("exp".to_owned(), issued_at.saturating_add(3600).into());
     serde_json::to_string(&claims)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_was_kept_signs_as_before() {
+        let signer = Rs256Signer::generate("key-1").unwrap();
+        let der = signer.to_pkcs8();
+        let kept = Rs256Signer::from_pkcs8("key-1", &der).unwrap();
+        assert_eq!(kept.jwk(), signer.jwk());
+        // PKCS#1 1.5 has no randomness.
+        assert_eq!(kept.token("{}", "{}"), signer.token("{}", "{}"));
+
+        for (name, der) in [
+            ("nothing", &b""[..]),
+            ("text", b"-----BEGIN PRIVATE KEY-----"),
+            ("half", &der[..der.len() / 2]),
+        ] {
+            let error = Rs256Signer::from_pkcs8("key-1", der).unwrap_err();
+            assert!(
+                matches!(error, ConfigError::PrivateKeyMalformed { .. }),
+                "{name}: {error}"
+            );
+        }
+    }
 }

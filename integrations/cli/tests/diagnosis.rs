@@ -1,4 +1,11 @@
 //! What is said of deliveries that other libraries signed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
 
 use std::time::{Duration, SystemTime};
 

@@ -1,6 +1,9 @@
 //! Completions, manual pages, and what holds for the help of every command.
+#![cfg(feature = "cli")]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test fails loudly"
 )]

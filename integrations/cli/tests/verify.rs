@@ -1,4 +1,5 @@
 //! `gemini-webhooks verify`, run as a user does, with deliveries that the official library signed.
+#![cfg(feature = "cli")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

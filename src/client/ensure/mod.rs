@@ -78,16 +78,31 @@ impl WebhookService {
     /// [`could_not_look`](Ensured::could_not_look) has the failure.
     pub async fn ensure(&self, spec: &WebhookSpec) -> Result<Ensured, ClientError> {
         spec.check(ENSURE)?;
+        self.ensuring(spec)?.run().await
+    }
+
+    /// Returns the webhooks that [`ensure`](Self::ensure) would take for the one that `spec`
+    /// describes, the oldest first. It changes nothing.
+    ///
+    /// If there is none, `ensure` would create it. Of several, it would take the first.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn find(&self, spec: &WebhookSpec) -> Result<Vec<Webhook>, ClientError> {
+        self.ensuring(spec)?.look(None).await
+    }
+
+    fn ensuring<'s>(&'s self, spec: &'s WebhookSpec) -> Result<Ensuring<'s>, ClientError> {
         let endpoint = plan::Endpoint::of(spec).ok_or_else(|| {
             ClientError::refused(ENSURE, "the URI of the spec is no URL of HTTP or HTTPS")
         })?;
-        let ensuring = Ensuring {
+        Ok(Ensuring {
             service: self,
             spec,
             endpoint,
             start: self.http().monotonic(),
-        };
-        ensuring.run().await
+        })
     }
 }
 

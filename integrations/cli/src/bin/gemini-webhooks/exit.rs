@@ -54,6 +54,11 @@ impl Failure {
         self
     }
 
+    /// Writes it to standard error. For a command that goes on all the same.
+    pub(crate) fn tell(&self) {
+        crate::shown::error(&self.text);
+    }
+
     /// Returns the sentences.
     pub(crate) fn text(&self) -> &str {
         &self.text
@@ -61,7 +66,7 @@ impl Failure {
 
     /// Writes it to standard error, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        crate::shown::error(&self.text);
+        self.tell();
         ExitCode::from(self.code)
     }
 }

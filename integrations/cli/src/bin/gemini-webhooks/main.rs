@@ -9,6 +9,7 @@ mod input;
 mod listen;
 mod manage;
 mod page;
+mod send;
 mod serve;
 mod shown;
 mod stop;
@@ -48,6 +49,8 @@ enum Command {
     Verify(verify::Verify),
     Completions(generate::Completions),
     Man(generate::ManPages),
+    /// Send signed sample deliveries to an app, without Google.
+    Send(Box<send::Options>),
 }
 
 fn main() -> ExitCode {
@@ -84,5 +87,6 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Verify(verify) => verify::run(verify).await,
         Command::Completions(completions) => generate::completions(&completions, Cli::command()),
         Command::Man(pages) => generate::man(&pages, Cli::command()),
+        Command::Send(options) => send::run(*options).await,
     }
 }

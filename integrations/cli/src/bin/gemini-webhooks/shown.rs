@@ -59,6 +59,9 @@ pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
 pub(crate) fn table(heads: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(heads.iter().copied());
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
     table
 }
 

@@ -1,6 +1,6 @@
 //! `verify`: why a delivery was refused.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -134,8 +134,10 @@ pub(crate) async fn run(verify: Verify) -> Result<Exit, Failure> {
             let mut value = serde_json::to_value(&diagnosis).map_err(|error| {
                 Failure::new(format!("the diagnosis cannot be written: {error}"))
             })?;
-            value["webhook_id"] = json!(text(capture, "webhook-id"));
-            value["judged_at"] = json!(shown::time(now));
+            if let Some(members) = value.as_object_mut() {
+                members.insert("webhook_id".to_owned(), json!(text(capture, "webhook-id")));
+                members.insert("judged_at".to_owned(), json!(shown::time(now)));
+            }
             shown::json(&value)?;
             continue;
         }
@@ -168,7 +170,7 @@ pub(crate) async fn run(verify: Verify) -> Result<Exit, Failure> {
 }
 
 impl Verify {
-    fn captures(&self, from: &PathBuf) -> Result<Vec<Capture>, Failure> {
+    fn captures(&self, from: &Path) -> Result<Vec<Capture>, Failure> {
         if self.headers.is_some() && self.body.is_none() {
             return Err(Failure::unusable(
                 "--headers needs --body: the signature is over both",

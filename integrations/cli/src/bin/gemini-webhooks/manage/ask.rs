@@ -1,0 +1,67 @@
+//! Asking before something is done that cannot be undone.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use super::wait;
+use crate::exit::{Exit, Failure};
+use crate::shown;
+use crate::stop::Stop;
+
+/// Checks, before anything is sent, that the user can be asked.
+pub(super) fn can_ask(what: &str) -> Result<(), Failure> {
+    if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        return Ok(());
+    }
+    Err(Failure::unusable(format!(
+        "{what} needs your word, and there is no terminal to ask at. Nothing was done: give --yes to do it"
+    )))
+}
+
+/// Asks at the terminal. Anything but `y` or `yes` is no, which is an error. `Some` if Ctrl-C was pressed instead.
+pub(super) async fn confirm(stop: &mut Stop, question: &str) -> Result<Option<Exit>, Failure> {
+    let mut stderr = anstream::stderr();
+    write!(stderr, "{question} [y/N] ")
+        .and_then(|()| stderr.flush())
+        .map_err(|error| Failure::new(format!("cannot ask at the terminal: {error}")))?;
+    let reading = tokio::task::spawn_blocking(|| io::stdin().lines().next());
+    let Some(read) = stop.unless(reading).await else {
+        shown::note("");
+        return Ok(Some(wait::stopped("Nothing was done.")));
+    };
+    let line = read
+        .map_err(|error| Failure::new(format!("cannot read the answer: {error}")))?
+        .transpose()
+        .map_err(|error| Failure::new(format!("cannot read the answer: {error}")))?;
+    if is_yes(line.as_deref().unwrap_or_default()) {
+        Ok(None)
+    } else {
+        Err(Failure::new("not confirmed: nothing was done"))
+    }
+}
+
+fn is_yes(answer: &str) -> bool {
+    let answer = answer.trim();
+    answer.eq_ignore_ascii_case("y") || answer.eq_ignore_ascii_case("yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_is_yes() {
+        for (answer, yes) in [
+            ("y", true),
+            ("Y\r", true),
+            (" yes ", true),
+            ("YES", true),
+            ("", false),
+            ("n", false),
+            ("no", false),
+            ("yess", false),
+            ("ja", false),
+        ] {
+            assert_eq!(is_yes(answer), yes, "{answer:?}");
+        }
+    }
+}
