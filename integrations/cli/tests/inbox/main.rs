@@ -1,4 +1,5 @@
 //! `gemini-webhooks inbox` on real inboxes, in SQLite and in PostgreSQL.
+#![cfg(feature = "cli")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -156,7 +156,9 @@ impl Dialect for Postgres {
 
     fn misses_table(error: &sqlx::Error) -> bool {
         const UNDEFINED_TABLE: &str = "42P01";
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         code.as_deref() == Some(UNDEFINED_TABLE)
     }
 

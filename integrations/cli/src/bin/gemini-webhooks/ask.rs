@@ -24,7 +24,7 @@ pub(crate) async fn confirm(stop: &mut Stop, question: &str) -> Result<Option<Ex
         .map_err(|error| Failure::new(format!("cannot ask at the terminal: {error}")))?;
     let reading = tokio::task::spawn_blocking(|| io::stdin().lines().next());
     let Some(read) = stop.unless(reading).await else {
-        shown::note("\nNothing was done.");
+        shown::note("\nEnded by Ctrl-C. Nothing was done.");
         return Ok(Some(Exit::Stopped));
     };
     let line = read
