@@ -1,4 +1,4 @@
-//! Looking at what is in the inbox, and having it tried again.
+//! Looking at what is in the inbox, having it tried again, and discarding it.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::error::InboxError;
 use crate::inbox::Inbox;
 use crate::store::{Database, Value};
 
-/// Which events are meant, to be listed, counted or tried again.
+/// Which events are meant, to be listed, counted, tried again or discarded.
 ///
 /// ```
 /// # #[cfg(feature = "sqlite")]
@@ -29,7 +29,7 @@ use crate::store::{Database, Value};
 /// # #[cfg(not(feature = "sqlite"))]
 /// # fn main() {}
 /// ```
-#[must_use = "it does nothing until it is listed, counted or tried again"]
+#[must_use = "it does nothing until it is listed, counted, tried again or discarded"]
 pub struct Entries<DB: Database> {
     inbox: Inbox<DB>,
     state: Option<State>,
@@ -37,6 +37,7 @@ pub struct Entries<DB: Database> {
     webhook_id: Option<String>,
     number: Option<i64>,
     after: Option<i64>,
+    before: Option<i64>,
     limit: u32,
 }
 
@@ -49,6 +50,7 @@ impl<DB: Database> Entries<DB> {
             webhook_id: None,
             number: None,
             after: None,
+            before: None,
             limit: 100,
         }
     }
@@ -83,7 +85,13 @@ impl<DB: Database> Entries<DB> {
         self
     }
 
-    /// Lists or tries again so many at most, the oldest first. 100 if it is not set.
+    /// Means those that came before the one with this number.
+    pub fn before(mut self, number: i64) -> Self {
+        self.before = Some(number);
+        self
+    }
+
+    /// Lists, tries again or discards so many at most, the oldest first. 100 if it is not set.
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = limit;
         self
@@ -97,7 +105,14 @@ impl<DB: Database> Entries<DB> {
             self.webhook_id.clone().into(),
             self.number.into(),
             self.after.into(),
+            self.before.into(),
         ]
+    }
+
+    fn limited_values(&self) -> Vec<Value> {
+        let mut values = self.values();
+        values.push(i64::from(self.limit).into());
+        values
     }
 
     /// Returns the events, the oldest first.
@@ -106,10 +121,21 @@ impl<DB: Database> Entries<DB> {
     ///
     /// The database cannot be read.
     pub async fn list(self) -> Result<Vec<Entry>, InboxError> {
+        self.listed(DB::STATEMENTS.list).await
+    }
+
+    /// Returns the events, the newest first. The next page is [`before`](Self::before) the last of them.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub async fn list_newest(self) -> Result<Vec<Entry>, InboxError> {
+        self.listed(DB::STATEMENTS.list_newest).await
+    }
+
+    async fn listed(self, statement: &'static str) -> Result<Vec<Entry>, InboxError> {
         let shared = &self.inbox.shared;
-        let mut values = self.values();
-        values.push(i64::from(self.limit).into());
-        let rows = shared.read(DB::STATEMENTS.list, values).await?;
+        let rows = shared.read(statement, self.limited_values()).await?;
         let entries: Result<_, _> = rows.iter().map(Entry::read::<DB>).collect();
         entries.map_err(|error| shared.unavailable(error))
     }
@@ -133,8 +159,7 @@ impl<DB: Database> Entries<DB> {
     ///
     /// The database cannot be written. Then nothing has changed.
     pub async fn retry(self, why: &str) -> Result<u64, InboxError> {
-        let mut values = self.values();
-        values.push(i64::from(self.limit).into());
+        let mut values = self.limited_values();
         values.push(change(What::Retried, why).into());
         let shared = &self.inbox.shared;
         let rows = shared.write(DB::STATEMENTS.retry, values).await?;
@@ -144,6 +169,26 @@ impl<DB: Database> Entries<DB> {
             why,
             "had events of the inbox tried again"
         );
+        Ok(rows.len().try_into().unwrap_or(u64::MAX))
+    }
+
+    /// Ends dead letters and events that wait, without working them off, and returns how many. `why` goes into
+    /// their history.
+    ///
+    /// They are in the state [`Done`](State::Done) then, with [`What::Discarded`] as the last change, and are kept
+    /// as long as events that were worked off. So a copy that Google sends meanwhile is recognised, and
+    /// [`retry`](Self::retry) can take the decision back. What runs is not touched: it may have had its effect
+    /// already.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written. Then nothing has changed.
+    pub async fn discard(self, why: &str) -> Result<u64, InboxError> {
+        let mut values = self.limited_values();
+        values.push(change(What::Discarded, why).into());
+        let shared = &self.inbox.shared;
+        let rows = shared.write(DB::STATEMENTS.discard, values).await?;
+        tracing::info!(events = rows.len(), why, "discarded events of the inbox");
         Ok(rows.len().try_into().unwrap_or(u64::MAX))
     }
 }
@@ -169,6 +214,7 @@ impl<DB: Database> fmt::Debug for Entries<DB> {
             .field("webhook_id", &self.webhook_id)
             .field("number", &self.number)
             .field("after", &self.after)
+            .field("before", &self.before)
             .field("limit", &self.limit)
             .finish()
     }

@@ -15,7 +15,7 @@ pub enum State {
     Waiting,
     /// A worker has it.
     Running,
-    /// It was worked off.
+    /// It was worked off, or [discarded](What::Discarded): the last change of its history says which.
     Done,
     /// A dead letter: it is not tried again unless somebody asks for it.
     Dead,
@@ -60,6 +60,8 @@ pub enum What {
     GivenBack,
     /// Somebody had it tried again.
     Retried,
+    /// Somebody decided that it is not worked off.
+    Discarded,
     /// A later version of this crate knows more.
     #[serde(other)]
     Other,
@@ -243,7 +245,7 @@ impl Entry {
         self.due_at
     }
 
-    /// Returns when it was worked off, or became a dead letter.
+    /// Returns when it was worked off, was discarded, or became a dead letter.
     #[must_use]
     pub fn ended_at(&self) -> Option<SystemTime> {
         self.ended_at

@@ -66,15 +66,22 @@ impl Inbox<sqlx::Sqlite> {
     /// Several processes on one machine may share the file. It must not be on a network's file system.
     pub fn sqlite(database: &str) -> Opening<sqlx::Sqlite> {
         let database = database.to_owned();
-        Opening::new(async move |connections| {
-            use crate::store::sqlite::Link;
+        Opening::new(async move |connections, migrate| {
+            use crate::store::sqlite::{Link, is_missing};
             if database.is_empty() || database.contains(":memory:") {
                 return Err(InboxError::new(
                     InboxErrorKind::Invalid,
                     "an inbox must be in a file: in memory its events would be lost with the process",
                 ));
             }
-            Link::open(&database, connections).await.map_err(|error| {
+            let opened = Link::open(&database, connections, migrate).await;
+            opened.map_err(|error| {
+                if !migrate && is_missing(&error) {
+                    let text = format!(
+                        "there is no SQLite database {database} that could be opened: run the SQL of `migration` before"
+                    );
+                    return InboxError::new(InboxErrorKind::Invalid, text);
+                }
                 let text = format!("the SQLite database {database} cannot be opened: {error}");
                 InboxError::new(InboxErrorKind::Unavailable, text)
             })
@@ -90,7 +97,7 @@ impl Inbox<sqlx::Postgres> {
     /// itself the inbox has a pool of its own, with the same options, of at most as many
     /// [`connections`](Opening::connections).
     pub fn postgres(pool: sqlx::PgPool) -> Opening<sqlx::Postgres> {
-        Opening::new(async move |connections| {
+        Opening::new(async move |connections, _| {
             Ok(crate::store::postgres::Link::new(pool, connections))
         })
     }
@@ -216,7 +223,7 @@ impl<DB: Database> Inbox<DB> {
         })
     }
 
-    /// Returns the events that are in the inbox, to be narrowed, listed, counted or tried again.
+    /// Returns the events that are in the inbox, to be narrowed, listed, counted, tried again or discarded.
     pub fn entries(&self) -> Entries<DB> {
         Entries::new(self.clone())
     }

@@ -27,7 +27,8 @@ pub(crate) struct Settings {
 }
 
 type Opened<Link> = Pin<Box<dyn Future<Output = Result<Link, InboxError>> + Send>>;
-type Open<Link> = Box<dyn FnOnce(u32) -> Opened<Link> + Send>;
+/// Takes how many connections there may be, and whether the tables may be made.
+type Open<Link> = Box<dyn FnOnce(u32, bool) -> Opened<Link> + Send>;
 
 /// An inbox that is about to be opened: `await` it, after its settings if there are any.
 ///
@@ -56,12 +57,12 @@ pub struct Opening<DB: Database> {
 }
 
 impl<DB: Database> Opening<DB> {
-    pub(crate) fn new<F>(open: impl FnOnce(u32) -> F + Send + 'static) -> Self
+    pub(crate) fn new<F>(open: impl FnOnce(u32, bool) -> F + Send + 'static) -> Self
     where
         F: Future<Output = Result<DB::Link, InboxError>> + Send + 'static,
     {
         Self {
-            open: Box::new(|connections| Box::pin(open(connections))),
+            open: Box::new(|connections, migrate| Box::pin(open(connections, migrate))),
             connections: 8,
             settings: Settings {
                 namespace: "default".into(),
@@ -120,6 +121,8 @@ impl<DB: Database> Opening<DB> {
     }
 
     /// Leaves the tables to you: make them by [`migration`](crate::migration) before.
+    ///
+    /// A database without them is left as it is, and an SQLite file that is not there is not made.
     pub fn without_migrating(mut self) -> Self {
         self.migrate = false;
         self
@@ -146,15 +149,18 @@ impl<DB: Database> Opening<DB> {
         if self.connections == 0 {
             return invalid("connections is 0, so that the database could not be used");
         }
-        let link = (self.open)(self.connections).await?;
+        let link = (self.open)(self.connections, self.migrate).await?;
         let failed = |error| InboxError::migration::<DB>(&link, error);
-        if !is_up_to_date::<DB>(&link).await.map_err(failed)? {
-            if !self.migrate {
+        match is_up_to_date::<DB>(&link).await.map_err(failed)? {
+            Ok(true) => {}
+            // The migrations will say what is wrong.
+            Ok(false) | Err(_) if self.migrate => DB::migrate(&link).await.map_err(failed)?,
+            Ok(false) => {
                 return invalid(
                     "the inbox's tables are not there: run the SQL of `migration` before",
                 );
             }
-            DB::migrate(&link).await.map_err(failed)?;
+            Err(error) => return Err(InboxError::unavailable::<DB>(&link, error)),
         }
         Ok(Inbox::new(link, settings))
     }

@@ -67,6 +67,10 @@ pub trait Dialect: sqlx::Database {
     #[doc(hidden)]
     fn name(link: &Self::Link) -> String;
 
+    /// Whether a statement failed because a table is not there.
+    #[doc(hidden)]
+    fn misses_table(error: &sqlx::Error) -> bool;
+
     #[doc(hidden)]
     fn int(row: &Self::Row, column: usize) -> Result<Option<i64>, sqlx::Error>;
 
@@ -190,20 +194,23 @@ pub fn migration<DB: Database>() -> String {
     text
 }
 
-/// Returns whether the tables are there and of this version.
+/// Returns whether the tables are there and of this version; the inner error if the database does not say.
 ///
 /// It is asked before the migrations: a role that may not create tables can use those that are there.
-pub(crate) async fn is_up_to_date<DB: Dialect>(link: &DB::Link) -> Result<bool, Migration> {
-    let Ok(found) = DB::read(link, GET_VERSION, Vec::new()).await else {
-        // The tables are not there, or the migrations will say what is wrong.
-        return Ok(false);
+pub(crate) async fn is_up_to_date<DB: Dialect>(
+    link: &DB::Link,
+) -> Result<Result<bool, Arc<sqlx::Error>>, Migration> {
+    let found = match DB::read(link, GET_VERSION, Vec::new()).await {
+        Ok(found) => found,
+        Err(error) if DB::misses_table(&error) => return Ok(Ok(false)),
+        Err(error) => return Ok(Err(error)),
     };
     let Some(row) = found.first() else {
-        return Ok(false);
+        return Ok(Ok(false));
     };
     match DB::int(row, 0)? {
         Some(version) if version > VERSION => Err(Migration::Newer(version)),
-        version => Ok(version == Some(VERSION)),
+        version => Ok(Ok(version == Some(VERSION))),
     }
 }
 

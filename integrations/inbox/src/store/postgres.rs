@@ -154,6 +154,14 @@ impl Dialect for Postgres {
         format!("PostgreSQL at {host}:{port}, database \"{database}\"")
     }
 
+    fn misses_table(error: &sqlx::Error) -> bool {
+        const UNDEFINED_TABLE: &str = "42P01";
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
+        code.as_deref() == Some(UNDEFINED_TABLE)
+    }
+
     fn int(row: &PgRow, column: usize) -> Result<Option<i64>, sqlx::Error> {
         row.try_get(column)
     }

@@ -21,8 +21,10 @@ pub struct Statements {
     pub(crate) give_back: &'static str,
     pub(crate) depth: &'static str,
     pub(crate) list: &'static str,
+    pub(crate) list_newest: &'static str,
     pub(crate) count: &'static str,
     pub(crate) retry: &'static str,
+    pub(crate) discard: &'static str,
     pub(crate) clean_up: &'static str,
 }
 
@@ -72,16 +74,20 @@ macro_rules! listed {
     };
 }
 
-/// Which events are meant: `$1` namespace, `$2` state, `$3` type, `$4` `webhook-id`, `$5` number, `$6` after which
-/// number. All but the first may be null, which leaves them open.
+/// Which events are meant: `$1` namespace, `$2` state, `$3` type, `$4` `webhook-id`, `$5` number, `$6` after and `$7`
+/// before which number. All but the first may be null, which leaves them open. Numbers begin at 1. The first two
+/// comparisons of them are for the index, of which SQLite uses one bound on either side: without them a later page of a
+/// list would cost more than the first.
 macro_rules! filter {
     () => {
         "namespace = $1
     AND (CAST($2 AS bigint) IS NULL OR state = $2)
     AND (CAST($3 AS text) IS NULL OR type = $3)
     AND (CAST($4 AS text) IS NULL OR webhook_id = $4)
-    AND (CAST($5 AS bigint) IS NULL OR number = $5)
-    AND (CAST($6 AS bigint) IS NULL OR number > $6)"
+    AND number >= COALESCE(CAST($5 AS bigint), CAST($6 AS bigint), 0)
+    AND number <= COALESCE(CAST($5 AS bigint), CAST($7 AS bigint), 9223372036854775807)
+    AND number > COALESCE(CAST($6 AS bigint), 0)
+    AND number < COALESCE(CAST($7 AS bigint), 9223372036854775807)"
     };
 }
 
@@ -241,13 +247,22 @@ SELECT
     (SELECT ", $now, " - min(received_at) FROM gemini_webhooks_inbox
         WHERE namespace = $1 AND state <= 1)"
             ),
+            // `$8` how many.
             list: concat!(
                 "\
 SELECT ", listed!(), "
 FROM gemini_webhooks_inbox
 WHERE ", filter!(), "
 ORDER BY number
-LIMIT $7"
+LIMIT $8"
+            ),
+            list_newest: concat!(
+                "\
+SELECT ", listed!(), "
+FROM gemini_webhooks_inbox
+WHERE ", filter!(), "
+ORDER BY number DESC
+LIMIT $8"
             ),
             count: concat!(
                 "\
@@ -255,7 +270,7 @@ SELECT count(*)
 FROM gemini_webhooks_inbox
 WHERE ", filter!()
             ),
-            // `$7` how many, `$8` what the history says. What waits or runs is not touched.
+            // `$8` how many, `$9` what the history says. What waits or runs is not touched.
             retry: concat!(
                 "\
 UPDATE gemini_webhooks_inbox SET
@@ -264,15 +279,35 @@ UPDATE gemini_webhooks_inbox SET
     due_at = ", $now, ",
     ended_at = NULL,
     history = substr(history, ", $max, "(1, length(history) - 16000))
-        || ',\n{\"at\":' || ", $now, " || ',' || CAST($8 AS text)
+        || ',\n{\"at\":' || ", $now, " || ',' || CAST($9 AS text)
 WHERE number IN (
     SELECT number
     FROM gemini_webhooks_inbox
     WHERE state >= 2 AND ", filter!(), "
     ORDER BY number
-    LIMIT $7
+    LIMIT $8
     ", $skip_locked, "
 )
+RETURNING number"
+            ),
+            // `$8` how many, `$9` what the history says. What runs is not touched, and neither is what a worker is just
+            // taking.
+            discard: concat!(
+                "\
+WITH meant AS MATERIALIZED (
+    SELECT number
+    FROM gemini_webhooks_inbox
+    WHERE state IN (0, 3) AND ", filter!(), "
+    ORDER BY number
+    LIMIT $8
+    ", $skip_locked, "
+)
+UPDATE gemini_webhooks_inbox SET
+    state = 2,
+    ended_at = ", $now, ",
+    history = substr(history, ", $max, "(1, length(history) - 16000))
+        || ',\n{\"at\":' || ", $now, " || ',' || CAST($9 AS text)
+WHERE number IN (SELECT number FROM meant)
 RETURNING number"
             ),
             // `$1` namespace, `$2` state, `$3` how long it is kept, `$4` how many.

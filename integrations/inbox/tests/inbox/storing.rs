@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use gemini_webhooks_inbox::sqlx::PgPool;
 use gemini_webhooks_inbox::{Change, Inbox, InboxErrorKind, State, Stored, What, migration};
 use tokio::task::JoinSet;
 
 use crate::app::{BATCH, VIDEO, deliver, is_empty, until, verified};
-use crate::home::{Home, PostgresHome};
+use crate::home::{Home, PostgresHome, SqliteHome};
 use crate::on_both;
 
 on_both! {
@@ -272,4 +273,39 @@ async fn a_database_in_memory() {
     for database in ["", ":memory:", "sqlite:x?mode=memory", "sqlite::memory:"] {
         assert!(Inbox::sqlite(database).await.is_err(), "{database}");
     }
+}
+
+/// Whoever looks into the wrong database leaves nothing behind in it.
+#[tokio::test]
+async fn what_is_no_inbox_is_left_as_it_is() {
+    let home = SqliteHome::new().await;
+    let opening = || home.open().without_migrating();
+    assert_eq!(opening().await.unwrap_err().kind(), InboxErrorKind::Invalid);
+    assert!(!std::fs::exists(home.file()).unwrap());
+
+    home.execute("CREATE TABLE orders (event text NOT NULL)")
+        .await;
+    let before = std::fs::read(home.file()).unwrap();
+    let error = opening().await.unwrap_err();
+    assert_eq!(error.kind(), InboxErrorKind::Invalid);
+    assert_eq!(std::fs::read(home.file()).unwrap(), before);
+
+    std::fs::write(home.file(), "This is no database, but a text. ".repeat(64)).unwrap();
+    let error = opening().await.unwrap_err();
+    assert_eq!(error.kind(), InboxErrorKind::Unavailable);
+    assert!(error.to_string().contains("not a database"), "{error}");
+}
+
+/// A database that refuses is not taken for one without tables.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_is_refused() {
+    let home = PostgresHome::new().await;
+    home.open().await.unwrap();
+    let options = (*home.pool.connect_options()).clone();
+    let options = options.username("nobody_of_this_name").password("s3cret");
+    let pool = PgPool::connect_lazy_with(options);
+    let error = Inbox::postgres(pool).without_migrating().await.unwrap_err();
+    assert_eq!(error.kind(), InboxErrorKind::Unavailable);
+    assert!(error.to_string().contains("nobody_of_this_name"), "{error}");
+    assert!(!error.to_string().contains("s3cret"), "{error}");
 }

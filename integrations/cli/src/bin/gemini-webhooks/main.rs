@@ -1,8 +1,10 @@
 //! `gemini-webhooks`: manages webhooks of the Gemini API, sends and receives deliveries, and finds out why one was
 //! refused.
 
+mod ask;
 mod exit;
 mod generate;
+mod inbox;
 mod input;
 mod listen;
 mod manage;
@@ -42,6 +44,7 @@ Exit codes: 0 done, or verified; 1 it failed, or was refused; 2 the input or an 
 enum Command {
     #[command(flatten)]
     Manage(manage::Command),
+    Inbox(inbox::Inbox),
     Listen(Box<listen::Listen>),
     Verify(verify::Verify),
     Completions(generate::Completions),
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Manage(command) => manage::run(command).await,
+        Command::Inbox(options) => inbox::run(&options).await,
         Command::Listen(options) => listen::run(&options).await,
         Command::Verify(verify) => verify::run(verify).await,
         Command::Completions(completions) => generate::completions(&completions, Cli::command()),

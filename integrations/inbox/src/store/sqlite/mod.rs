@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::statements::{Statements, filter, listed, put_into, put_once, put_row, statements};
-use super::{Database, Dialect, Migration, Rows, Value, migrate};
+use super::{Database, Dialect, GET_VERSION, Migration, Rows, Value, migrate};
 
 mod writer;
 
@@ -37,20 +37,27 @@ pub struct Link {
 }
 
 impl Link {
-    pub(crate) async fn open(database: &str, connections: u32) -> Result<Self, sqlx::Error> {
+    pub(crate) async fn open(
+        database: &str,
+        connections: u32,
+        migrate: bool,
+    ) -> Result<Self, sqlx::Error> {
         let options = if database.starts_with("sqlite:") {
             SqliteConnectOptions::from_str(database)?
         } else {
             SqliteConnectOptions::new().filename(database)
         };
         let options = options
-            .create_if_missing(true)
+            .create_if_missing(migrate)
             .busy_timeout(BUSY_TIMEOUT)
             // Pages, which is 32 MB. A page that many events change is written back once.
             .pragma("wal_autocheckpoint", "8000")
             .pragma("journal_size_limit", "33554432")
             .synchronous(SqliteSynchronous::Full);
-        use_wal(&options).await?;
+        // Without them it may be a database of somebody else's, who has not asked for that.
+        if migrate || has_tables(&options).await? {
+            use_wal(&options).await?;
+        }
         let (writer, writes) = mpsc::channel(QUEUE);
         // Its statements can be long, and say nothing.
         let writing = options.clone().disable_statement_logging();
@@ -66,6 +73,22 @@ impl Link {
             writer,
         })
     }
+}
+
+async fn has_tables(options: &SqliteConnectOptions) -> Result<bool, sqlx::Error> {
+    let mut connection = options.connect().await?;
+    let found = Sqlite::run(&mut connection, GET_VERSION, Vec::new()).await;
+    connection.close().await?;
+    match found {
+        Err(error) if Sqlite::misses_table(&error) => Ok(false),
+        found => found.map(|_| true),
+    }
+}
+
+/// Whether there is no file for this database.
+pub(crate) fn is_missing(error: &sqlx::Error) -> bool {
+    const CANTOPEN: i32 = 14;
+    code(error) == Some(CANTOPEN)
 }
 
 /// Changes the database to WAL for good, if it is not. It needs the database for itself for a moment, and
@@ -173,6 +196,12 @@ impl Dialect for Sqlite {
 
     fn name(link: &Link) -> String {
         format!("the SQLite database {}", link.file.display())
+    }
+
+    fn misses_table(error: &sqlx::Error) -> bool {
+        // SQLite has no code for it.
+        let error = error.as_database_error();
+        error.is_some_and(|error| error.message().starts_with("no such table"))
     }
 
     fn int(row: &SqliteRow, column: usize) -> Result<Option<i64>, sqlx::Error> {

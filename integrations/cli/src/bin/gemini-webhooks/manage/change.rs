@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::api::{Api, Service};
 use super::refused::About;
-use super::{Output, ask, create, events, wait, webhook};
+use super::{Output, create, events, wait, webhook};
+use crate::ask;
 use crate::exit::{Exit, Failure};
 use crate::input;
 use crate::shown::{self, plain};

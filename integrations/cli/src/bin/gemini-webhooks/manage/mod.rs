@@ -1,7 +1,6 @@
 //! The commands that manage webhooks at Google.
 
 mod api;
-mod ask;
 mod change;
 mod create;
 mod ensure;

@@ -1,14 +1,13 @@
-//! Asking before something is done that cannot be undone.
+//! Asking before something is changed.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use super::wait;
 use crate::exit::{Exit, Failure};
 use crate::shown;
 use crate::stop::Stop;
 
-/// Checks, before anything is sent, that the user can be asked.
-pub(super) fn can_ask(what: &str) -> Result<(), Failure> {
+/// Checks, before anything is done, that the user can be asked.
+pub(crate) fn can_ask(what: &str) -> Result<(), Failure> {
     if io::stdin().is_terminal() && io::stderr().is_terminal() {
         return Ok(());
     }
@@ -18,15 +17,15 @@ pub(super) fn can_ask(what: &str) -> Result<(), Failure> {
 }
 
 /// Asks at the terminal. Anything but `y` or `yes` is no, which is an error. `Some` if Ctrl-C was pressed instead.
-pub(super) async fn confirm(stop: &mut Stop, question: &str) -> Result<Option<Exit>, Failure> {
+pub(crate) async fn confirm(stop: &mut Stop, question: &str) -> Result<Option<Exit>, Failure> {
     let mut stderr = anstream::stderr();
     write!(stderr, "{question} [y/N] ")
         .and_then(|()| stderr.flush())
         .map_err(|error| Failure::new(format!("cannot ask at the terminal: {error}")))?;
     let reading = tokio::task::spawn_blocking(|| io::stdin().lines().next());
     let Some(read) = stop.unless(reading).await else {
-        shown::note("");
-        return Ok(Some(wait::stopped("Nothing was done.")));
+        shown::note("\nEnded by Ctrl-C. Nothing was done.");
+        return Ok(Some(Exit::Stopped));
     };
     let line = read
         .map_err(|error| Failure::new(format!("cannot read the answer: {error}")))?
@@ -57,7 +56,6 @@ mod tests {
             ("YES", true),
             ("", false),
             ("n", false),
-            ("no", false),
             ("yess", false),
             ("ja", false),
         ] {

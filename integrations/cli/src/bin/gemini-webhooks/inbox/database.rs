@@ -1,0 +1,258 @@
+//! Which inbox is meant, and how it is opened: only if it is there.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use gemini_webhooks_inbox::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use gemini_webhooks_inbox::sqlx::sqlite::SqliteConnectOptions;
+use gemini_webhooks_inbox::sqlx::{ConnectOptions as _, Connection as _, Postgres, Sqlite};
+use gemini_webhooks_inbox::{Inbox, InboxError, InboxErrorKind};
+use zeroize::Zeroizing;
+
+use crate::exit::Failure;
+use crate::input;
+use crate::shown::plain;
+
+/// A page, and what it is asked beside that.
+const CONNECTIONS: u32 = 2;
+/// A server that is there answers sooner.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+const HOW_TO_NAME: &str = "give an SQLite database by --sqlite PATH, or set the variable DATABASE_URL, or give \
+                           --database-file FILE with the URL in it (postgres://… or sqlite:…)";
+
+/// Where the inbox is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The inbox")]
+pub(super) struct Place {
+    /// The SQLite database with the inbox.
+    #[arg(long, global = true, value_name = "PATH")]
+    sqlite: Option<PathBuf>,
+
+    /// A file that holds the URL of the database, `postgres://…` or `sqlite:…`; `-` reads standard input. Without it and
+    /// --sqlite the variable DATABASE_URL is read. A URL can hold a password, so it is not taken as an argument.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "sqlite")]
+    database_file: Option<PathBuf>,
+
+    /// The namespace that the app gives to its inbox, if it gives one.
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        default_value = "default",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    namespace: String,
+}
+
+/// An inbox that is there.
+pub(super) enum Opened {
+    Sqlite(Inbox<Sqlite>),
+    Postgres(Inbox<Postgres>),
+}
+
+/// Which database a text means.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+fn kind(text: &str) -> Result<Kind, Failure> {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    match scheme {
+        Some("postgres" | "postgresql") => Ok(Kind::Postgres),
+        None | Some("sqlite") => Ok(Kind::Sqlite),
+        // No more of it: what follows may be a password.
+        Some(other) if other.chars().all(|char| char.is_ascii_alphanumeric()) => {
+            Err(Failure::unusable(format!(
+                "an inbox is in SQLite or PostgreSQL, and not in {other}: {HOW_TO_NAME}"
+            )))
+        }
+        Some(_) => Err(Failure::unusable(format!(
+            "this is no URL of a database: {HOW_TO_NAME}"
+        ))),
+    }
+}
+
+impl Place {
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Opens the inbox, and returns what its database is called. The name shows no password.
+    pub(super) async fn open(&self) -> Result<(Opened, String), Failure> {
+        let text = self.text()?;
+        match kind(&text)? {
+            Kind::Sqlite => self.sqlite(&text).await,
+            Kind::Postgres => self.postgres(&text).await,
+        }
+    }
+
+    fn text(&self) -> Result<Zeroizing<String>, Failure> {
+        if let Some(path) = &self.sqlite {
+            let Some(text) = path.to_str() else {
+                let name = input::name(path);
+                return Err(Failure::unusable(format!(
+                    "--sqlite {name}: the path is no text in UTF-8"
+                )));
+            };
+            if !matches!(kind(text), Ok(Kind::Sqlite)) {
+                return Err(Failure::unusable(
+                    "--sqlite takes the path of an SQLite database. The URL of another database can hold a password, \
+                     and all users of the machine can read arguments: put it into the variable DATABASE_URL, or into \
+                     a file for --database-file",
+                ));
+            }
+            return Ok(Zeroizing::new(text.to_owned()));
+        }
+        if let Some(path) = &self.database_file {
+            let text = input::read_secret(path, "URL of the database")?;
+            if text.trim().is_empty() {
+                let name = input::name(path);
+                return Err(Failure::unusable(format!("{name} holds no URL")));
+            }
+            return Ok(Zeroizing::new(text.trim().to_owned()));
+        }
+        input::variable("DATABASE_URL")?
+            .ok_or_else(|| Failure::unusable(format!("no database: {HOW_TO_NAME}")))
+    }
+
+    async fn sqlite(&self, text: &str) -> Result<(Opened, String), Failure> {
+        let file = if text.starts_with("sqlite:") {
+            SqliteConnectOptions::from_str(text)
+                .map_err(|error| {
+                    Failure::unusable(format!("{}: no URL of SQLite: {error}", plain(text)))
+                })?
+                .get_filename()
+                .to_owned()
+        } else {
+            PathBuf::from(text)
+        };
+        check_file(&file)?;
+        let name = format!("the SQLite database {}", input::name(&file));
+        let opened = Inbox::sqlite(text)
+            .namespace(&self.namespace)
+            .connections(CONNECTIONS)
+            .without_migrating()
+            .await
+            .map_err(|error| not_opened(&error, &name))?;
+        Ok((Opened::Sqlite(opened), name))
+    }
+
+    async fn postgres(&self, text: &str) -> Result<(Opened, String), Failure> {
+        // The error names no part of the URL but its scheme or a setting.
+        let options = PgConnectOptions::from_str(text)
+            .map_err(|error| {
+                Failure::unusable(format!(
+                    "the URL of the database cannot be read: {}. It looks like \
+                     postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded",
+                    plain(error)
+                ))
+            })?
+            .application_name("gemini-webhooks inbox");
+        let name = name(&options);
+        // By hand, because a pool goes on trying where nobody listens, and then says no more than that time is up.
+        let connecting = tokio::time::timeout(CONNECT_TIME, options.connect()).await;
+        let cannot = |why: String| Failure::new(format!("cannot connect to {name}: {why}"));
+        let connection = connecting
+            .map_err(|_| cannot(format!("no answer within {CONNECT_TIME:?}")))?
+            .map_err(|error| cannot(plain(error)))?;
+        // It has answered, and that was all that it was for.
+        let _ = connection.close().await;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_lazy_with(options);
+        let opened = Inbox::postgres(pool)
+            .namespace(&self.namespace)
+            .connections(CONNECTIONS)
+            .without_migrating()
+            .await
+            .map_err(|error| not_opened(&error, &name))?;
+        Ok((Opened::Postgres(opened), name))
+    }
+}
+
+fn name(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or(options.get_username());
+    plain(format!(
+        "PostgreSQL at {}:{}, database {database:?}",
+        options.get_host(),
+        options.get_port()
+    ))
+}
+
+fn check_file(file: &Path) -> Result<(), Failure> {
+    let name = input::name(file);
+    match std::fs::metadata(file) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(Failure::unusable(format!(
+            "{name} is no file: give the SQLite database of your app"
+        ))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(Failure::unusable(format!(
+            "there is no file {name}: give the SQLite database of your app. The app makes it when it opens its inbox"
+        ))),
+        Err(error) => Err(Failure::unusable(format!("cannot look at {name}: {error}"))),
+    }
+}
+
+fn not_opened(error: &InboxError, name: &str) -> Failure {
+    match error.kind() {
+        InboxErrorKind::Invalid => Failure::unusable(format!(
+            "there is no inbox in {name}: it does not have the tables of one, or not yet all of them. See whether it is \
+             the right database. In PostgreSQL the tables may be in another schema: add \
+             `?options[search_path]=SCHEMA` to the URL. Your app makes the tables when it opens its inbox"
+        )),
+        _ => super::failed(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_database_a_text_means() {
+        for (name, text, expected) in [
+            ("a path", "webhooks.db", Some(Kind::Sqlite)),
+            (
+                "a whole path",
+                "/var/lib/app/webhooks.db",
+                Some(Kind::Sqlite),
+            ),
+            (
+                "a path in a URL",
+                "sqlite:webhooks.db?mode=rw",
+                Some(Kind::Sqlite),
+            ),
+            (
+                "a URL of SQLite",
+                "sqlite:///var/lib/app/webhooks.db",
+                Some(Kind::Sqlite),
+            ),
+            (
+                "PostgreSQL",
+                "postgres://u:p@localhost/db",
+                Some(Kind::Postgres),
+            ),
+            ("its longer name", "postgresql:///db", Some(Kind::Postgres)),
+            ("another database", "mysql://u:p4ss@localhost/db", None),
+            ("a mistake", "u:p4ss://x", None),
+        ] {
+            match (kind(text), expected) {
+                (Ok(kind), Some(expected)) => assert_eq!(kind, expected, "{name}"),
+                (Err(failure), None) => {
+                    assert!(
+                        !format!("{failure:?}").contains("p4ss"),
+                        "{name}: {failure:?}"
+                    );
+                }
+                (kind, expected) => panic!("{name}: {kind:?}, not {expected:?}"),
+            }
+        }
+    }
+}

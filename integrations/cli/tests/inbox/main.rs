@@ -1,0 +1,16 @@
+//! `gemini-webhooks inbox` on real inboxes, in SQLite and in PostgreSQL.
+#![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
+mod commands;
+mod home;
+mod page;
+mod refusals;
+#[path = "../run/mod.rs"]
+mod run;
