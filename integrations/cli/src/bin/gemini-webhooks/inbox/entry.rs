@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use comfy_table::Table;
 use gemini_webhooks_inbox::{Change, Entry, State, What};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::shown::{self, plain};
@@ -170,7 +171,7 @@ pub(super) fn page(entry: &Entry) -> String {
     text
 }
 
-/// The body as people read it. JSON gets line breaks if nothing else changes by that.
+/// The body as people read it: JSON with line breaks, other text as it is.
 fn body(raw: &[u8]) -> String {
     let Ok(text) = str::from_utf8(raw) else {
         return format!(
@@ -179,15 +180,62 @@ fn body(raw: &[u8]) -> String {
             STANDARD.encode(raw)
         );
     };
-    let value: Option<Value> = serde_json::from_str(text).ok();
-    // A number can be larger, or a name be there twice.
-    let is_same = |value: &Value| value.to_string() == text.trim();
-    let pretty = value
-        .filter(is_same)
-        .and_then(|value| serde_json::to_string_pretty(&value).ok());
-    let pretty = pretty.unwrap_or_else(|| text.to_owned());
+    let pretty = indented(text);
+    let pretty = pretty.as_deref().unwrap_or(text);
     let lines: Vec<_> = pretty.lines().map(plain).collect();
     lines.join("\n")
+}
+
+/// JSON with an indent; `None` if it is none. Only white space changes: a parser would round a large number, and lose a
+/// name that is there twice.
+fn indented(text: &str) -> Option<String> {
+    serde_json::from_str::<IgnoredAny>(text).ok()?;
+    let mut pretty = String::with_capacity(text.len() * 2);
+    let (mut depth, mut previous, mut rest) = (0_usize, "", text.trim_ascii_start());
+    while !rest.is_empty() {
+        let (token, then) = rest.split_at(token_length(rest));
+        rest = then.trim_ascii_start();
+        let is_first = matches!(previous, "{" | "[");
+        let is_closing = matches!(token, "}" | "]");
+        if is_closing {
+            depth = depth.saturating_sub(1);
+        }
+        if previous == "," || is_first != is_closing {
+            line(&mut pretty, depth);
+        }
+        pretty.push_str(token);
+        match token {
+            "{" | "[" => depth += 1,
+            ":" => pretty.push(' '),
+            _ => {}
+        }
+        previous = token;
+    }
+    Some(pretty)
+}
+
+/// The length of the first token: a sign, a string, or a number or word.
+fn token_length(json: &str) -> usize {
+    if json.starts_with('"') {
+        let mut is_escaped = false;
+        let end = json.char_indices().skip(1).find(|&(_, char)| {
+            let is_end = char == '"' && !is_escaped;
+            is_escaped = char == '\\' && !is_escaped;
+            is_end
+        });
+        return end.map_or(json.len(), |(end, _)| end + 1);
+    }
+    let is_sign = |char: char| "{}[],:".contains(char);
+    if json.starts_with(is_sign) {
+        return 1;
+    }
+    let end = json.find(|char: char| is_sign(char) || char.is_ascii_whitespace());
+    end.unwrap_or(json.len())
+}
+
+fn line(text: &mut String, depth: usize) {
+    text.push('\n');
+    text.extend(std::iter::repeat_n("  ", depth));
 }
 
 #[cfg(test)]
@@ -203,11 +251,25 @@ mod tests {
                 "{\n  \"a\": [\n    1,\n    \"x\"\n  ]\n}",
             ),
             (
+                "empty ones",
+                br#" { "a" : [ ] ,"b":{},"c":[[{}]] } "#,
+                "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    [\n      {}\n    ]\n  ]\n}",
+            ),
+            (
+                "signs in a string",
+                br#"{"a\\":"\"{[,:]} ","b":null}"#,
+                "{\n  \"a\\\\\": \"\\\"{[,:]} \",\n  \"b\": null\n}",
+            ),
+            (
                 "a large number",
                 br#"{"a":123456789012345678901234567890}"#,
-                r#"{"a":123456789012345678901234567890}"#,
+                "{\n  \"a\": 123456789012345678901234567890\n}",
             ),
-            ("a name twice", br#"{"a":1,"a":2}"#, r#"{"a":1,"a":2}"#),
+            (
+                "a name twice",
+                br#"{"a":1,"a":2}"#,
+                "{\n  \"a\": 1,\n  \"a\": 2\n}",
+            ),
             (
                 "a text",
                 b"no event\x1b[31m\nat all",
