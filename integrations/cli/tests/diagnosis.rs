@@ -214,7 +214,7 @@ fn another_key_is_named() {
         .unwrap()
         .sign(ID, SENT, BODY.as_bytes())
         .unwrap();
-    let bare = Webhook::from_bytes(SECRET[6..].as_bytes().to_vec())
+    let bare = Webhook::from_bytes(SECRET.as_bytes()[6..].to_vec())
         .unwrap()
         .sign(ID, SENT, BODY.as_bytes())
         .unwrap();
