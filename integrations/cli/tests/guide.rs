@@ -187,6 +187,13 @@ async fn inbox(database: &Path) -> Inbox<Sqlite> {
     inbox
 }
 
+fn json_lines(text: &str) -> Vec<Value> {
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_of_the_page_does_what_it_says() {
     let google = MockGoogle::start().await.unwrap();
@@ -248,10 +255,7 @@ async fn every_command_of_the_page_does_what_it_says() {
 
     // The receiver of the first terminal saw the first delivery and refused the altered one.
     let seen = told("LOG_REFUSED_DELIVERIES");
-    let lines: Vec<Value> = seen
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines = json_lines(&seen);
     assert_eq!(lines.len(), 2, "{seen}");
     assert_eq!(
         (&lines[0]["scheme"], &lines[0]["type"]),
@@ -268,10 +272,7 @@ async fn every_command_of_the_page_does_what_it_says() {
 
     // The second one saw the dynamic delivery with the token only, and the one that the listener passed on.
     let seen = told("WEBHOOK_ENDPOINT_TOKEN");
-    let lines: Vec<Value> = seen
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines = json_lines(&seen);
     assert_eq!(lines.len(), 2, "{seen}");
     assert_eq!(
         (&lines[0]["scheme"], &lines[1]["scheme"]),

@@ -318,22 +318,19 @@ impl fmt::Display for Diagnosis {
                 Plain(webhook_id)
             )?;
         }
-        if let Some(Refusal {
-            step,
-            code,
-            reason,
-            status,
-        }) = &self.refusal
-        {
-            let step = step.as_str();
-            write!(
-                f,
-                "refused at {step}: {code} (status {status})\n  The receiver logs: {reason}"
-            )?;
+        if let Some(refusal) = &self.refusal {
+            let Refusal {
+                step, code, status, ..
+            } = refusal;
+            write!(f, "refused at {}: {code} (status {status})", step.as_str())?;
         }
         for finding in &self.findings {
             let sure = if finding.is_certain { "" } else { "Perhaps: " };
             write!(f, "\n\n{sure}{}\n  {}", finding.what, finding.remedy)?;
+        }
+        // Last, because a finding can know more than the receiver does.
+        if let Some(refusal) = &self.refusal {
+            write!(f, "\n\nThe receiver logs: {}", refusal.reason)?;
         }
         Ok(())
     }
