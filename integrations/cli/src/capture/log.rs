@@ -32,21 +32,25 @@ pub fn from_log(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
             "the text has no kept delivery (`capture=gwh1.…`): build the receiver with `log_refused_deliveries()`",
         ));
     }
-    let skipped = all.len().saturating_sub(MAX_KEPT);
-    all.into_iter()
-        .skip(skipped)
-        .map(|(encoded, line)| {
-            let request = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| {
-                CaptureError::new("a kept delivery in the log is cut: raise the limit of whatever shortens its lines")
-            })?;
-            let capture = from_http(&request)?.with_refusal(tried(line));
+    // Strangers choose ids, which a log has as well: what cannot be read must not hide the others.
+    let mut read: Vec<Capture> = all
+        .into_iter()
+        .filter_map(|(encoded, line)| {
+            let request = URL_SAFE_NO_PAD.decode(encoded).ok()?;
+            let capture = from_http(&request).ok()?.with_refusal(tried(line));
             // It had passed the check of its time.
-            Ok(match capture.sent_at() {
+            Some(match capture.sent_at() {
                 Some(sent_at) => capture.with_received_at(sent_at),
                 None => capture,
             })
         })
-        .collect()
+        .collect();
+    if read.is_empty() {
+        return Err(CaptureError::new(
+            "the kept deliveries in the log are cut: raise the limit of whatever shortens its lines",
+        ));
+    }
+    Ok(read.split_off(read.len().saturating_sub(MAX_KEPT)))
 }
 
 /// The key ids of secrets in a line.

@@ -189,9 +189,6 @@ pub fn read(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
     if start.is_empty() {
         return Err(CaptureError::new("it is empty"));
     }
-    if log::is_kept(text) {
-        return from_log(text);
-    }
     if listened::is_listened(start) {
         return from_listened(text);
     }
@@ -201,7 +198,17 @@ pub fn read(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
     if curl::is_curl(start) {
         return from_curl(text).map(|capture| vec![capture]);
     }
-    match from_http(text) {
+    let request = from_http(text);
+    // A body may have the mark of a kept delivery in it.
+    let is_delivery = |capture: &Capture| {
+        ["webhook-id", "webhook-timestamp", "webhook-signature"]
+            .iter()
+            .any(|name| capture.header(name).next().is_some())
+    };
+    if !request.as_ref().is_ok_and(is_delivery) && log::is_kept(text) {
+        return from_log(text);
+    }
+    match request {
         Err(_) if memchr_str(start, b"gemini_webhooks") => Err(CaptureError::new(
             "this looks like a log, but no line of it has a kept delivery (`capture=\"gwh1.…\"`): build the receiver with \
              `log_refused_deliveries()` (the examples: LOG_REFUSED_DELIVERIES=1), and let the delivery come again",

@@ -177,6 +177,14 @@ impl Search<'_> {
         };
         let sent_at = self.lines.as_ref().and_then(Lines::sent_at);
         let (what, remedy) = off_by(sent_at, self.now);
+        if !matches!(who, Who::Secret(_) | Who::PublicKeys) {
+            let time = Finding::certain(
+                Cause::Clock,
+                format!("Two things are wrong. The time: {what}"),
+                remedy,
+            );
+            return vec![time, another_key(&who)];
+        }
         vec![Finding::certain(
             Cause::Clock,
             format!(

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use gemini_webhooks::{DeliveryHeaders, GeminiEvent, VerifyError, VerifyErrorKind};
 
-pub use report::{Accepted, Cause, Diagnosis, Finding, Refusal, Step};
+pub use report::{Accepted, Cause, Diagnosis, Finding, Refusal, Step, is_hidden};
 pub use setup::Setup;
 
 use crate::capture::Capture;

@@ -310,12 +310,12 @@ impl fmt::Display for Diagnosis {
                 "verified: {} signed it ({}); event {}, id {}, sent at {}\n\n\
                  If your app refused it, the app has another key, or got other bytes than these. Look for {} in its log, which \
                  names at its start the keys that it has (`key_ids`).",
-                accepted.key,
+                Plain(&accepted.key),
                 accepted.scheme,
                 Plain(event_type),
                 Plain(&accepted.webhook_id),
                 Seconds(accepted.timestamp),
-                accepted.key_id
+                Plain(&accepted.key_id)
             )?;
         }
         if let Some(refusal) = &self.refusal {
@@ -354,15 +354,22 @@ impl fmt::Display for Seconds {
     }
 }
 
+/// Whether a character could move the cursor of a terminal, turn the direction of its text, or is not seen.
+#[must_use]
+pub fn is_hidden(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// Text of the sender, with what could move a cursor or forge a line escaped.
 pub(super) struct Plain<'a>(pub(super) &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for char in self.0.chars().take(256) {
-            if char.is_control()
-                || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-            {
+            if is_hidden(char) {
                 write!(f, "{}", char.escape_default())?;
             } else {
                 write!(f, "{char}")?;

@@ -10,6 +10,8 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
+use gemini_webhooks_cli::diagnosis::is_hidden;
+
 use crate::exit::Failure;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -52,7 +54,23 @@ pub(crate) fn warning(text: impl Display) {
 
 /// Writes a value as one line of JSON to standard output.
 pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
-    line(value)
+    line(harmless_json(&value.to_string()))
+}
+
+/// Outside of its strings JSON has none of these characters, and in them each may be escaped.
+pub(crate) fn harmless_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    let mut units = [0; 2];
+    for char in json.chars() {
+        if is_hidden(char) {
+            for unit in char.encode_utf16(&mut units) {
+                shown.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
 }
 
 /// A table with these heads, without frame, as wide as the terminal.
@@ -69,9 +87,7 @@ pub(crate) fn table(heads: &[&str]) -> Table {
 pub(crate) fn plain(text: impl Display) -> String {
     let mut shown = String::new();
     for char in text.to_string().chars() {
-        let is_hidden = char.is_control()
-            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if is_hidden {
+        if is_hidden(char) {
             shown.extend(char.escape_default());
         } else {
             shown.push(char);

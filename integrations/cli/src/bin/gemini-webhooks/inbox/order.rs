@@ -69,7 +69,7 @@ pub(super) struct Found {
     pub(super) events: u64,
     pub(super) first: Vec<Entry>,
     /// Of those that were named: which are changed, and why others are not.
-    pub(super) named: Vec<i64>,
+    pub(super) named: Vec<(i64, State)>,
     pub(super) left_alone: Vec<(i64, &'static str)>,
     /// Whatever comes later is not meant.
     newest: i64,
@@ -117,7 +117,7 @@ impl<DB: Database> Order<'_, DB> {
                 continue;
             }
             found.events += 1;
-            found.named.push(number);
+            found.named.push((number, event.state()));
             if found.first.len() < FIRST as usize {
                 found.first.push(event);
             }
@@ -132,10 +132,10 @@ impl<DB: Database> Order<'_, DB> {
         stop: &mut Stop,
         changed: &mut u64,
     ) -> Result<bool, InboxError> {
-        for number in &found.named {
+        for (number, state) in &found.named {
             let one = self
                 .change
-                .make(self.inbox.entries().number(*number), self.why);
+                .make(self.inbox.entries().number(*number).state(*state), self.why);
             let (count, stopped) = to_its_end(one, stop).await?;
             *changed += count;
             if stopped {

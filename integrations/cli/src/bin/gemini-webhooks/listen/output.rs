@@ -109,7 +109,7 @@ fn as_json(delivery: &Delivery) -> Result<String, Failure> {
     add_body(&mut map, &delivery.body);
     let mut whole = serde_json::Map::from_iter([("what".to_owned(), Value::from("delivery"))]);
     whole.extend(map);
-    Ok(Value::Object(whole).to_string())
+    Ok(shown::harmless_json(&Value::Object(whole).to_string()))
 }
 
 /// The lines for people.

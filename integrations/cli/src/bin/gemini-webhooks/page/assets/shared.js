@@ -1,16 +1,20 @@
 // What the pages of this program share: calls with the token, text from elsewhere as text, and a list for the keyboard.
 
+// A link on the page has a fragment, too.
+const TOKEN = /^[\w-]{32}$/;
 // The token is in the fragment of the printed URL. It goes out of the address bar, and stays for this tab.
 const token = (() => {
   const given = location.hash.slice(1);
-  if (given) {
+  if (TOKEN.test(given)) {
     sessionStorage.setItem("token", given);
     history.replaceState(null, "", location.pathname);
   }
   return sessionStorage.getItem("token") ?? "";
 })();
 // The program was started again, and its new URL was opened in this tab: that alone loads nothing.
-addEventListener("hashchange", () => location.reload());
+addEventListener("hashchange", () => {
+  if (TOKEN.test(location.hash.slice(1))) location.reload();
+});
 
 export const byId = (id) => document.getElementById(id);
 
@@ -190,6 +194,14 @@ export function prettyJson(text) {
     return null;
   }
   const parts = text.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) ?? [];
+  // The indent of deep JSON grows with the square of its depth, and strangers send it.
+  let deepest = 0;
+  for (let at = 0, now = 0; at < parts.length; at += 1) {
+    if (parts[at] === "{" || parts[at] === "[") now += 1;
+    else if (parts[at] === "}" || parts[at] === "]") now -= 1;
+    if (now > deepest) deepest = now;
+  }
+  if (deepest > 100) return text;
   let pretty = "";
   let depth = 0;
   const line = () => `\n${"  ".repeat(depth)}`;
