@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::exit::Failure;
+use crate::shown;
 
 /// No secret, key or list of them is longer.
 const MAX_SECRET: u64 = 64 * 1024;
@@ -49,7 +50,8 @@ pub(crate) fn name(path: &Path) -> String {
     if path == Path::new("-") {
         "standard input".to_owned()
     } else {
-        crate::shown::plain(path.display())
+        // Somebody may have given the secret itself.
+        shown::without_secrets(&shown::plain(path.display()))
     }
 }
 

@@ -41,15 +41,15 @@ and so: what --tamper changed, a --clock-offset beyond 5 minutes, a malformed --
 pub(crate) struct Options {
     /// Where your app receives, such as http://127.0.0.1:8000/gemini-callback.
     pub(super) url: String,
+    /// Write one line of JSON for each answer, and one for the summary.
+    #[arg(long)]
+    pub(super) json: bool,
     #[command(flatten)]
     pub(super) event: EventOptions,
     #[command(flatten)]
     pub(super) signed: SignedOptions,
     #[command(flatten)]
     pub(super) course: CourseOptions,
-    /// Write one line of JSON for each answer, and one for the summary.
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 /// What is sent.
