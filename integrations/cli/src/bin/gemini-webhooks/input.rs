@@ -67,6 +67,20 @@ pub(crate) fn variable(name: &str) -> Result<Option<Zeroizing<String>>, Failure>
     Ok((!text.is_empty()).then(|| Zeroizing::new(text.to_owned())))
 }
 
+/// Says of variables that they are set, but empty: to be put behind what is missing. Nothing if none is.
+pub(crate) fn if_empty(names: &[&str]) -> String {
+    let is_blank = |name: &&&str| {
+        let value = std::env::var_os(name);
+        value.is_some_and(|value| value.to_str().is_some_and(|value| value.trim().is_empty()))
+    };
+    let empty: Vec<&str> = names.iter().filter(is_blank).copied().collect();
+    match empty.as_slice() {
+        [] => String::new(),
+        [one] => format!(" ({one} is set, but empty)"),
+        several => format!(" ({} are set, but empty)", several.join(" and ")),
+    }
+}
+
 /// `-` for standard input may be given once only: what is read first takes all of it.
 pub(crate) fn at_most_one_dash<'a>(
     paths: impl IntoIterator<Item = &'a PathBuf>,

@@ -14,6 +14,7 @@ mod serve;
 mod shown;
 mod stop;
 mod trust;
+mod values;
 mod verify;
 
 use std::process::ExitCode;

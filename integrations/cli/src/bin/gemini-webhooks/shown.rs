@@ -2,9 +2,10 @@
 //!
 //! `anstream` leaves out colours where the output is no terminal or `NO_COLOR` is set.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write as _};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::Table;
@@ -80,6 +81,21 @@ pub(crate) fn plain(text: impl Display) -> String {
     shown
 }
 
+/// An error with its causes. What is said already is not said again.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// A text in which nothing that looks like a signing secret or an API key of Google is left.
 pub(crate) fn without_secrets(text: &str) -> String {
     const SECRET: &str = "whsec_";
@@ -108,6 +124,11 @@ pub(crate) fn without_secrets(text: &str) -> String {
     }
     shown.push_str(rest);
     shown
+}
+
+/// A duration in seconds, as `9 s` or `1.5 s`.
+pub(crate) fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
 }
 
 /// A time in UTC to the second, as RFC 3339 has it.
