@@ -81,6 +81,49 @@ fn completions_are_scripts_that_shells_take() {
     assert_eq!(ended.code, Some(2));
 }
 
+/// What bash offers for a line that ends where the user pressed the tab key.
+fn completed(script: &str, line: &str) -> Vec<String> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let (current, before) = (words[words.len() - 1], words[words.len() - 2]);
+    let mut bash = Command::new("bash");
+    bash.args([
+        "-c",
+        r#"source /dev/stdin
+        current=$1 before=$2; shift 2
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        function=$(complete -p gemini-webhooks | sed 's/.* -F \([^ ]*\) .*/\1/')
+        "$function" gemini-webhooks "$current" "$before"
+        printf '%s\n' "${COMPREPLY[@]}""#,
+        "bash",
+        current,
+        before,
+    ]);
+    bash.args(&words);
+    let ended = run(bash, script.as_bytes());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    ended.stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_options_and_their_values() {
+    let script = run(program(&["completions", "bash"]), b"").stdout;
+    for (line, offered) in [
+        ("gemini-webhooks ver", &["verify"][..]),
+        ("gemini-webhooks send --tamper re", &["reserialize"]),
+        ("gemini-webhooks send --rep", &["--repeat"]),
+        ("gemini-webhooks inbox l", &["list"]),
+        ("gemini-webhooks inbox list --sta", &["--state"]),
+        ("gemini-webhooks inbox list --state d", &["dead", "done"]),
+        (
+            "gemini-webhooks rotate x --revoke ",
+            &["after-24h", "immediately"],
+        ),
+        ("gemini-webhooks help inbox sh", &["show"]),
+    ] {
+        assert_eq!(completed(&script, line), offered, "{line}");
+    }
+}
+
 #[test]
 fn manual_pages_are_there_for_every_command() {
     let page = run(program(&["man"]), b"").stdout;
@@ -100,6 +143,111 @@ fn manual_pages_are_there_for_every_command() {
     let ended = run(program(&["man", "--to", "/proc/nowhere"]), b"");
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("/proc/nowhere"), "{ended:?}");
+}
+
+#[test]
+fn the_commands_are_listed_in_the_order_in_which_most_people_need_them() {
+    let expected = [
+        "verify",
+        "send",
+        "listen",
+        "ensure",
+        "create",
+        "list",
+        "get",
+        "update",
+        "rotate",
+        "delete",
+        "ping",
+        "inbox",
+        "completions",
+        "man",
+    ];
+    assert_eq!(commands(), expected);
+}
+
+#[test]
+fn only_what_says_what_a_receiver_trusts_stands_under_that_heading() {
+    for (name, heading, options) in [
+        (
+            "verify",
+            "What the receiver trusts:",
+            &[
+                "--secret-file",
+                "--keys",
+                "--jwt-audience",
+                "--endpoint-token-file",
+                "--tolerance",
+            ][..],
+        ),
+        (
+            "send",
+            "How often and how fast:",
+            &[
+                "--count",
+                "--repeat",
+                "--rate",
+                "--concurrency",
+                "--retry",
+                "--retry-for",
+                "--timeout",
+                "--expect",
+                "--allow-remote",
+            ],
+        ),
+    ] {
+        let help = run(program(&[name, "--help"]), b"").stdout;
+        let (_, section) = help.split_once(&format!("\n{heading}\n")).unwrap();
+        let section = section
+            .lines()
+            .take_while(|line| line.is_empty() || line.starts_with(' '));
+        let listed: Vec<&str> = section
+            .filter(|line| line.starts_with("      --"))
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        assert_eq!(listed, options, "{name}: {help}");
+    }
+}
+
+#[test]
+fn a_secret_among_the_arguments_is_not_repeated() {
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let key = format!("AIza{}", "Sy-_9".repeat(7));
+    for (name, arguments, shown) in [
+        (
+            "one too many",
+            &["verify", "request.txt", SECRET][..],
+            "'whsec_…'",
+        ),
+        ("a command", &[SECRET], "'whsec_…'"),
+        ("a value", &["verify", "--received-at", SECRET], "'whsec_…'"),
+        (
+            "an option",
+            &["list", &format!("--secret={SECRET}")],
+            "--secret",
+        ),
+        ("a file", &["verify", SECRET], "cannot read whsec_…"),
+        (
+            "a file with secrets",
+            &["send", "http://127.0.0.1:1/", "--secret-file", SECRET],
+            "cannot read whsec_…",
+        ),
+        ("a key", &["list", &key], "'AIza…'"),
+        (
+            "a file with a key",
+            &["list", "--api-key-file", &key],
+            "cannot read AIza…",
+        ),
+    ] {
+        let ended = run(program(arguments), b"");
+        assert_eq!(ended.code, Some(2), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(shown), "{name}: {ended:?}");
+        assert!(
+            !ended.stderr.contains(&SECRET[6..]) && !ended.stderr.contains(&key[4..]),
+            "{name}: {ended:?}"
+        );
+        assert_eq!(ended.stdout, "", "{name}");
+    }
 }
 
 #[test]

@@ -79,6 +79,10 @@ async fn what_is_there_is_counted_listed_and_shown<DB: Database>(inbox: &Inbox<D
     let nothing = place.run(&["list"]).await;
     assert_eq!((nothing.code, &*nothing.stdout), (Some(0), ""));
     assert!(nothing.stderr.contains("\"default\""), "{nothing:?}");
+    assert!(
+        nothing.stderr.contains("another --namespace?"),
+        "{nothing:?}"
+    );
 
     fill(inbox).await;
     let lines = place.lines(&["count"]).await;
@@ -110,6 +114,10 @@ async fn what_is_there_is_counted_listed_and_shown<DB: Database>(inbox: &Inbox<D
     assert_eq!(events[0]["type"], "batch.succeeded");
     assert_eq!(events[0]["attempts"], 2);
     assert_eq!(events[0]["last"]["why"], crate::home::HOSTILE);
+
+    let none = place.run(&["list", "--type", "no.such"]).await;
+    assert!(none.stderr.contains("\"default\" matches."), "{none:?}");
+    assert!(!none.stderr.contains("--namespace"), "{none:?}");
 
     let table = place.run(&["list"]).await.stdout;
     assert_eq!(

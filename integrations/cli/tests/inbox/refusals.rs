@@ -39,10 +39,26 @@ async fn a_database_that_is_no_inbox_is_left_as_it_is() {
     }
     assert_eq!(std::fs::read(place.file()).unwrap(), before);
 
-    std::fs::write(place.file(), "This is a text. ".repeat(64)).unwrap();
-    let ended = place.run(&["count"]).await;
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains("not a database"), "{ended:?}");
+    for (name, content, says) in [
+        (
+            "a text",
+            "This is a text. ".repeat(64),
+            "is not a database of SQLite",
+        ),
+        (
+            "a short text",
+            "x".to_owned(),
+            "is not a database of SQLite",
+        ),
+        ("an empty file", String::new(), "there is no inbox in"),
+    ] {
+        std::fs::write(place.file(), &content).unwrap();
+        let ended = place.run(&["count"]).await;
+        assert_eq!(ended.code, Some(2), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(says), "{name}: {ended:?}");
+        let after = std::fs::read_to_string(place.file()).unwrap();
+        assert_eq!(after, content, "{name}");
+    }
 
     let empty = Place::new_postgres().await;
     let ended = empty.run(&["count"]).await;
@@ -133,6 +149,32 @@ async fn input_that_cannot_be_used() {
     let none = ended(program(&["inbox", "count"])).await;
     assert_eq!(none.code, Some(2));
     assert!(none.stderr.contains("--sqlite"), "{none:?}");
+    for (name, arguments, says) in [
+        (
+            "no number to drop",
+            &["drop", "msg_x", "--yes"][..],
+            "the number that `inbox list` shows, or --state and",
+        ),
+        (
+            "no number to go on from",
+            &["list", "--after", "msg_x"],
+            "the number that `inbox list` shows",
+        ),
+        (
+            "not asked",
+            &["drop", "1"],
+            "`inbox drop` asks before it does this, and there is no terminal: give --yes",
+        ),
+        (
+            "a state that is shown",
+            &["list", "--state", "dropped"],
+            "done",
+        ),
+    ] {
+        let ended = place.run(arguments).await;
+        assert_eq!(ended.code, Some(2), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(says), "{name}: {ended:?}");
+    }
     for (name, arguments) in [
         ("nothing is named", &["drop", "--yes"][..]),
         (

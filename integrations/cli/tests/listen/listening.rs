@@ -86,8 +86,7 @@ impl Listening {
         self.stderr.find(text)
     }
 
-    /// Ends it as Ctrl-C does, and returns the exit code with standard output and standard error.
-    pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, String, String) {
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -96,6 +95,11 @@ impl Listening {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// Ends it as Ctrl-C does, and returns the exit code with standard output and standard error.
+    pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, String, String) {
+        self.signal(signal);
         let mut status = None;
         until("it ends", || {
             status = self.child.try_wait().unwrap();

@@ -1,12 +1,13 @@
 //! Passing deliveries to an app.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 
 use serde_json::json;
 
 use crate::app::App;
 use crate::http::{deliver, deliver_good, now, send, signed};
-use crate::listening::Listening;
+use crate::listening::{Listening, until};
 
 const BODY: &str = r#"{"type":"batch.succeeded", "data":{"id":"b 1\/2"}}"#;
 
@@ -116,4 +117,28 @@ fn an_app_that_does_not_answer_is_said() {
         (504, json!({ "error": "app_timeout" }))
     );
     listening.shown("the app did not answer within 1s");
+}
+
+#[test]
+fn who_ends_it_while_the_app_works_is_told_what_it_waits_for() {
+    let silent = App::start("");
+    let listening = Listening::start(&["--forward", &silent.address.port().to_string()]);
+    let mut stream = TcpStream::connect(listening.address).unwrap();
+    let mut request = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n".to_owned();
+    for (name, value) in signed("msg_1", now(), "{}") {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    write!(stream, "{request}\r\n{{}}").unwrap();
+    until("the app has it", || silent.got().len() == 1);
+
+    listening.signal("-INT");
+    listening.noted("waiting up to 5 s for 1 delivery; Ctrl-C again ends at once");
+    let (code, stdout, stderr) = listening.stop("-INT");
+    assert_eq!((code, &*stdout), (Some(0), ""));
+    let summary = "ended: 1 delivery, 0 verified, 0 refused, 1 cut off without an answer";
+    assert!(stderr.ends_with(summary), "{stderr}");
+    let mut answer = Vec::new();
+    // It may be reset as well as closed.
+    let _ = stream.read_to_end(&mut answer);
+    assert_eq!(answer, b"");
 }

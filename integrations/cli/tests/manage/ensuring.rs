@@ -171,6 +171,63 @@ async fn standard_output_is_for_the_secret_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_warns_if_the_file_has_the_secret_of_another_webhook() {
+    let rig = Rig::start_an_hour_ago().await;
+    let ended = rig.run(&["ensure", "--uri", URI, "--secret-to", "secret"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains(": created\n"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("The secret is in secret."),
+        "{ended:?}"
+    );
+    let secret = rig.file("secret");
+    let end = secret.trim_end().chars().rev().take(4);
+    let end: String = end.collect::<Vec<_>>().into_iter().rev().collect();
+
+    std::fs::write(rig.folder.path().join("other"), OTHERS).unwrap();
+    let ensure = ["ensure", "--uri", URI, "--secret-to"];
+    let other = format!(
+        "warning: the secret in other is not one of this webhook, whose secrets end in {end}."
+    );
+    let to_do = " If no file has it: run this again with --rotate-if-not-at-hand --force.";
+    for (name, arguments, warns, advises) in [
+        ("its own", &["secret"][..], false, false),
+        ("another's", &["other"], true, true),
+        ("another's, as JSON", &["other", "--json"], true, true),
+        (
+            "another's, where the app has its own",
+            &["other", "--secret-file", "secret"],
+            true,
+            false,
+        ),
+    ] {
+        let ended = rig.run(&[&ensure[..], arguments].concat());
+        assert_eq!(ended.code, Some(0), "{name}: {ended:?}");
+        assert_eq!(ended.stderr.contains(&other), warns, "{name}: {ended:?}");
+        assert_eq!(ended.stderr.contains(to_do), advises, "{name}: {ended:?}");
+        assert!(!ended.stderr.contains(OTHERS), "{name}: {ended:?}");
+    }
+
+    // What it advises helps.
+    let ended = rig.run(
+        &[
+            &ensure[..],
+            &["other", "--rotate-if-not-at-hand", "--force"],
+        ]
+        .concat(),
+    );
+    assert_eq!(
+        (ended.code, ended.stderr.contains("is not one of")),
+        (Some(0), false),
+        "{ended:?}"
+    );
+    assert!(ended.stdout.contains(": secret rotated\n"), "{ended:?}");
+    let ended = rig.run(&[&ensure[..], &["other"]].concat());
+    assert!(ended.stdout.contains("the app has its secret"), "{ended:?}");
+    assert!(!ended.stderr.contains("is not one of"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_names_the_others_and_those_that_are_off() {
     let rig = Rig::start_an_hour_ago().await;
     let [one, two] = ["one", "two"].map(|file| rig.create(file));

@@ -14,7 +14,7 @@ async fn unusable_input_ends_with_2_before_anything_is_sent() {
     let to: &[&str] = &["--secret-to", "new"];
     for (name, arguments, part) in [
         ("no command", vec![], "Usage"),
-        ("no id", vec!["get"], "<ID>"),
+        ("no id", vec!["get"], "Usage: gemini-webhooks get <ID>\n"),
         ("no uri", [&["create"], to].concat(), "--uri"),
         ("no place", create.to_vec(), "--secret-to FILE"),
         (
@@ -80,7 +80,17 @@ async fn unusable_input_ends_with_2_before_anything_is_sent() {
         (
             "no URL",
             vec!["ensure", "--uri", "app.example", "--secret-to", "new"],
-            "no URL of HTTP",
+            "--uri must begin with https://",
+        ),
+        (
+            "no URL with a scheme",
+            vec!["ensure", "--uri", "https://", "--secret-to", "new"],
+            "--uri is no URL",
+        ),
+        (
+            "no URL to change to",
+            vec!["update", "id", "--uri", "app.example"],
+            "--uri must begin with https://",
         ),
         ("no change", vec!["update", "id"], "--state"),
         (
@@ -100,7 +110,11 @@ async fn unusable_input_ends_with_2_before_anything_is_sent() {
             ],
             "--uri",
         ),
-        ("no terminal to ask at", vec!["delete", "id"], "--yes"),
+        (
+            "no terminal to ask at",
+            vec!["delete", "id"],
+            "`delete` asks before it does this, and there is no terminal: give --yes",
+        ),
         (
             "no terminal to rotate",
             [&["rotate", "id", "--revoke", "immediately"], to].concat(),
@@ -203,7 +217,48 @@ async fn the_key_comes_from_a_file_or_a_variable_and_is_told_if_it_is_wrong() {
             &[],
             "",
             2,
-            "there is no API key: set GOOGLE_API_KEY",
+            "there is no API key: set GOOGLE_API_KEY or GEMINI_API_KEY, or name a file with --api-key-file \
+             (`--api-key-file -` asks for it)",
+        ),
+        (
+            "an empty one",
+            &[(GEMINI, "")],
+            &[],
+            "",
+            2,
+            "there is no API key (GEMINI_API_KEY is set, but empty): set",
+        ),
+        (
+            "two empty ones",
+            &[(GEMINI, " "), (GOOGLE, "\t")],
+            &[],
+            "",
+            2,
+            "(GOOGLE_API_KEY and GEMINI_API_KEY are set, but empty)",
+        ),
+        (
+            "no place of the API",
+            &[(GEMINI, GOOD), ("GEMINI_API_URL", "")],
+            &[],
+            "",
+            2,
+            "GEMINI_API_URL is set, but empty",
+        ),
+        (
+            "a wrong place of the API",
+            &[(GEMINI, GOOD), ("GEMINI_API_URL", "nowhere")],
+            &[],
+            "",
+            2,
+            "GEMINI_API_URL, --api-version: the base URL",
+        ),
+        (
+            "the option before the variable",
+            &[(GEMINI, GOOD), ("GEMINI_API_URL", "nowhere")],
+            &["--base-url", "http://app.example"],
+            "",
+            2,
+            "--base-url, --api-version: ",
         ),
         (
             "no key",

@@ -17,7 +17,7 @@ fn unusable_input_is_named_and_nothing_is_sent() {
     let url = "http://127.0.0.1:1/hook";
     let with_token = format!("{url}?token={TOKEN}");
     let cases: [(&str, &str, &[&str], &str); 21] = [
-        ("no URL", "gemini-callback", &[], "give all of it"),
+        ("no URL", "gemini-callback", &[], "must begin with http://"),
         (
             "Google",
             "https://generativelanguage.googleapis.com/v1/webhooks",

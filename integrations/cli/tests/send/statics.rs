@@ -93,7 +93,13 @@ fn a_refusal_is_explained() {
         (&["--expect", "200"], 0),
         (&["--expect", "400"], 1),
     ] {
-        assert_eq!(run_send(&url, options).code, Some(code), "{options:?}");
+        let ended = run_send(&url, options);
+        assert_eq!(ended.code, Some(code), "{options:?}");
+        let remark = format!("(--expect asks for {})", options[options.len() - 1]);
+        assert_eq!(ended.stdout.contains(&remark), code == 1, "{ended:?}");
+        let is_refused = options.contains(&"--tamper");
+        let as_it_should_be = ended.stdout.contains("refused, as it should be");
+        assert_eq!(as_it_should_be, is_refused && code == 0, "{ended:?}");
     }
 
     let mut command = send(&url, &["--secret-file", "-"]);
@@ -101,7 +107,11 @@ fn a_refusal_is_explained() {
     let ended = run::run(command, OTHER.as_bytes());
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let ours = OTHER.parse::<gemini_webhooks::SigningSecret>().unwrap();
-    for part in ["another secret", ours.key_id()] {
+    for part in [
+        "another secret",
+        ours.key_id(),
+        "`gemini-webhooks verify` can tell which",
+    ] {
         assert!(ended.stderr.contains(part), "{part}: {ended:?}");
     }
     assert!(!ended.stderr.contains(OTHER), "{ended:?}");

@@ -6,13 +6,13 @@ use crate::exit::{Exit, Failure};
 use crate::shown;
 use crate::stop::Stop;
 
-/// Checks, before anything is done, that the user can be asked.
+/// Checks, before anything is done, that the user can be asked. `what` is the command.
 pub(crate) fn can_ask(what: &str) -> Result<(), Failure> {
     if io::stdin().is_terminal() && io::stderr().is_terminal() {
         return Ok(());
     }
     Err(Failure::unusable(format!(
-        "{what} needs your word, and there is no terminal to ask at. Nothing was done: give --yes to do it"
+        "{what} asks before it does this, and there is no terminal: give --yes. Nothing was done"
     )))
 }
 

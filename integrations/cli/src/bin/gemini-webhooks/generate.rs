@@ -12,6 +12,7 @@ use crate::shown;
 
 const COMPLETIONS: &str = "\
 Examples:
+  mkdir -p ~/.local/share/bash-completion/completions
   gemini-webhooks completions bash > ~/.local/share/bash-completion/completions/gemini-webhooks
   gemini-webhooks completions zsh > ~/.zfunc/_gemini-webhooks
   gemini-webhooks completions fish > ~/.config/fish/completions/gemini-webhooks.fish";
@@ -45,8 +46,20 @@ pub(crate) fn completions(
     let name = program.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(completions.shell, &mut program, name, &mut script);
+    if completions.shell == Shell::Bash {
+        script = with_matching_names(script)?;
+    }
     shown::raw(&script)?;
     Ok(Exit::Done)
+}
+
+/// clap_complete 4.6 writes the program's name in two ways if it has a hyphen (clap-rs/clap #6421): the loop that finds
+/// the command sets one, and the options and values stand under the other. So bash would complete names of commands only.
+fn with_matching_names(script: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    let script = String::from_utf8(script)
+        .map_err(|error| Failure::new(format!("the script is no text in UTF-8: {error}")))?;
+    let script = script.replace("gemini__subcmd__webhooks", "gemini__webhooks");
+    Ok(script.into_bytes())
 }
 
 pub(crate) fn man(pages: &ManPages, program: Command) -> Result<Exit, Failure> {

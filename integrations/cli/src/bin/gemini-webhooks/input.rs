@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::exit::Failure;
+use crate::shown;
 
 /// No secret, key or list of them is longer.
 const MAX_SECRET: u64 = 64 * 1024;
@@ -49,7 +50,8 @@ pub(crate) fn name(path: &Path) -> String {
     if path == Path::new("-") {
         "standard input".to_owned()
     } else {
-        crate::shown::plain(path.display())
+        // Somebody may have given the secret itself.
+        shown::without_secrets(&shown::plain(path.display()))
     }
 }
 
@@ -63,6 +65,20 @@ pub(crate) fn variable(name: &str) -> Result<Option<Zeroizing<String>>, Failure>
         .map_err(|_| Failure::unusable(format!("the variable {name} is no text in UTF-8")))?;
     let text = text.trim();
     Ok((!text.is_empty()).then(|| Zeroizing::new(text.to_owned())))
+}
+
+/// Says of variables that they are set, but empty: to be put behind what is missing. Nothing if none is.
+pub(crate) fn if_empty(names: &[&str]) -> String {
+    let is_blank = |name: &&&str| {
+        let value = std::env::var_os(name);
+        value.is_some_and(|value| value.to_str().is_some_and(|value| value.trim().is_empty()))
+    };
+    let empty: Vec<&str> = names.iter().filter(is_blank).copied().collect();
+    match empty.as_slice() {
+        [] => String::new(),
+        [one] => format!(" ({one} is set, but empty)"),
+        several => format!(" ({} are set, but empty)", several.join(" and ")),
+    }
 }
 
 /// `-` for standard input may be given once only: what is read first takes all of it.

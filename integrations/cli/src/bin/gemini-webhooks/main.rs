@@ -14,6 +14,7 @@ mod serve;
 mod shown;
 mod stop;
 mod trust;
+mod values;
 mod verify;
 
 use std::process::ExitCode;
@@ -42,25 +43,25 @@ Exit codes: 0 done, or verified; 1 it failed, or was refused; 2 the input or an 
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Verify(verify::Verify),
+    /// Send signed sample deliveries to an app, without Google.
+    Send(Box<send::Options>),
+    Listen(Box<listen::Listen>),
     #[command(flatten)]
     Manage(manage::Command),
     Inbox(inbox::Inbox),
-    Listen(Box<listen::Listen>),
-    Verify(verify::Verify),
     Completions(generate::Completions),
     Man(generate::ManPages),
-    /// Send signed sample deliveries to an app, without Google.
-    Send(Box<send::Options>),
 }
 
 fn main() -> ExitCode {
     let matches = match Cli::command().try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => error.exit(),
+        Err(error) => return refused(&error),
     };
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(error) => error.exit(),
+        Err(error) => return refused(&error),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -79,14 +80,26 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints what clap says of the arguments, or the help, and returns the exit code.
+fn refused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // It repeats arguments, and somebody may have given a secret as one.
+        let text = error.render().ansi().to_string();
+        shown::note(shown::without_secrets(text.trim_end()));
+    } else if let Err(error) = error.print() {
+        return Failure::new(format!("cannot write the help: {error}")).report();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
+        Command::Verify(verify) => verify::run(verify).await,
+        Command::Send(options) => send::run(*options).await,
+        Command::Listen(options) => listen::run(&options).await,
         Command::Manage(command) => manage::run(command).await,
         Command::Inbox(options) => inbox::run(&options).await,
-        Command::Listen(options) => listen::run(&options).await,
-        Command::Verify(verify) => verify::run(verify).await,
         Command::Completions(completions) => generate::completions(&completions, Cli::command()),
         Command::Man(pages) => generate::man(&pages, Cli::command()),
-        Command::Send(options) => send::run(*options).await,
     }
 }

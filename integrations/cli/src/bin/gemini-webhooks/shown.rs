@@ -2,9 +2,10 @@
 //!
 //! `anstream` leaves out colours where the output is no terminal or `NO_COLOR` is set.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write as _};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::Table;
@@ -96,10 +97,105 @@ pub(crate) fn plain(text: impl Display) -> String {
     shown
 }
 
+/// An error with its causes. What is said already is not said again.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A text in which nothing that looks like a signing secret or an API key of Google is left.
+pub(crate) fn without_secrets(text: &str) -> String {
+    const SECRET: &str = "whsec_";
+    const KEY: &str = "AIza";
+    const KEY_LENGTH: usize = 39;
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = [SECRET, KEY].iter().filter_map(|it| rest.find(it)).min() {
+        let (before, found) = rest.split_at(at);
+        shown.push_str(before);
+        let is_secret = found.starts_with(SECRET);
+        let ends = |char: char| match is_secret {
+            // It may have been mistyped, so all that is no end of a word belongs to it.
+            true => char.is_whitespace() || char.is_control() || "'\"`".contains(char),
+            false => !(char.is_ascii_alphanumeric() || "-_".contains(char)),
+        };
+        let (whole, after) = found.split_at(found.find(ends).unwrap_or(found.len()));
+        if is_secret {
+            shown.extend([SECRET, "…"]);
+        } else if whole.len() >= KEY_LENGTH {
+            shown.extend([KEY, "…"]);
+        } else {
+            shown.push_str(whole);
+        }
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// A duration in seconds, as `9 s` or `1.5 s`.
+pub(crate) fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}
+
 /// A time in UTC to the second, as RFC 3339 has it.
 pub(crate) fn time(time: SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {
         Ok(time) => format!("{time:.0}"),
         Err(_) => "a time that cannot be written".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_secret_is_not_shown() {
+        const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        // As long as one.
+        let key = format!("AIza{}", "Sy-_9".repeat(7));
+        for (name, text, expected) in [
+            ("nothing", "unexpected argument", "unexpected argument"),
+            ("nothing at all", "", ""),
+            ("a secret", SECRET, "whsec_…"),
+            ("in quotes", &format!("'{SECRET}' found"), "'whsec_…' found"),
+            (
+                "in colours",
+                &format!("\u{1b}[33m{SECRET}\u{1b}[0m"),
+                "\u{1b}[33mwhsec_…\u{1b}[0m",
+            ),
+            (
+                "with a slip of the keyboard",
+                "whsec_MfKQ§9r8/+= found",
+                "whsec_… found",
+            ),
+            ("two", &format!("{SECRET} {SECRET}"), "whsec_… whsec_…"),
+            ("the beginning alone", "give whsec_…", "give whsec_…"),
+            (
+                "in a path",
+                &format!("/tmp/{SECRET}: no file"),
+                "/tmp/whsec_… no file",
+            ),
+            ("a key", &format!("'{key}' found"), "'AIza…' found"),
+            ("a key that is too long", &format!("{key}x"), "AIza…"),
+            ("no key", "AIzaShort", "AIzaShort"),
+            (
+                "a key in a secret",
+                &format!("whsec_{key} {key}."),
+                "whsec_… AIza….",
+            ),
+        ] {
+            assert_eq!(without_secrets(text), expected, "{name}");
+        }
     }
 }

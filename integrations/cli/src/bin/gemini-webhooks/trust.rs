@@ -10,10 +10,13 @@ use gemini_webhooks_cli::Setup;
 use tokio::time::timeout;
 
 use crate::exit::Failure;
-use crate::input;
+use crate::{input, shown, values};
 
 /// The longest key set that a receiver takes is 64 KiB.
 const MAX_KEYS: u64 = 64 * 1024;
+/// In hours.
+const A_CENTURY: u64 = 876_000;
+const VARIABLE: &str = "WEBHOOK_SIGNING_SECRET";
 const FETCH_TIME: Duration = Duration::from_secs(10);
 
 /// What the receiver trusts.
@@ -37,24 +40,24 @@ pub(crate) struct Trust {
     #[arg(long, value_name = "FILE")]
     pub(crate) endpoint_token_file: Option<PathBuf>,
 
-    /// How many seconds a timestamp may be off.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) tolerance: u64,
+    /// How much a timestamp may be off, such as 10m. A number alone is seconds.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::up_to_hours(A_CENTURY))]
+    pub(crate) tolerance: Duration,
 }
 
 impl Trust {
     /// Reads the secrets and fetches the keys.
     pub(crate) async fn setup(&self) -> Result<Setup, Failure> {
-        let mut setup = Setup::new().tolerance(Duration::from_secs(self.tolerance));
+        let mut setup = Setup::new().tolerance(self.tolerance);
         for path in &self.secret_file {
             let name = input::name(path);
             let text = input::read_secret(path, "signing secret")?;
             setup = add(setup, &name, &text)?;
         }
         if self.secret_file.is_empty()
-            && let Some(text) = input::variable("WEBHOOK_SIGNING_SECRET")?
+            && let Some(text) = input::variable(VARIABLE)?
         {
-            setup = add(setup, "WEBHOOK_SIGNING_SECRET", &text)?;
+            setup = add(setup, VARIABLE, &text)?;
         }
         if let Some(keys) = self.fetch_keys().await? {
             setup = setup.keys(keys);
@@ -67,10 +70,11 @@ impl Trust {
         }
         setup = self.jwt_audience.iter().fold(setup, Setup::accept_jwt);
         if setup.trusts_nothing() {
-            return Err(Failure::unusable(
-                "nothing to verify with: set WEBHOOK_SIGNING_SECRET or give --secret-file for a static webhook, or \
-                 --keys google for a dynamic one",
-            ));
+            return Err(Failure::unusable(format!(
+                "nothing to verify with{}: set {VARIABLE} or give --secret-file FILE for a static webhook \
+                 (`--secret-file -` asks for the secret), or --keys google for a dynamic one",
+                input::if_empty(&[VARIABLE])
+            )));
         }
         Ok(setup)
     }
@@ -145,7 +149,15 @@ async fn fetch(url: &str) -> Result<Vec<u8>, Failure> {
         |why: String| Failure::new(format!("the public keys of {url} cannot be fetched: {why}"));
     match timeout(FETCH_TIME, source.fetch()).await {
         Ok(Ok(keys)) => Ok(keys.json().to_vec()),
-        Ok(Err(error)) => Err(failed(error.to_string())),
+        Ok(Err(error)) => {
+            // Without a cause the server has answered.
+            let advice = match error.source() {
+                Some(_) => ". Check the network, and the variables HTTPS_PROXY and NO_PROXY",
+                None => "",
+            };
+            let why = shown::plain(shown::chain(&*error));
+            Err(failed(format!("{why}{advice}")))
+        }
         Err(_) => Err(failed(format!("no answer within {FETCH_TIME:?}"))),
     }
 }

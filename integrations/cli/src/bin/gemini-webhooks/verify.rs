@@ -67,12 +67,12 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "google|URL|FILE")]
     other_keys: Option<String>,
 
-    #[command(flatten)]
-    trust: Trust,
-
     /// Write one line of JSON for each delivery.
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    trust: Trust,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -5,7 +5,7 @@ use gemini_webhooks_inbox::{Database, Inbox};
 use serde_json::{Value, json};
 
 use super::order::{Change, Found, Order};
-use super::{Filter, StateName, entry, failed};
+use super::{Filter, StateName, entry, failed, number};
 use crate::ask;
 use crate::exit::{Exit, Failure};
 use crate::shown::{self, plain};
@@ -97,10 +97,14 @@ fn which() -> ArgGroup {
         .required(true)
 }
 
+fn number_of_event(text: &str) -> Result<i64, String> {
+    number(text).map_err(|error| format!("{error}, or --state and --webhook-id"))
+}
+
 #[derive(Debug, Args)]
 struct Which {
     /// The numbers of events, as `inbox list` shows them.
-    #[arg(value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(value_name = "NUMBER", value_parser = number_of_event)]
     numbers: Vec<i64>,
 
     /// All dead letters. It is the same as --state dead.

@@ -1,6 +1,7 @@
 //! Which inbox is meant, and how it is opened: only if it is there.
 
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -134,6 +135,7 @@ impl Place {
             PathBuf::from(text)
         };
         check_file(&file)?;
+        check_format(&file)?;
         let name = format!("the SQLite database {}", input::name(&file));
         let opened = Inbox::sqlite(text)
             .namespace(&self.namespace)
@@ -198,6 +200,23 @@ fn check_file(file: &Path) -> Result<(), Failure> {
         ))),
         Err(error) => Err(Failure::unusable(format!("cannot look at {name}: {error}"))),
     }
+}
+
+/// Checks how the file begins: SQLite itself says only late that it is none of its databases.
+fn check_format(file: &Path) -> Result<(), Failure> {
+    const BEGIN: &[u8] = b"SQLite format 3\0";
+    let name = input::name(file);
+    let mut begin = Vec::new();
+    File::open(file)
+        .and_then(|file| file.take(BEGIN.len() as u64).read_to_end(&mut begin))
+        .map_err(|error| Failure::unusable(format!("cannot read {name}: {error}")))?;
+    // Before the first table is made, the file is empty.
+    if begin.is_empty() || begin == BEGIN {
+        return Ok(());
+    }
+    Err(Failure::unusable(format!(
+        "{name} is not a database of SQLite: give the SQLite database of your app"
+    )))
 }
 
 fn not_opened(error: &InboxError, name: &str) -> Failure {

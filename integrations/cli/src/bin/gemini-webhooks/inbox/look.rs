@@ -6,7 +6,7 @@ use clap::Args;
 use gemini_webhooks_inbox::{Database, Depth, Entry, Inbox};
 use serde_json::{Value, json};
 
-use super::{Filter, entry, failed};
+use super::{Filter, entry, failed, number};
 use crate::exit::{Exit, Failure};
 use crate::shown::{self, plain};
 
@@ -98,11 +98,11 @@ pub(super) struct List {
     limit: u32,
 
     /// Only events that came after the one with this number.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number)]
     after: Option<i64>,
 
     /// Only events that came before the one with this number.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number)]
     before: Option<i64>,
 
     /// List the newest first.
@@ -137,10 +137,17 @@ impl List {
             }
         }
         match from {
-            None => shown::note(format_args!(
-                "No event under the namespace \"{}\" matches.",
-                plain(namespace)
-            )),
+            None => {
+                let any = inbox.entries().limit(1).list().await;
+                let hint = match any.map_err(|error| failed(&error))?.as_slice() {
+                    [] => " There is none under it at all. Does the app use another --namespace?",
+                    _ => "",
+                };
+                shown::note(format_args!(
+                    "No event under the namespace \"{}\" matches.{hint}",
+                    plain(namespace)
+                ));
+            }
             Some(last) if left == 0 && !self.page(inbox, from, 1).await?.is_empty() => {
                 let option = if self.newest { "--before" } else { "--after" };
                 shown::note(format_args!("There are more: go on with {option} {last}."));

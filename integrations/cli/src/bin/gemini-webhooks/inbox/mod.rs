@@ -79,7 +79,7 @@ impl From<StateName> for State {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Which events")]
 struct Filter {
-    /// Only events in this state.
+    /// Only events in this state (`done` includes dropped ones).
     #[arg(long, value_enum)]
     state: Option<StateName>,
 
@@ -153,6 +153,14 @@ impl Command {
             Self::Ui(ui) => Some(ui.run(inbox, name, namespace, stop).await),
         };
         looked.unwrap_or(Ok(Exit::Stopped))
+    }
+}
+
+/// The number of an event.
+fn number(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(number) if number >= 1 => Ok(number),
+        _ => Err("give the number that `inbox list` shows".to_owned()),
     }
 }
 

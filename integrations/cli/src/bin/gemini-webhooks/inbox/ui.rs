@@ -19,6 +19,7 @@ use crate::exit::{Exit, Failure};
 use crate::page::{self, Page};
 use crate::shown::{self, plain};
 use crate::stop::Stop;
+use crate::values;
 
 /// So many events are on a page.
 const PAGE: u32 = 50;
@@ -28,7 +29,7 @@ const WHY: &str = "by hand, on the page of the inbox";
 const EXAMPLES: &str = "\
 Examples:
   gemini-webhooks inbox ui --sqlite webhooks.db
-  DATABASE_URL=postgres://localhost/orders gemini-webhooks inbox ui --address 127.0.0.1:8788";
+  DATABASE_URL=postgres://localhost/orders gemini-webhooks inbox ui --address 8789";
 
 /// Show the inbox on a page, on this machine only, where events can be tried again and dropped.
 ///
@@ -37,8 +38,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Ui {
-    /// Where to serve the page: an address of this machine's loopback. Port 0 is any that is free.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    /// Where to serve the page: a port, or an address of this machine's loopback with one. Port 0 is any that is free.
+    #[arg(long, value_name = "ADDRESS:PORT|PORT", default_value = "127.0.0.1:0", value_parser = values::address)]
     address: SocketAddr,
 }
 

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::delivery::{Answer, Given, NoAnswer};
 use crate::exit::Failure;
-use crate::{serve, shown};
+use crate::{serve, shown, values};
 
 /// More of an answer is not read. Google looks at the status only.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -45,12 +45,8 @@ pub(super) fn url(text: &str) -> Result<Url, String> {
         Ok(port) => format!("http://127.0.0.1:{port}/"),
         Err(_) => text.to_owned(),
     };
-    let url = Url::parse(&whole).map_err(|error| {
-        format!("{error}: give a port or a URL, such as http://127.0.0.1:8000/gemini-callback")
-    })?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err("the URL has to begin with http:// or https://".to_owned());
-    }
+    let url = values::app_url(&whole)
+        .map_err(|error| format!("{error}. Or give a port of this machine alone, such as 8000"))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("the URL may not hold a user name or a password".to_owned());
     }
@@ -140,14 +136,7 @@ impl App {
 fn unreachable(url: &Url, error: reqwest::Error) -> String {
     let could_not_connect = error.is_connect();
     // The query may hold a secret.
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    let text = shown::plain(text);
+    let text = shown::plain(shown::chain(&error.without_url()));
     if could_not_connect {
         let port = url.port_or_known_default().unwrap_or_default();
         let host = url.host_str().unwrap_or_default();
@@ -234,8 +223,8 @@ mod tests {
                 "ftp://localhost/",
                 Err("begin with http://"),
             ),
-            ("no URL", "my app", Err("give a port or a URL")),
-            ("no port", "70000", Err("give a port or a URL")),
+            ("no URL", "my app", Err("Or give a port")),
+            ("no port", "70000", Err("Or give a port")),
             (
                 "a password",
                 "http://me:secret@localhost/",

@@ -24,7 +24,7 @@ use crate::page::{self, Page};
 use crate::serve::{self, Limits};
 use crate::stop::Stop;
 use crate::trust::Trust;
-use crate::{input, shown};
+use crate::{input, shown, values};
 
 use forward::App;
 use judge::Judge;
@@ -59,8 +59,8 @@ Ctrl-C ends it in order, with exit code 0.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Listen {
-    /// Where to listen. Give your tunnel the same port.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8787")]
+    /// Where to listen. A port alone means 127.0.0.1. Give your tunnel the same port.
+    #[arg(long, value_name = "ADDRESS:PORT|PORT", default_value = "127.0.0.1:8787", value_parser = values::address)]
     address: SocketAddr,
 
     /// Also take an --address that other machines reach. There is no TLS: put a proxy in front.
@@ -85,23 +85,24 @@ pub(crate) struct Listen {
     #[arg(long, help_heading = "Passing on", requires = "forward")]
     forward_refused: bool,
 
-    /// How many seconds the app may take. The sender gets 504 if it takes longer.
+    /// How long the app may take. The sender gets 504 if it takes longer. A number alone is seconds.
     #[arg(
         long,
-        value_name = "SECONDS",
-        default_value_t = 30,
+        value_name = "DURATION",
+        default_value = "30s",
         help_heading = "Passing on",
         requires = "forward",
-        value_parser = clap::value_parser!(u64).range(1..=3600)
+        value_parser = values::up_to_hours(1)
     )]
-    forward_timeout: u64,
+    forward_timeout: Duration,
 
     /// Serve a page on this machine that shows the deliveries, and can send one to the app again. It has a port of its
     /// own, which your tunnel does not publish.
     #[arg(
         long,
-        value_name = "ADDRESS:PORT",
+        value_name = "ADDRESS:PORT|PORT",
         num_args = 0..=1,
+        value_parser = values::address,
         default_missing_value = "127.0.0.1:0",
         help_heading = "Showing"
     )]
@@ -125,15 +126,15 @@ pub(crate) struct Listen {
     )]
     max_body: u32,
 
-    /// How many seconds a body may take to arrive.
+    /// How long a body may take to arrive. A number alone is seconds.
     #[arg(
         long,
-        value_name = "SECONDS",
-        default_value_t = 10,
+        value_name = "DURATION",
+        default_value = "10s",
         help_heading = "Limits",
-        value_parser = clap::value_parser!(u64).range(1..=3600)
+        value_parser = values::up_to_hours(1)
     )]
-    body_timeout: u64,
+    body_timeout: Duration,
 }
 
 pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
@@ -154,11 +155,7 @@ pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
     let listener = serve::bind(options.address).await?;
     let address = serve::address(&listener)?;
     let app = match &options.forward {
-        Some(url) => Some(App::new(
-            url,
-            Duration::from_secs(options.forward_timeout),
-            address,
-        )?),
+        Some(url) => Some(App::new(url, options.forward_timeout, address)?),
         None => None,
     };
     let (output, mut failed) = Output::new(options.json, options.full);
@@ -166,7 +163,7 @@ pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
         judge: Judge::new(setup, options.trust.clone()),
         limits: intake::Limits {
             body: max_body,
-            time: Duration::from_secs(options.body_timeout),
+            time: options.body_timeout,
         },
         app,
         forward_refused: options.forward_refused,
@@ -224,6 +221,9 @@ pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
     let _ = stopping.send(true);
     if let Some(kept) = &receiver.kept {
         kept.close();
+    }
+    if let Some(text) = receiver.output.waits_for(GRACE) {
+        shown::note(text);
     }
     // Who presses Ctrl-C once more does not want to wait.
     let _ = stop.unless(servers).await;

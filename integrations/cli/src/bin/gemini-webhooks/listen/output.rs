@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use gemini_webhooks::EndpointToken;
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ pub(super) struct Output {
     is_json: bool,
     is_full: bool,
     arrived: AtomicU64,
+    in_flight: AtomicU64,
     verified: AtomicU64,
     repeats: AtomicU64,
     refused: AtomicU64,
@@ -34,6 +36,7 @@ impl Output {
             is_json,
             is_full,
             arrived: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
             verified: AtomicU64::new(0),
             repeats: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -42,9 +45,26 @@ impl Output {
         (output, failure)
     }
 
-    /// The number of the next delivery.
-    pub(super) fn next_number(&self) -> u64 {
-        self.arrived.fetch_add(1, Ordering::Relaxed) + 1
+    /// Begins the next delivery.
+    pub(super) fn begin(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight {
+            number: self.arrived.fetch_add(1, Ordering::Relaxed) + 1,
+            output: self,
+        }
+    }
+
+    /// What the user is told when the program is to end. `None` if nothing is waited for.
+    pub(super) fn waits_for(&self, at_most: Duration) -> Option<String> {
+        let waits_for = match self.in_flight.load(Ordering::Relaxed) {
+            0 => return None,
+            1 => "1 delivery".to_owned(),
+            several => format!("{several} deliveries"),
+        };
+        Some(format!(
+            "waiting up to {} for {waits_for}; Ctrl-C again ends at once",
+            shown::seconds(at_most)
+        ))
     }
 
     pub(super) fn delivery(&self, delivery: &Delivery) {
@@ -74,9 +94,10 @@ impl Output {
 
     /// What was seen, for the end.
     pub(super) fn summary(&self) -> String {
-        let [verified, repeats, refused] = [&self.verified, &self.repeats, &self.refused]
-            .map(|count| count.load(Ordering::Relaxed));
-        let mut text = match verified + refused {
+        let [verified, repeats, refused, arrived] =
+            [&self.verified, &self.repeats, &self.refused, &self.arrived]
+                .map(|count| count.load(Ordering::Relaxed));
+        let mut text = match arrived {
             0 => return "ended: nothing arrived".to_owned(),
             1 => "ended: 1 delivery".to_owned(),
             all => format!("ended: {all} deliveries"),
@@ -88,6 +109,13 @@ impl Output {
         };
         // Writing to a string cannot fail.
         let _ = write!(text, ", {verified} verified{repeats}, {refused} refused");
+        // The sender gave up, or the program ended.
+        match arrived.saturating_sub(verified + refused) {
+            0 => {}
+            number => {
+                let _ = write!(text, ", {number} cut off without an answer");
+            }
+        }
         text
     }
 
@@ -96,6 +124,19 @@ impl Output {
             // One failure is enough to end the program.
             let _ = self.failed.try_send(failure);
         }
+    }
+}
+
+/// A delivery that is being received or answered, until this is dropped.
+#[derive(Debug)]
+pub(super) struct InFlight<'a> {
+    pub(super) number: u64,
+    output: &'a Output,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.output.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -234,6 +275,26 @@ fn discreet(target: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_at_the_end() {
+        const GRACE: Duration = Duration::from_secs(5);
+        let (output, _failed) = Output::new(false, false);
+        assert_eq!(output.summary(), "ended: nothing arrived");
+        assert_eq!(output.waits_for(GRACE), None);
+        let (one, two) = (output.begin(), output.begin());
+        assert_eq!((one.number, two.number), (1, 2));
+        let waits_for_two = output.waits_for(GRACE).unwrap();
+        assert!(waits_for_two.starts_with("waiting up to 5 s for 2 deliveries; Ctrl-C again"));
+        output.refused.fetch_add(1, Ordering::Relaxed);
+        drop(one);
+        let waits_for_one = output.waits_for(GRACE).unwrap();
+        assert!(waits_for_one.starts_with("waiting up to 5 s for 1 delivery; Ctrl-C again"));
+        drop(two);
+        assert_eq!(output.waits_for(GRACE), None);
+        let expected = "ended: 2 deliveries, 0 verified, 1 refused, 1 cut off without an answer";
+        assert_eq!(output.summary(), expected);
+    }
 
     #[test]
     fn what_is_shown_of_a_target() {

@@ -33,7 +33,8 @@ pub(super) struct Receiver {
 impl Receiver {
     /// Receives a request, shows it, and returns the answer.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let (number, at) = (self.output.next_number(), SystemClock.now());
+        let in_flight = self.output.begin();
+        let at = SystemClock.now();
         let (head, mut body) = request.into_parts();
         let read = if head.method == Method::POST {
             intake::read(&mut body, self.limits).await
@@ -45,7 +46,7 @@ impl Receiver {
             ))
         };
         let mut delivery = Delivery {
-            number,
+            number: in_flight.number,
             at,
             method: head.method.to_string(),
             target: head

@@ -7,7 +7,7 @@ use clap::Args;
 use gemini_webhooks::client::{GOOGLE_API_URL, WebhookService};
 
 use crate::exit::Failure;
-use crate::input;
+use crate::{input, shown, values};
 
 /// In this order, as in Google's SDKs.
 const VARIABLES: [&str; 2] = ["GOOGLE_API_KEY", "GEMINI_API_KEY"];
@@ -22,16 +22,18 @@ pub(crate) struct Api {
     pub(super) api_key_file: Option<PathBuf>,
 
     /// Where the API is, for instance a proxy of yours or a mock of Google. It must be https, except on this machine.
-    #[arg(long, value_name = "URL", env = "GEMINI_API_URL", hide_env_values = true, default_value = GOOGLE_API_URL)]
-    base_url: String,
+    /// Without it the variable GEMINI_API_URL is read, and if that is not set, it is Google's.
+    // Not by clap's `env`: the usage in an error would then show the option as if it had to be given.
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
 
     /// The version of the API.
     #[arg(long, value_name = "VERSION", default_value = "v1")]
     api_version: String,
 
-    /// How many seconds a call may take, with all its tries.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    timeout: u64,
+    /// How long a call may take, with all its tries. A number alone is seconds.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = values::up_to_hours(24))]
+    timeout: Duration,
 }
 
 /// The API, and what a message about a failed call needs to know.
@@ -51,10 +53,11 @@ impl Api {
             Some(path) => (input::name(path), input::read_secret(path, "API key")?),
             None => key_of_environment()?,
         };
-        let deadline = Duration::from_secs(self.timeout);
+        let deadline = self.timeout;
+        let (base_url_from, base_url) = self.base_url()?;
         let client = WebhookService::builder()
             .api_key(&*key)
-            .base_url(&self.base_url)
+            .base_url(&base_url)
             .api_version(&self.api_version)
             .deadline(deadline)
             .build()
@@ -62,7 +65,7 @@ impl Api {
                 use gemini_webhooks::ConfigError as Error;
                 let of = match &error {
                     Error::ApiKeyMalformed { .. } => format!("{key_from}: "),
-                    Error::ApiUrlInvalid { .. } => "--base-url, --api-version: ".to_owned(),
+                    Error::ApiUrlInvalid { .. } => format!("{base_url_from}, --api-version: "),
                     _ => String::new(),
                 };
                 Failure::unusable(format!("{of}{error}"))
@@ -70,9 +73,26 @@ impl Api {
         Ok(Service {
             client,
             key_from,
-            base_url: crate::shown::plain(&self.base_url),
+            base_url: shown::plain(&base_url),
             deadline,
         })
+    }
+
+    /// Where the API is, and what says so.
+    fn base_url(&self) -> Result<(&'static str, String), Failure> {
+        const OPTION: &str = "--base-url";
+        const VARIABLE: &str = "GEMINI_API_URL";
+        if let Some(url) = &self.base_url {
+            return Ok((OPTION, url.clone()));
+        }
+        match input::variable(VARIABLE)? {
+            Some(url) => Ok((VARIABLE, url.to_string())),
+            // Who means a mock must not reach Google by mistake.
+            None if std::env::var_os(VARIABLE).is_some() => Err(Failure::unusable(format!(
+                "{VARIABLE} is set, but empty: set it to the URL of the API, or unset it to call Google"
+            ))),
+            None => Ok((OPTION, GOOGLE_API_URL.to_owned())),
+        }
     }
 }
 
@@ -82,8 +102,9 @@ fn key_of_environment() -> Result<(String, zeroize::Zeroizing<String>), Failure>
             return Ok((name.to_owned(), key));
         }
     }
-    Err(Failure::unusable(
-        "there is no API key: set GOOGLE_API_KEY or GEMINI_API_KEY, or name a file with --api-key-file. \
-         https://aistudio.google.com/apikey makes one",
-    ))
+    Err(Failure::unusable(format!(
+        "there is no API key{}: set GOOGLE_API_KEY or GEMINI_API_KEY, or name a file with --api-key-file \
+         (`--api-key-file -` asks for it). https://aistudio.google.com/apikey makes one",
+        input::if_empty(&VARIABLES)
+    )))
 }

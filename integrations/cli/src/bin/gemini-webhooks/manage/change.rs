@@ -71,7 +71,7 @@ impl Update {
     fn changes(&self) -> Result<WebhookUpdate, Failure> {
         let mut update = WebhookUpdate::new();
         if let Some(uri) = &self.uri {
-            create::no_token_in_arguments(uri)?;
+            create::check_uri(uri)?;
             update = update.uri(match &self.endpoint_token_file {
                 Some(path) => create::endpoint_token(path)?.url(uri),
                 None => uri.clone(),
@@ -146,7 +146,7 @@ pub(crate) struct Delete {
 impl Delete {
     pub(crate) async fn run(&self) -> Result<Exit, Failure> {
         if !self.yes {
-            ask::can_ask("deleting webhooks")?;
+            ask::can_ask("`delete`")?;
         }
         let mut ids: Vec<&str> = Vec::new();
         for id in &self.ids {

@@ -73,7 +73,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn spec(&self) -> Result<WebhookSpec, Failure> {
-        no_token_in_arguments(&self.uri)?;
+        check_uri(&self.uri)?;
         let subscribed = events::subscribed(&self.events)?;
         events::tell_unknown(&subscribed);
         let mut spec = WebhookSpec::new(&self.uri, subscribed);
@@ -90,7 +90,13 @@ impl Wanted {
     }
 }
 
-pub(super) fn no_token_in_arguments(uri: &str) -> Result<(), Failure> {
+/// Checks what can be told of a URI before anything is sent.
+pub(super) fn check_uri(uri: &str) -> Result<(), Failure> {
+    if !uri::has_scheme(uri) {
+        return Err(Failure::unusable(
+            "--uri must begin with https://, such as https://example.com/callback",
+        ));
+    }
     if uri::has_token(uri) {
         return Err(Failure::unusable(
             "--uri has a token in its query, and every user of this machine can read arguments: give the URI without \

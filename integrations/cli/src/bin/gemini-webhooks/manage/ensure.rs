@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use gemini_webhooks::SigningSecret;
 use gemini_webhooks::client::{
-    Action, Ensured, EnsuredSecret, RevocationBehavior, WebhookField, WebhookSpec,
+    Action, Ensured, EnsuredSecret, RevocationBehavior, SecretInfo, WebhookField, WebhookSpec,
 };
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -72,7 +72,8 @@ impl Ensure {
             .chain(&self.secret_file);
         input::at_most_one_dash(files)?;
         let service = self.api.service()?;
-        let spec = self.spec()?;
+        let kept = self.kept_secrets()?;
+        let spec = self.spec(&kept)?;
         let mut stop = Stop::listen()?;
         let place = match self.secret_to.is_free() {
             true => Some(self.secret_to.reserve()?),
@@ -95,6 +96,7 @@ impl Ensure {
         };
         let ensured = ensured.map_err(|error| service.failed(&error, About::Project))?;
         self.report(&ensured, place)?;
+        self.tell_if_of_another(&ensured, &kept);
         tell_others(&ensured);
         Ok(match stop {
             true => wait::stopped("All was done."),
@@ -102,10 +104,11 @@ impl Ensure {
         })
     }
 
-    fn spec(&self) -> Result<WebhookSpec, Failure> {
+    fn spec(&self, kept: &[Zeroizing<String>]) -> Result<WebhookSpec, Failure> {
         let spec = self.wanted.spec()?;
         let at_hand = self.secrets_at_hand()?;
-        let spec = at_hand.iter().fold(spec, WebhookSpec::secret_at_hand);
+        let at_hand = at_hand.iter().chain(kept);
+        let spec = at_hand.fold(spec, WebhookSpec::secret_at_hand);
         if self.rotate_if_not_at_hand {
             Ok(spec.rotate_if_not_at_hand(RevocationBehavior::AfterH24))
         } else {
@@ -129,19 +132,55 @@ impl Ensure {
         {
             secrets.extend(words(&text, "WEBHOOK_SIGNING_SECRET")?);
         }
-        if let Some(path) = &self.secret_to.secret_to
-            && !secret_to::is_stdout(path)
-            && fs::metadata(path).is_ok_and(|file| file.is_file())
-        {
-            let text = input::read_secret(path, "signing secret")?;
-            match words(&text, &input::name(path)) {
-                Ok(found) => secrets.extend(found),
-                // It may be replaced, whatever it is.
-                Err(_) if self.secret_to.force => {}
-                Err(failure) => return Err(failure),
-            }
-        }
         Ok(secrets)
+    }
+
+    /// The secrets that are in the file of --secret-to already.
+    fn kept_secrets(&self) -> Result<Vec<Zeroizing<String>>, Failure> {
+        match &self.secret_to.secret_to {
+            Some(path)
+                if !secret_to::is_stdout(path)
+                    && fs::metadata(path).is_ok_and(|file| file.is_file()) =>
+            {
+                let text = input::read_secret(path, "signing secret")?;
+                match words(&text, &input::name(path)) {
+                    // It may be replaced, whatever it is.
+                    Err(_) if self.secret_to.force => Ok(Vec::new()),
+                    found => found,
+                }
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Says if the file of --secret-to has the secret of another webhook: the app would refuse all deliveries.
+    fn tell_if_of_another(&self, ensured: &Ensured, kept: &[Zeroizing<String>]) {
+        let (Some(path), false) = (
+            &self.secret_to.secret_to,
+            matches!(ensured.secret(), EnsuredSecret::New(_)),
+        ) else {
+            return;
+        };
+        let kept: Vec<&str> = kept.iter().map(|secret| secret.as_str()).collect();
+        let listed = ensured.webhook().signing_secrets().iter();
+        let truncated: Vec<&str> = listed.filter_map(SecretInfo::truncated).collect();
+        let Some(ends) = ends_of_others(&kept, &truncated) else {
+            return;
+        };
+        let (what, is_not) = match kept.as_slice() {
+            [_] => ("the secret in", "is not one"),
+            _ => ("no secret in", "is one"),
+        };
+        let to_do = match ensured.secret() {
+            EnsuredSecret::NotAtHand => {
+                " If no file has it: run this again with --rotate-if-not-at-hand --force."
+            }
+            _ => "",
+        };
+        shown::warning(format_args!(
+            "{what} {} {is_not} of this webhook, whose secrets end in {ends}.{to_do}",
+            input::name(path)
+        ));
     }
 
     /// Looks whether a secret can come, for which there is no place. `false` if Ctrl-C was pressed.
@@ -182,7 +221,9 @@ impl Ensure {
     fn report(&self, ensured: &Ensured, place: Option<Place>) -> Result<(), Failure> {
         let output = self.output;
         let mut json = as_json(ensured, output);
-        let mut lines = vec![plain(ensured)];
+        // Below it is said where the secret has been stored.
+        let in_short = plain(ensured).replace("; store its new secret", "");
+        let mut lines = vec![in_short];
         lines.extend(webhook::as_lines(ensured.webhook(), output));
         let EnsuredSecret::New(secret) = ensured.secret() else {
             let stdout_is_for_secret = matches!(place, Some(Place::Stdout));
@@ -224,6 +265,24 @@ fn words(text: &str, name: &str) -> Result<Vec<Zeroizing<String>>, Failure> {
                 .map_err(|error| Failure::unusable(format!("{name}: {error}")))
         })
         .collect()
+}
+
+/// The ends of a webhook's secrets, as the service shows them, if it shows that none of these is one of them.
+fn ends_of_others(kept: &[&str], truncated: &[&str]) -> Option<String> {
+    /// So much of a secret's end is shown.
+    const SHOWN: usize = 4;
+    let end = |secret: &str| {
+        let from = secret.char_indices().rev().nth(SHOWN - 1)?.0;
+        secret.get(from..).map(str::to_owned)
+    };
+    let is_one = |secret: &&str| {
+        end(secret).is_none_or(|end| truncated.iter().any(|shown| shown.ends_with(&end)))
+    };
+    let ends: Vec<String> = truncated.iter().filter_map(|shown| end(shown)).collect();
+    if kept.is_empty() || ends.is_empty() || kept.iter().any(is_one) {
+        return None;
+    }
+    Some(plain(ends.join(" and ")))
 }
 
 fn as_json(ensured: &Ensured, output: Output) -> Value {
@@ -273,6 +332,40 @@ mod tests {
 
     const ONE: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const TWO: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+    #[test]
+    fn whether_a_secret_is_of_another_webhook() {
+        for (name, kept, truncated, expected) in [
+            ("it is its own", &[ONE][..], &["whsec_...LaSw"][..], None),
+            ("of another", &[ONE], &["whsec_...UK04"], Some("UK04")),
+            (
+                "an earlier one",
+                &[ONE],
+                &["whsec_...UK04", "whsec_...LaSw"],
+                None,
+            ),
+            (
+                "two of its own",
+                &[ONE],
+                &["whsec_...UK04", "whsec_...b7oD"],
+                Some("UK04 and b7oD"),
+            ),
+            ("one of several", &[ONE, TWO], &["whsec_...b7oD"], None),
+            (
+                "none of several",
+                &[ONE, TWO],
+                &["whsec_...UK04"],
+                Some("UK04"),
+            ),
+            ("an empty file", &[], &["whsec_...UK04"], None),
+            ("not shown", &[ONE], &[], None),
+            ("shown in part only", &[ONE], &["abc"], None),
+            ("foreign text", &[ONE], &["\u{1b}[2J"], Some("\\u{1b}[2J")),
+        ] {
+            let ends = ends_of_others(kept, truncated);
+            assert_eq!(ends.as_deref(), expected, "{name}");
+        }
+    }
 
     #[test]
     fn the_secrets_in_a_text() {

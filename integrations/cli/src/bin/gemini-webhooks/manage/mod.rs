@@ -20,33 +20,33 @@ use crate::exit::{Exit, Failure};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create a webhook, and store its signing secret.
-    Create(create::Create),
     /// Make sure that the project has one webhook for a URI, and that it is as you say.
     Ensure(ensure::Ensure),
+    /// Create a webhook, and store its signing secret.
+    Create(create::Create),
     /// List the project's webhooks.
     List(look::List),
     /// Show one webhook.
     Get(look::Get),
     /// Change a webhook.
     Update(change::Update),
-    /// Delete webhooks.
-    Delete(change::Delete),
     /// Make a new signing secret for a webhook, and store it.
     Rotate(rotate::Rotate),
+    /// Delete webhooks.
+    Delete(change::Delete),
     /// Have Google send a test event to a webhook.
     Ping(change::Ping),
 }
 
 pub(crate) async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Create(create) => create.run().await,
         Command::Ensure(ensure) => ensure.run().await,
+        Command::Create(create) => create.run().await,
         Command::List(list) => list.run().await,
         Command::Get(get) => get.run().await,
         Command::Update(update) => update.run().await,
-        Command::Delete(delete) => delete.run().await,
         Command::Rotate(rotate) => rotate.run().await,
+        Command::Delete(delete) => delete.run().await,
         Command::Ping(ping) => ping.run().await,
     }
 }

@@ -1,12 +1,13 @@
 //! What to do when a call failed.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use gemini_webhooks::client::{ClientError, ClientErrorKind as Kind, GOOGLE_API_URL};
 
 use super::api::Service;
 use crate::exit::Failure;
-use crate::shown::plain;
+use crate::shown::{self, plain};
 
 /// What a call was about.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +30,7 @@ impl Service {
             about,
             key_from: &self.key_from,
             base_url: &self.base_url,
-            seconds: self.deadline.as_secs(),
+            deadline: self.deadline,
         };
         let mut text = in_words_of_the_program(&error.to_string());
         let advice = facts.advice();
@@ -55,6 +56,7 @@ fn in_words_of_the_program(text: &str) -> String {
         .replace("`allow_refused_events`", "`--allow-refused-events`")
         .replace("call `--allow", "give `--allow")
         .replace("`base_url`", "`--base-url`")
+        .replace("the URI of the spec", "--uri")
 }
 
 struct Facts<'f> {
@@ -64,7 +66,7 @@ struct Facts<'f> {
     about: About<'f>,
     key_from: &'f str,
     base_url: &'f str,
-    seconds: u64,
+    deadline: Duration,
 }
 
 impl Facts<'_> {
@@ -73,7 +75,7 @@ impl Facts<'_> {
         let Self {
             key_from,
             base_url,
-            seconds,
+            deadline,
             ..
         } = self;
         let mut advice = match (self.kind, self.about) {
@@ -94,7 +96,7 @@ impl Facts<'_> {
                 "Check the network, the variables HTTPS_PROXY and NO_PROXY, and --base-url, which is {base_url}."
             ),
             (Kind::Timeout, _) => {
-                format!("A call may take {seconds} s now: --timeout SECONDS gives it more.")
+                format!("A call may take {} now: --timeout DURATION gives it more.", shown::seconds(*deadline))
             }
             (Kind::Decode | Kind::Redirected, _) if *base_url != GOOGLE_API_URL => {
                 format!("The base URL is {base_url}.")
@@ -244,7 +246,7 @@ mod tests {
                 about,
                 key_from: "GEMINI_API_KEY",
                 base_url,
-                seconds: 7,
+                deadline: Duration::from_secs(7),
             };
             let advice = facts.advice();
             assert_eq!(advice.is_empty(), parts.is_empty(), "{name}: {advice}");
@@ -270,6 +272,7 @@ mod tests {
                 "all the same, give `--allow-refused-events`",
             ),
             ("set `base_url` to", "set `--base-url` to"),
+            ("the URI of the spec is no URL", "--uri is no URL"),
             (
                 "webhooks.rotate_signing_secret failed",
                 "webhooks.rotate_signing_secret failed",

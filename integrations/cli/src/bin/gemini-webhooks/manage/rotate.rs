@@ -57,7 +57,7 @@ impl Rotate {
     pub(crate) async fn run(&self) -> Result<Exit, Failure> {
         let asks = self.revoke == Revoke::Immediately && !self.yes;
         if asks {
-            ask::can_ask("ending a webhook's secrets immediately")?;
+            ask::can_ask("`rotate --revoke immediately`")?;
         }
         let service = self.api.service()?;
         let place = self.secret_to.reserve()?;

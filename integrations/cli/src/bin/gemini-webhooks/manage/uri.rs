@@ -22,6 +22,13 @@ impl Output {
     }
 }
 
+/// Whether a URI begins as one of HTTP does. Google wants `https`, and says so itself.
+pub(super) fn has_scheme(uri: &str) -> bool {
+    uri.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")
+    })
+}
+
 /// Whether a URI has an endpoint token in its query.
 pub(super) fn has_token(uri: &str) -> bool {
     let (rest, _) = cut(uri, '#');
@@ -129,6 +136,22 @@ mod tests {
             ("no URI", "no URI"),
         ] {
             assert_eq!(without_tokens(uri), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_begins_as_a_url_does() {
+        for (uri, has) in [
+            ("https://a.example/x", true),
+            ("HTTPS://a.example", true),
+            ("http://a.example", true),
+            ("a.example/x", false),
+            ("a.example/x?to=https://b.example", false),
+            ("ftp://a.example", false),
+            ("https:/a.example", false),
+            ("", false),
+        ] {
+            assert_eq!(has_scheme(uri), has, "{uri}");
         }
     }
 

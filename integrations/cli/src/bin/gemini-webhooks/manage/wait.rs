@@ -41,9 +41,9 @@ pub(super) async fn for_secret<T>(
         return Made::Ended { value, stop: false };
     }
     shown::note(format_args!(
-        "Waiting for Google's answer, which may have a secret that is shown once: at most {} s. \
+        "Waiting for Google's answer, which may have a secret that is shown once: at most {}. \
          Press Ctrl-C again to end at once.",
-        limit.as_secs()
+        shown::seconds(limit)
     ));
     match stop.unless(call).await {
         Some(value) => Made::Ended { value, stop: true },
@@ -65,8 +65,8 @@ async fn tell_if_slow<T>(limit: Duration, call: impl Future<Output = T>) -> T {
         () = tokio::time::sleep(SLOW) => {}
     }
     shown::note(format_args!(
-        "Still waiting for Google, at most {} s in all.",
-        limit.as_secs()
+        "Still waiting for Google, at most {} in all.",
+        shown::seconds(limit)
     ));
     call.await
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::tamper::Request;
 use super::target::Target;
 use crate::exit::Failure;
+use crate::shown;
 
 /// How much of a body is read. The answers of a receiver are shorter.
 const MAX_BODY: usize = 64 * 1024;
@@ -178,22 +179,10 @@ fn has_io(error: &reqwest::Error, kind: ErrorKind) -> bool {
 
 /// The error and its causes. Its own text has the URL in it, and so perhaps a token: it is left out.
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&cause);
-        }
-        source = error.source();
+    match error.source() {
+        Some(cause) => shown::chain(cause),
+        None => "the request failed".to_owned(),
     }
-    if text.is_empty() {
-        text.push_str("the request failed");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The course of the deliveries: how many, how fast, and when again.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +65,22 @@ impl Wanted {
             Some(status) => reply.status == status,
             None if self.refusal.is_some() => self.is_the_refusal(answer),
             None => answer.is_success(),
+        }
+    }
+
+    /// What is said of an answer beside what it is.
+    pub(super) fn remark(&self, answer: &Answer) -> Option<Cow<'static, str>> {
+        let is_met = self.is_met_by(answer);
+        if is_met && self.is_the_refusal(answer) {
+            return Some("refused, as it should be".into());
+        }
+        match self.status {
+            _ if is_met => None,
+            Some(status) => Some(format!("--expect asks for {status}").into()),
+            None if self.refusal.is_some() && answer.is_success() => {
+                Some("accepted, though it should be refused".into())
+            }
+            None => None,
         }
     }
 

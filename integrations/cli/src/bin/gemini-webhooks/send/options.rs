@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::tamper::Tamper;
+use crate::values;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -41,15 +42,15 @@ and so: what --tamper changed, a --clock-offset beyond 5 minutes, a malformed --
 pub(crate) struct Options {
     /// Where your app receives, such as http://127.0.0.1:8000/gemini-callback.
     pub(super) url: String,
+    /// Write one line of JSON for each answer, and one for the summary.
+    #[arg(long)]
+    pub(super) json: bool,
     #[command(flatten)]
     pub(super) event: EventOptions,
     #[command(flatten)]
     pub(super) signed: SignedOptions,
     #[command(flatten)]
     pub(super) course: CourseOptions,
-    /// Write one line of JSON for each answer, and one for the summary.
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 /// What is sent.
@@ -107,8 +108,8 @@ pub(super) struct SignedOptions {
     pub(super) key_file: Option<PathBuf>,
 
     /// Where the public key is served. Start your app with GEMINI_JWKS_URL, or whatever it passes to `jwks_url`, as
-    /// http://ADDRESS/.well-known/jwks.json.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
+    /// http://ADDRESS:PORT/.well-known/jwks.json.
+    #[arg(long, value_name = "ADDRESS:PORT|PORT", value_parser = values::address, default_value = "127.0.0.1:8788")]
     pub(super) jwks_address: SocketAddr,
 
     /// A file with the endpoint token, which is added to the URL; `-` reads standard input. Without it the variable
@@ -121,7 +122,7 @@ pub(super) struct SignedOptions {
     pub(super) tamper: Option<Tamper>,
 
     /// Sign as if the clock were off by this much, such as `-10m` or `+1h`.
-    #[arg(long, value_name = "DURATION", value_parser = offset, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION", value_parser = values::offset, allow_hyphen_values = true)]
     pub(super) clock_offset: Option<SignedDuration>,
 }
 
@@ -153,11 +154,11 @@ pub(super) struct CourseOptions {
     pub(super) retry: bool,
 
     /// For how long --retry goes on with a delivery.
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m", requires = "retry")]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "1m", requires = "retry")]
     pub(super) retry_for: Duration,
 
     /// How long an answer may take. A receiver lets a handler run for 30 seconds by default. Google waits a few.
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "40s")]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "40s")]
     pub(super) timeout: Duration,
 
     /// The status that each delivery should be answered with, for the exit code.
@@ -173,23 +174,6 @@ fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("this is no JSON: {error}"))
 }
 
-/// A duration with units, such as `-10m`, or in seconds.
-fn offset(text: &str) -> Result<SignedDuration, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(SignedDuration::from_secs(seconds));
-    }
-    text.parse()
-        .map_err(|_| "write a duration, such as 30s, 10m or -1h".to_owned())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = Duration::try_from(offset(text)?).unwrap_or_default();
-    if duration.is_zero() {
-        return Err("it must be longer than zero".to_owned());
-    }
-    Ok(duration)
-}
-
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if (0.001..=100_000.0).contains(&rate) => Ok(rate),
@@ -200,30 +184,6 @@ fn rate(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations() {
-        for (text, seconds) in [
-            ("30", Some(30)),
-            ("30s", Some(30)),
-            ("10m", Some(600)),
-            ("-10m", Some(-600)),
-            ("-600", Some(-600)),
-            ("+1h", Some(3600)),
-            ("1h 30m", Some(5400)),
-            ("10", Some(10)),
-            ("", None),
-            ("soon", None),
-            ("5 moons", None),
-        ] {
-            let read = offset(text).ok().map(|read| read.as_secs());
-            assert_eq!(read, seconds, "{text:?}");
-        }
-        for text in ["0", "0s", "-1m", "x"] {
-            assert!(duration(text).is_err(), "{text:?}");
-        }
-        assert_eq!(duration("1500ms").unwrap(), Duration::from_millis(1500));
-    }
 
     #[test]
     fn rates() {

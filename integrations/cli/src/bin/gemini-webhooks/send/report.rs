@@ -1,5 +1,6 @@
 //! What is shown of the answers.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -145,20 +146,17 @@ impl<'a> Report<'a> {
     }
 
     /// What a line says beside the answer.
-    fn remark(&self, attempt: &Attempt) -> Option<&'static str> {
-        let answer = &attempt.answer;
-        if self.plan.wanted.is_the_refusal(answer) {
-            return Some("refused, as it should be");
-        }
-        if self.plan.wanted.refusal.is_some() && answer.is_success() {
-            return Some("accepted, though it should be refused");
+    fn remark(&self, attempt: &Attempt) -> Option<Cow<'static, str>> {
+        let (answer, wanted) = (&attempt.answer, self.plan.wanted);
+        if let Some(remark) = wanted.remark(answer) {
+            return Some(remark);
         }
         let Outcome::Answered(reply) = &answer.outcome else {
             return None;
         };
         let is_repeat = attempt.repeat > 1 || attempt.attempt > 1;
         (is_repeat && reply.status == 200 && reply.body.is_empty())
-            .then_some("no body, as for an event that was handled before")
+            .then_some("no body, as for an event that was handled before".into())
     }
 
     fn json(&self, attempt: &Attempt, meaning: Option<&Meaning>) -> Result<(), Failure> {

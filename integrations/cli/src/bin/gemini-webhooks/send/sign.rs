@@ -48,10 +48,11 @@ impl Signer {
         if options.secret_file.is_empty() {
             const VARIABLE: &str = "WEBHOOK_SIGNING_SECRET";
             let text = input::variable(VARIABLE)?.ok_or_else(|| {
-                Failure::unusable(
-                    "nothing to sign with: set WEBHOOK_SIGNING_SECRET or give --secret-file for a static webhook, or \
-                     --ed25519 for a dynamic one",
-                )
+                Failure::unusable(format!(
+                    "nothing to sign with{}: set {VARIABLE} or give --secret-file FILE for a static webhook \
+                     (`--secret-file -` asks for the secret), or --ed25519 for a dynamic one",
+                    input::if_empty(&[VARIABLE])
+                ))
             })?;
             add(&mut secrets, VARIABLE, &text)?;
         }

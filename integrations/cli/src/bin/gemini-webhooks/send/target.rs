@@ -4,7 +4,7 @@ use gemini_webhooks::EndpointToken;
 use reqwest::Url;
 
 use crate::exit::Failure;
-use crate::shown;
+use crate::{shown, values};
 
 /// More than this many deliveries are a load, which needs a word of the user if it goes to another machine.
 const FEW: u64 = 20;
@@ -17,16 +17,7 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn new(text: &str) -> Result<Self, Failure> {
-        let url = Url::parse(text).map_err(|error| {
-            Failure::unusable(format!(
-                "the URL cannot be used ({error}): give all of it, such as http://127.0.0.1:8000/gemini-callback"
-            ))
-        })?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(Failure::unusable(
-                "the URL must begin with http:// or https://, such as http://127.0.0.1:8000/gemini-callback",
-            ));
-        }
+        let url = values::app_url(text).map_err(Failure::unusable)?;
         let host = url.host_str().unwrap_or_default();
         if let Some(domain) = ["googleapis.com", "google.com"]
             .into_iter()
@@ -133,11 +124,9 @@ mod tests {
             ("https://example.com", None),
             ("https://notgoogle.com/x", None),
             ("https://app-1.run.app/x", None),
-            ("127.0.0.1:8000/x", Some("give all of it")),
+            ("127.0.0.1:8000/x", Some("must begin with http://")),
             ("localhost:8000/x", Some("must begin with http://")),
-            ("/gemini-callback", Some("give all of it")),
-            ("ftp://example.com/x", Some("must begin with http://")),
-            ("http://", Some("give all of it")),
+            ("http://", Some("cannot be used (empty host)")),
             (
                 "https://generativelanguage.googleapis.com/x",
                 Some("one of Google's"),

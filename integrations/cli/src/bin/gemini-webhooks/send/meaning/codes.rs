@@ -153,7 +153,8 @@ fn signature_mismatch(situation: &Situation<'_>) -> Meaning {
                 ),
                 "Look for this key id in the app's log, where it says at its start which secrets it has: if it is \
                  missing there, give both the same secret. If it is there, send to the app itself instead of through \
-                 a proxy, and look for what rewrites bodies.",
+                 a proxy, and look for what rewrites bodies. `gemini-webhooks verify` can tell which, from the app's log \
+                 (`log_refused_deliveries()`).",
             )
         }
         (_, Some((url, 0))) => key_not_fetched(url),
