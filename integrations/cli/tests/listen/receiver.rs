@@ -287,6 +287,7 @@ async fn public_keys_are_fetched_again_once_when_a_signature_fits_none() {
     command.args(["--keys", &keys.url()]);
     tokio::task::spawn_blocking(move || {
         let listening = Listening::run(command);
+        listening.noted("Google has sent it, for any of its customers");
         let at = u64::try_from(now()).unwrap();
         let deliver = |signer: &Ed25519Signer, id| {
             deliver(listening.address, "/", &signer.sign(id, at, BODY), BODY).status
@@ -352,6 +353,16 @@ fn it_does_not_start_with_what_cannot_be_used() {
             "two kinds of output",
             &["--full", "--json"],
             "cannot be used with",
+        ),
+        (
+            "any customer of Google to the app",
+            &["--keys", "keys.json", "--forward", "8000"],
+            "Add --endpoint-token-file FILE, and give Google the URL with that token. Or add --allow-any-google-project",
+        ),
+        (
+            "nothing to pass to the app",
+            &["--keys", "keys.json", "--allow-any-google-project"],
+            "--forward",
         ),
         (
             "a port that is taken",
