@@ -221,6 +221,7 @@ pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
     let failure = tokio::select! {
         () = servers.as_mut() => None,
         () = stop.requested() => None,
+        () = receiver.output.count_strays() => None,
         failure = failed.recv() => failure,
     };
     // There is no receiver only if both servers have ended.
@@ -233,6 +234,7 @@ pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
     }
     // Who presses Ctrl-C once more does not want to wait.
     let _ = stop.unless(servers).await;
+    receiver.output.say_strays();
     shown::note(receiver.output.summary());
     match failure {
         Some(failure) => Err(failure),
