@@ -35,6 +35,9 @@ impl Terminal {
         let mut command = Command::new("setsid");
         command.args(["--ctty", "sh", "-c", SHELL, "sh"]);
         command.arg(program.get_program()).args(program.get_args());
+        if let Some(folder) = program.get_current_dir() {
+            command.current_dir(folder);
+        }
         for (name, value) in program.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
