@@ -26,11 +26,12 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     pub(crate) fn start(program: &Command) -> Self {
-        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let keyboard =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
         let name = ptsname(&keyboard, Vec::new()).unwrap();
-        let flags = OFlags::RDWR | OFlags::NOCTTY;
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let terminal: OwnedFd = open(&*name, flags, Mode::empty()).unwrap();
         let mut command = Command::new("setsid");
         command.args(["--ctty", "sh", "-c", SHELL, "sh"]);
@@ -73,6 +74,15 @@ impl Terminal {
     /// Waits until this is on the screen.
     pub(crate) fn shows(&self, text: &str) {
         self.until(text, || self.screen.lock().unwrap().contains(text));
+    }
+
+    /// Waits until it does not show what is typed.
+    pub(crate) fn hides(&self) {
+        self.until("hidden input", || {
+            let settings = rustix::termios::tcgetattr(&self.keyboard).unwrap();
+            let shows = rustix::termios::LocalModes::ECHO;
+            !settings.local_modes.contains(shows)
+        });
     }
 
     pub(crate) fn types(&mut self, text: &str) {

@@ -3,6 +3,9 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+/// As a shell has it for a program that SIGINT ended.
+const STOPPED: u8 = 130;
+
 /// How a command that did its work ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -19,7 +22,7 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::Done => 0,
             Exit::Refused => 1,
-            Exit::Stopped => 130,
+            Exit::Stopped => STOPPED,
         })
     }
 }
@@ -48,6 +51,14 @@ impl Failure {
         }
     }
 
+    /// Ctrl-C or SIGTERM came: exit code 130.
+    pub(crate) fn stopped() -> Self {
+        Self {
+            text: "Ended by Ctrl-C.".to_owned(),
+            code: STOPPED,
+        }
+    }
+
     /// Puts what was done when it happened in front.
     pub(crate) fn while_doing(mut self, what: impl Display) -> Self {
         self.text = format!("{what}: {}", self.text);
@@ -56,7 +67,11 @@ impl Failure {
 
     /// Writes it to standard error. For a command that goes on all the same.
     pub(crate) fn tell(&self) {
-        crate::shown::error(&self.text);
+        if self.code == STOPPED {
+            crate::shown::note(&self.text);
+        } else {
+            crate::shown::error(&self.text);
+        }
     }
 
     /// Returns the sentences.

@@ -51,7 +51,7 @@ impl Trust {
         let mut setup = Setup::new().tolerance(self.tolerance);
         for path in &self.secret_file {
             let name = input::name(path);
-            let text = input::read_secret(path, "signing secret")?;
+            let text = input::read_secret(path, "signing secret").await?;
             setup = add(setup, &name, &text)?;
         }
         if self.secret_file.is_empty()
@@ -63,7 +63,7 @@ impl Trust {
             setup = setup.keys(keys);
         }
         if let Some(path) = &self.endpoint_token_file {
-            let text = input::read_secret(path, "endpoint token")?;
+            let text = input::read_secret(path, "endpoint token").await?;
             let token = EndpointToken::new(text.as_str())
                 .map_err(|error| Failure::unusable(format!("{}: {error}", input::name(path))))?;
             setup = setup.endpoint_token(token);
@@ -134,7 +134,7 @@ fn keys_url(from: &str) -> Option<&str> {
 pub(crate) async fn key_set(from: &str) -> Result<KeySet, Failure> {
     let json = match keys_url(from) {
         Some(url) => fetch(url).await?,
-        None => input::read(from.as_ref(), MAX_KEYS)?.to_vec(),
+        None => input::read(from.as_ref(), MAX_KEYS).await?.to_vec(),
     };
     KeySet::from_json(&json).map_err(|error| {
         Failure::unusable(format!("--keys {from}: this is no usable key set: {error}"))

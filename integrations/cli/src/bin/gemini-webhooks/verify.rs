@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use gemini_webhooks_cli::{Capture, Setup, diagnose};
 use serde_json::json;
 
 use crate::exit::{Exit, Failure};
+use crate::stop::Stop;
 use crate::trust::{Trust, key_set, split_secrets};
 use crate::{input, shown};
 
@@ -127,33 +129,48 @@ pub(crate) async fn run(verify: Verify) -> Result<Exit, Failure> {
             .chain(&verify.other_secret_file)
             .chain(&verify.trust.endpoint_token_file),
     )?;
+    let mut stop = Stop::listen()?;
     // First, so that nobody pastes a request in vain.
-    let setup = verify.setup().await?;
-    let captures = verify.captures(from)?;
+    let Some(setup) = stop.unless(verify.setup()).await else {
+        return Err(Failure::stopped());
+    };
+    let setup = Arc::new(setup?);
+    let captures = verify.captures(from).await?;
+    let count = captures.len();
     let mut all_verified = true;
-    for (index, capture) in captures.iter().enumerate() {
-        let now = verify.time_of(capture);
-        let diagnosis = diagnose(capture, &setup, now);
+    for (index, capture) in captures.into_iter().enumerate() {
+        let now = verify.time_of(&capture);
+        let setup = Arc::clone(&setup);
+        // It takes a while for a long one.
+        let diagnosing = tokio::task::spawn_blocking(move || {
+            let diagnosis = diagnose(&capture, &setup, now);
+            (capture, diagnosis)
+        });
+        let Some(diagnosed) = stop.unless(diagnosing).await else {
+            return Err(Failure::stopped());
+        };
+        let (capture, diagnosis) =
+            diagnosed.map_err(|error| Failure::new(format!("the diagnosis broke off: {error}")))?;
         all_verified &= diagnosis.is_verified();
         if verify.json {
             let mut value = serde_json::to_value(&diagnosis).map_err(|error| {
                 Failure::new(format!("the diagnosis cannot be written: {error}"))
             })?;
             if let Some(members) = value.as_object_mut() {
-                members.insert("webhook_id".to_owned(), json!(text(capture, "webhook-id")));
+                members.insert("webhook_id".to_owned(), json!(text(&capture, "webhook-id")));
                 members.insert("judged_at".to_owned(), json!(shown::time(now)));
             }
             shown::json(&value)?;
             continue;
         }
-        if captures.len() > 1 {
-            let id = text(capture, "webhook-id").unwrap_or_else(|| "without an id".to_owned());
+        if count > 1 {
+            let id = text(&capture, "webhook-id").unwrap_or_else(|| "without an id".to_owned());
             let style = shown::FAINT;
             let gap = if index > 0 { "\n" } else { "" };
             shown::line(format_args!(
                 "{gap}{style}delivery {} of {}: {}{style:#}",
                 index + 1,
-                captures.len(),
+                count,
                 shown::plain(id)
             ))?;
         }
@@ -175,7 +192,7 @@ pub(crate) async fn run(verify: Verify) -> Result<Exit, Failure> {
 }
 
 impl Verify {
-    fn captures(&self, from: &Path) -> Result<Vec<Capture>, Failure> {
+    async fn captures(&self, from: &Path) -> Result<Vec<Capture>, Failure> {
         if self.headers.is_some() && self.body.is_none() {
             return Err(Failure::unusable(
                 "--headers needs --body: the signature is over both",
@@ -195,13 +212,11 @@ impl Verify {
                  gemini-webhooks verify …`"
             )));
         }
-        let text = input::read(from, limit)?;
-        let body = self
-            .body
-            .as_ref()
-            .map(|path| input::read(path, limit))
-            .transpose()?;
-        let body = body.map(|body| Bytes::copy_from_slice(&body));
+        let text = input::read(from, limit).await?;
+        let body = match &self.body {
+            Some(path) => Some(Bytes::copy_from_slice(&input::read(path, limit).await?)),
+            None => None,
+        };
         let one = |read: Result<Capture, _>| read.map(|capture| vec![capture]);
         let read = if self.headers.is_some() {
             one(capture::from_headers(&text, Bytes::new()))
@@ -241,7 +256,7 @@ impl Verify {
         let mut setup = self.trust.setup().await?;
         for path in &self.other_secret_file {
             let name = input::name(path);
-            let text = input::read_secret(path, "other signing secret")?;
+            let text = input::read_secret(path, "other signing secret").await?;
             for (label, secret) in split_secrets(&name, &text)? {
                 setup = setup
                     .other_secret(&label, secret)

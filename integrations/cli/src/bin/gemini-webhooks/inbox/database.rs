@@ -89,14 +89,14 @@ impl Place {
 
     /// Opens the inbox, and returns what its database is called. The name shows no password.
     pub(super) async fn open(&self) -> Result<(Opened, String), Failure> {
-        let meant = self.meant()?;
+        let meant = self.meant().await?;
         match kind(&meant.text)? {
             Kind::Sqlite => self.sqlite(&meant).await,
             Kind::Postgres => self.postgres(&meant).await,
         }
     }
 
-    fn meant(&self) -> Result<Meant, Failure> {
+    async fn meant(&self) -> Result<Meant, Failure> {
         if let Some(path) = &self.sqlite {
             let Some(text) = path.to_str() else {
                 let name = input::name(path);
@@ -117,7 +117,7 @@ impl Place {
             });
         }
         if let Some(path) = &self.database_file {
-            let text = input::read_secret(path, "URL of the database")?;
+            let text = input::read_secret(path, "URL of the database").await?;
             let from = input::name(path);
             if text.trim().is_empty() {
                 return Err(Failure::unusable(format!("{from} holds no URL")));

@@ -116,7 +116,7 @@ pub(crate) async fn run(options: &Inbox) -> Result<Exit, Failure> {
     let mut stop = Stop::listen()?;
     options.command.check()?;
     let Some(opened) = stop.unless(options.place.open()).await else {
-        return Ok(Exit::Stopped);
+        return Err(Failure::stopped());
     };
     let (opened, name) = opened?;
     let (command, namespace) = (&options.command, options.place.namespace());

@@ -153,7 +153,7 @@ pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
             .chain(&options.trust.endpoint_token_file),
     )?;
     let Some(setup) = stop.unless(options.trust.setup()).await else {
-        return Ok(Exit::Stopped);
+        return Err(Failure::stopped());
     };
     let max_body = usize::try_from(options.max_body).unwrap_or(usize::MAX);
     let setup = setup?.max_body_bytes(max_body);

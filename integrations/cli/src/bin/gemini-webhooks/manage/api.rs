@@ -48,9 +48,12 @@ pub(super) struct Service {
 
 impl Api {
     /// Reads the key and checks the settings. Nothing is sent.
-    pub(super) fn service(&self) -> Result<Service, Failure> {
+    pub(super) async fn service(&self) -> Result<Service, Failure> {
         let (key_from, key) = match &self.api_key_file {
-            Some(path) => (input::name(path), input::read_secret(path, "API key")?),
+            Some(path) => (
+                input::name(path),
+                input::read_secret(path, "API key").await?,
+            ),
             None => key_of_environment()?,
         };
         let deadline = self.timeout;

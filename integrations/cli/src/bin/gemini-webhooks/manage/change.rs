@@ -68,12 +68,12 @@ enum State {
 }
 
 impl Update {
-    fn changes(&self) -> Result<WebhookUpdate, Failure> {
+    async fn changes(&self) -> Result<WebhookUpdate, Failure> {
         let mut update = WebhookUpdate::new();
         if let Some(uri) = &self.uri {
             create::check_uri(uri)?;
             update = update.uri(match &self.endpoint_token_file {
-                Some(path) => create::endpoint_token(path)?.url(uri),
+                Some(path) => create::endpoint_token(path).await?.url(uri),
                 None => uri.clone(),
             });
         }
@@ -104,9 +104,9 @@ impl Update {
                 .iter()
                 .chain(&self.endpoint_token_file),
         )?;
-        let service = self.api.service()?;
-        let changes = self.changes()?;
         let mut stop = Stop::listen()?;
+        let service = self.api.service().await?;
+        let changes = self.changes().await?;
         let updating = service.client.update(&self.id, &changes);
         let Some(updated) = wait::for_answer(&mut stop, service.deadline, updating).await else {
             return Ok(maybe_done("The webhook may have been changed", &self.id));
@@ -154,8 +154,8 @@ impl Delete {
                 ids.push(id);
             }
         }
-        let service = self.api.service()?;
         let mut stop = Stop::listen()?;
+        let service = self.api.service().await?;
         if !self.yes {
             let Some(found) = look(&service, &mut stop, &ids).await? else {
                 return Ok(wait::stopped("Nothing was deleted."));
@@ -233,8 +233,8 @@ pub(crate) struct Ping {
 
 impl Ping {
     pub(crate) async fn run(&self) -> Result<Exit, Failure> {
-        let service = self.api.service()?;
         let mut stop = Stop::listen()?;
+        let service = self.api.service().await?;
         let pinging = service.client.ping(&self.id);
         let Some(pinged) = wait::for_answer(&mut stop, service.deadline, pinging).await else {
             return Ok(wait::stopped(

@@ -72,7 +72,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn spec(&self) -> Result<WebhookSpec, Failure> {
+    pub(super) async fn spec(&self) -> Result<WebhookSpec, Failure> {
         check_uri(&self.uri)?;
         let subscribed = events::subscribed(&self.events)?;
         events::tell_unknown(&subscribed);
@@ -81,7 +81,7 @@ impl Wanted {
             spec = spec.name(name);
         }
         if let Some(path) = &self.endpoint_token_file {
-            spec = spec.endpoint_token(&endpoint_token(path)?);
+            spec = spec.endpoint_token(&endpoint_token(path).await?);
         }
         if self.allow_refused_events {
             spec = spec.allow_refused_events();
@@ -106,8 +106,8 @@ pub(super) fn check_uri(uri: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn endpoint_token(path: &Path) -> Result<EndpointToken, Failure> {
-    let text = input::read_secret(path, "endpoint token")?;
+pub(super) async fn endpoint_token(path: &Path) -> Result<EndpointToken, Failure> {
+    let text = input::read_secret(path, "endpoint token").await?;
     EndpointToken::new(&*text)
         .map_err(|error| Failure::unusable(format!("{}: {error}", input::name(path))))
 }
@@ -119,10 +119,10 @@ impl Create {
             ..
         } = &self.wanted;
         input::at_most_one_dash(self.api.api_key_file.iter().chain(endpoint_token_file))?;
-        let service = self.api.service()?;
-        let spec = self.wanted.spec()?;
-        let place = self.secret_to.reserve()?;
         let mut stop = Stop::listen()?;
+        let service = self.api.service().await?;
+        let spec = self.wanted.spec().await?;
+        let place = self.secret_to.reserve()?;
 
         let creating = service.client.create(&spec);
         let (created, stop) = match wait::for_secret(&mut stop, service.deadline, creating).await {

@@ -71,10 +71,10 @@ impl Ensure {
             .chain(&self.wanted.endpoint_token_file)
             .chain(&self.secret_file);
         input::at_most_one_dash(files)?;
-        let service = self.api.service()?;
-        let kept = self.kept_secrets()?;
-        let spec = self.spec(&kept)?;
         let mut stop = Stop::listen()?;
+        let service = self.api.service().await?;
+        let kept = self.kept_secrets().await?;
+        let spec = self.spec(&kept).await?;
         let place = match self.secret_to.is_free() {
             true => Some(self.secret_to.reserve()?),
             false => match self.needs_no_place(&service, &mut stop, &spec).await? {
@@ -104,9 +104,9 @@ impl Ensure {
         })
     }
 
-    fn spec(&self, kept: &[Zeroizing<String>]) -> Result<WebhookSpec, Failure> {
-        let spec = self.wanted.spec()?;
-        let at_hand = self.secrets_at_hand()?;
+    async fn spec(&self, kept: &[Zeroizing<String>]) -> Result<WebhookSpec, Failure> {
+        let spec = self.wanted.spec().await?;
+        let at_hand = self.secrets_at_hand().await?;
         let at_hand = at_hand.iter().chain(kept);
         let spec = at_hand.fold(spec, WebhookSpec::secret_at_hand);
         if self.rotate_if_not_at_hand {
@@ -116,11 +116,11 @@ impl Ensure {
         }
     }
 
-    fn secrets_at_hand(&self) -> Result<Vec<Zeroizing<String>>, Failure> {
+    async fn secrets_at_hand(&self) -> Result<Vec<Zeroizing<String>>, Failure> {
         let mut secrets = Vec::new();
         for path in &self.secret_file {
             let name = input::name(path);
-            let text = input::read_secret(path, "signing secret")?;
+            let text = input::read_secret(path, "signing secret").await?;
             let found = words(&text, &name)?;
             if found.is_empty() {
                 return Err(Failure::unusable(format!("{name} holds no signing secret")));
@@ -136,13 +136,13 @@ impl Ensure {
     }
 
     /// The secrets that are in the file of --secret-to already.
-    fn kept_secrets(&self) -> Result<Vec<Zeroizing<String>>, Failure> {
+    async fn kept_secrets(&self) -> Result<Vec<Zeroizing<String>>, Failure> {
         match &self.secret_to.secret_to {
             Some(path)
                 if !secret_to::is_stdout(path)
                     && fs::metadata(path).is_ok_and(|file| file.is_file()) =>
             {
-                let text = input::read_secret(path, "signing secret")?;
+                let text = input::read_secret(path, "signing secret").await?;
                 match words(&text, &input::name(path)) {
                     // It may be replaced, whatever it is.
                     Err(_) if self.secret_to.force => Ok(Vec::new()),

@@ -28,8 +28,8 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) async fn run(&self) -> Result<Exit, Failure> {
-        let service = self.api.service()?;
         let mut stop = Stop::listen()?;
+        let service = self.api.service().await?;
         let listing = async {
             let mut listing = service.client.list();
             let mut webhooks = Vec::new();
@@ -76,8 +76,8 @@ pub(crate) struct Get {
 
 impl Get {
     pub(crate) async fn run(&self) -> Result<Exit, Failure> {
-        let service = self.api.service()?;
         let mut stop = Stop::listen()?;
+        let service = self.api.service().await?;
         let get = service.client.get(&self.id);
         let Some(got) = wait::for_answer(&mut stop, service.deadline, get).await else {
             return Ok(wait::stopped("Nothing was changed."));

@@ -59,9 +59,9 @@ impl Rotate {
         if asks {
             ask::can_ask("`rotate --revoke immediately`")?;
         }
-        let service = self.api.service()?;
-        let place = self.secret_to.reserve()?;
         let mut stop = Stop::listen()?;
+        let service = self.api.service().await?;
+        let place = self.secret_to.reserve()?;
         if asks {
             let get = service.client.get(&self.id);
             let Some(got) = wait::for_answer(&mut stop, service.deadline, get).await else {

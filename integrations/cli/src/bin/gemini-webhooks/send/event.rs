@@ -22,10 +22,10 @@ pub(super) struct Event {
 }
 
 impl Event {
-    pub(super) fn of(options: &EventOptions, now: SystemTime) -> Result<Self, Failure> {
+    pub(super) async fn of(options: &EventOptions, now: SystemTime) -> Result<Self, Failure> {
         if let Some(path) = &options.body {
             return Ok(Self {
-                body: input::read(path, MAX_BODY)?.to_vec(),
+                body: input::read(path, MAX_BODY).await?.to_vec(),
                 name: format!("the body in {}", input::name(path)),
                 remark: None,
             });
@@ -121,12 +121,14 @@ mod tests {
         }
     }
 
-    #[test]
-    fn all_types_are_sent_as_they_are_known() {
+    #[tokio::test]
+    async fn all_types_are_sent_as_they_are_known() {
         let types = types();
         assert_eq!(types.len(), 9);
         for type_name in types {
-            let event = Event::of(&options(&type_name), SystemTime::UNIX_EPOCH).unwrap();
+            let event = Event::of(&options(&type_name), SystemTime::UNIX_EPOCH)
+                .await
+                .unwrap();
             assert!(event.remark.is_none(), "{type_name}");
             let event = GeminiEvent::parse(event.body);
             assert_eq!(event.type_name(), Some(&*type_name));
@@ -137,7 +139,9 @@ mod tests {
                 "{type_name}"
             );
         }
-        let event = Event::of(&options("song.composed"), SystemTime::UNIX_EPOCH).unwrap();
+        let event = Event::of(&options("song.composed"), SystemTime::UNIX_EPOCH)
+            .await
+            .unwrap();
         assert!(event.remark.unwrap().contains("batch.succeeded, "));
         assert_eq!(
             GeminiEvent::parse(event.body).type_name(),
@@ -145,14 +149,14 @@ mod tests {
         );
     }
 
-    #[test]
-    fn data_and_metadata_are_taken_over() {
+    #[tokio::test]
+    async fn data_and_metadata_are_taken_over() {
         let options = EventOptions {
             data: Some(json!({"id": "batches/mine"})),
             user_metadata: Some(json!({"order": "7"})),
             ..options("batch.succeeded")
         };
-        let event = Event::of(&options, SystemTime::UNIX_EPOCH).unwrap();
+        let event = Event::of(&options, SystemTime::UNIX_EPOCH).await.unwrap();
         let event: Value = serde_json::from_slice(&event.body).unwrap();
         assert_eq!(event["data"], json!({"id": "batches/mine"}));
         assert_eq!(event["user_metadata"]["order"], "7");

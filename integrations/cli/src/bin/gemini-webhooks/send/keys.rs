@@ -22,8 +22,8 @@ const ED25519: [u8; 16] = [
 ];
 
 /// An Ed25519 key: that of the file, or a new one, which is kept there.
-pub(super) fn ed25519(file: Option<&Path>) -> Result<Ed25519Signer, Failure> {
-    let seed = match read(file)? {
+pub(super) async fn ed25519(file: Option<&Path>) -> Result<Ed25519Signer, Failure> {
+    let seed = match read(file).await? {
         Some(Kept { der, name }) => {
             let seed = der
                 .strip_prefix(&ED25519)
@@ -51,8 +51,8 @@ pub(super) fn ed25519(file: Option<&Path>) -> Result<Ed25519Signer, Failure> {
 }
 
 /// An RSA key: that of the file, or a new one, which is kept there.
-pub(super) fn rs256(file: Option<&Path>) -> Result<Rs256Signer, Failure> {
-    let Kept { der, name } = match read(file)? {
+pub(super) async fn rs256(file: Option<&Path>) -> Result<Rs256Signer, Failure> {
+    let Kept { der, name } = match read(file).await? {
         Some(kept) => kept,
         None => {
             let signer = Rs256Signer::generate("")
@@ -97,7 +97,7 @@ struct Kept {
 }
 
 /// What the file holds; `None` if there is none yet.
-fn read(file: Option<&Path>) -> Result<Option<Kept>, Failure> {
+async fn read(file: Option<&Path>) -> Result<Option<Kept>, Failure> {
     let Some(path) = file else { return Ok(None) };
     if path == Path::new("-") {
         return Err(Failure::unusable(
@@ -113,7 +113,7 @@ fn read(file: Option<&Path>) -> Result<Option<Kept>, Failure> {
         }
     }
     let name = format!("--key-file {}", input::name(path));
-    let text = input::read(path, MAX_FILE)?;
+    let text = input::read(path, MAX_FILE).await?;
     let der = from_pem(&text).ok_or_else(|| {
         Failure::unusable(format!(
             "{name} holds no private key in PEM, between `{BEGIN}` and `{END}`: give another file, which is made if \
@@ -176,16 +176,16 @@ fn keep(file: Option<&Path>, der: &[u8]) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_key_is_kept_in_a_file_of_its_owner() {
+    #[tokio::test]
+    async fn a_key_is_kept_in_a_file_of_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let (ed, rsa) = (folder.path().join("ed.pem"), folder.path().join("rsa.pem"));
-        let jwk = ed25519(Some(&ed)).unwrap().jwk();
-        assert_eq!(ed25519(Some(&ed)).unwrap().jwk(), jwk);
-        assert_ne!(ed25519(None).unwrap().jwk(), jwk);
+        let jwk = ed25519(Some(&ed)).await.unwrap().jwk();
+        assert_eq!(ed25519(Some(&ed)).await.unwrap().jwk(), jwk);
+        assert_ne!(ed25519(None).await.unwrap().jwk(), jwk);
         assert!(kid(&jwk).starts_with("sample-"), "{jwk}");
-        let jwk = rs256(Some(&rsa)).unwrap().jwk();
-        assert_eq!(rs256(Some(&rsa)).unwrap().jwk(), jwk);
+        let jwk = rs256(Some(&rsa)).await.unwrap().jwk();
+        assert_eq!(rs256(Some(&rsa)).await.unwrap().jwk(), jwk);
         #[cfg(unix)]
         for path in [&ed, &rsa] {
             use std::os::unix::fs::PermissionsExt as _;
@@ -193,12 +193,12 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
         }
         // Each is no key of the other kind.
-        assert!(rs256(Some(&ed)).is_err());
-        assert!(ed25519(Some(&rsa)).is_err());
+        assert!(rs256(Some(&ed)).await.is_err());
+        assert!(ed25519(Some(&rsa)).await.is_err());
     }
 
-    #[test]
-    fn a_file_that_holds_no_key_is_not_overwritten() {
+    #[tokio::test]
+    async fn a_file_that_holds_no_key_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in [
             ("empty", ""),
@@ -215,17 +215,17 @@ mod tests {
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, text).unwrap();
-            assert!(ed25519(Some(&path)).is_err(), "{name}");
-            assert!(rs256(Some(&path)).is_err(), "{name}");
+            assert!(ed25519(Some(&path)).await.is_err(), "{name}");
+            assert!(rs256(Some(&path)).await.is_err(), "{name}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "{name}");
         }
         let nowhere = folder.path().join("no/folder");
-        let error = format!("{:?}", ed25519(Some(&nowhere)).unwrap_err());
+        let error = format!("{:?}", ed25519(Some(&nowhere)).await.unwrap_err());
         assert!(error.contains("make its folder first"), "{error}");
     }
 
-    #[test]
-    fn a_key_of_openssl_is_read() {
+    #[tokio::test]
+    async fn a_key_of_openssl_is_read() {
         // RFC 8410, 10.3.
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key.pem");
@@ -233,7 +233,7 @@ mod tests {
                    MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
                    -----END PRIVATE KEY-----\n";
         std::fs::write(&path, pem).unwrap();
-        let jwk = ed25519(Some(&path)).unwrap().jwk();
+        let jwk = ed25519(Some(&path)).await.unwrap().jwk();
         // Its public key is in 10.1 of the same.
         assert_eq!(
             member_of(&jwk, "x"),

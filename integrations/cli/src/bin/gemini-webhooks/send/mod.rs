@@ -34,6 +34,7 @@ const CONCURRENCY: u16 = 100;
 
 /// Sends the deliveries, and says what was answered.
 pub(crate) async fn run(options: Options) -> Result<Exit, Failure> {
+    let mut stop = Stop::listen()?;
     let files = [&options.event.body, &options.signed.endpoint_token_file];
     let files = files.into_iter().flatten();
     input::at_most_one_dash(files.chain(&options.signed.secret_file))?;
@@ -44,12 +45,10 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Failure> {
              it, and the token in a file, with --endpoint-token-file",
         );
     }
-    let target = with_token(target, &options)?;
-    let event = Event::of(&options.event, SystemClock.now())?;
-    let signer = Signer::of(&options.signed)?;
+    let target = with_token(target, &options).await?;
+    let event = Event::of(&options.event, SystemClock.now()).await?;
+    let signer = Signer::of(&options.signed).await?;
     let plan = plan(&options, target, signer, &event)?;
-    // Not before all is read: at a prompt, or while standard input is waited for, Ctrl-C ends the program at once.
-    let mut stop = Stop::listen()?;
     let served = match plan.signer.key_set() {
         Some(key_set) => Some(Served::start(options.signed.jwks_address, key_set).await?),
         None => None,
@@ -105,7 +104,7 @@ fn plan(options: &Options, target: Target, signer: Signer, event: &Event) -> Res
 }
 
 /// Adds the endpoint token to the URL.
-fn with_token(target: Target, options: &Options) -> Result<Target, Failure> {
+async fn with_token(target: Target, options: &Options) -> Result<Target, Failure> {
     let signed = &options.signed;
     let (name, text) = match &signed.endpoint_token_file {
         Some(_) if target.has_token() => {
@@ -115,7 +114,7 @@ fn with_token(target: Target, options: &Options) -> Result<Target, Failure> {
         }
         Some(path) => (
             input::name(path),
-            input::read_secret(path, "endpoint token")?,
+            input::read_secret(path, "endpoint token").await?,
         ),
         None if target.has_token() || !(signed.ed25519 || signed.jwt.is_some()) => {
             return Ok(target);

@@ -27,7 +27,7 @@ pub(super) enum Signer {
 }
 
 impl Signer {
-    pub(super) fn of(options: &SignedOptions) -> Result<Self, Failure> {
+    pub(super) async fn of(options: &SignedOptions) -> Result<Self, Failure> {
         let file = options.key_file.as_deref();
         if let Some(audience) = &options.jwt {
             if audience.is_empty() {
@@ -35,14 +35,14 @@ impl Signer {
                     "--jwt has an empty audience: give the one that the app passes to `accept_jwt`",
                 ));
             }
-            return Ok(Self::Jwt(keys::rs256(file)?, audience.clone()));
+            return Ok(Self::Jwt(keys::rs256(file).await?, audience.clone()));
         }
         if options.ed25519 {
-            return Ok(Self::Ed25519(keys::ed25519(file)?));
+            return Ok(Self::Ed25519(keys::ed25519(file).await?));
         }
         let mut secrets = Vec::new();
         for path in &options.secret_file {
-            let text = input::read_secret(path, "signing secret")?;
+            let text = input::read_secret(path, "signing secret").await?;
             add(&mut secrets, &input::name(path), &text)?;
         }
         if options.secret_file.is_empty() {
