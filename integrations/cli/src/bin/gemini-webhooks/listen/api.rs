@@ -70,7 +70,7 @@ async fn deliveries(State(api): State<Api>, Query(Since { after }): Query<Since>
     });
     Json(json!({
         "version": news.version,
-        "oldest": news.oldest,
+        "oldest": { "verified": news.oldest_verified, "refused": news.oldest_refused },
         "deliveries": entries.collect::<Value>(),
     }))
     .into_response()

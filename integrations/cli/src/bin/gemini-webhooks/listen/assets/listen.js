@@ -40,8 +40,9 @@ function row(delivery) {
 function receive(news) {
   const fresh = news.deliveries.filter((delivery) => !deliveries.has(delivery.number));
   for (const delivery of news.deliveries) deliveries.set(delivery.number, { ...delivery, key: delivery.number });
-  for (const number of [...deliveries.keys()]) {
-    if (news.oldest != null && number < news.oldest) deliveries.delete(number);
+  for (const { number, verified } of [...deliveries.values()]) {
+    const oldest = verified ? news.oldest.verified : news.oldest.refused;
+    if (oldest != null && number < oldest) deliveries.delete(number);
   }
   const newestFirst = [...deliveries.values()].sort((a, b) => b.number - a.number);
   list.show(newestFirst);
