@@ -7,13 +7,15 @@ use std::time::{Duration, Instant, SystemTime};
 use gemini_webhooks::{Clock as _, SystemClock};
 use gemini_webhooks_cli::{Capture, Diagnosis, Setup, diagnose, verdict};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::shown;
 use crate::trust::Trust;
 
 /// A key that is not known is fetched at most so often, whatever strangers send.
 const KEYS_PAUSE: Duration = Duration::from_secs(30);
+/// How often the keys are fetched anyway: one that was withdrawn must not stay trusted.
+pub(super) const KEYS_AGE: Duration = Duration::from_secs(3600);
 /// So many are looked into at a time,
 const AT_A_TIME: usize = 2;
 /// and another one waits so long for its turn.
@@ -96,13 +98,20 @@ impl Judge {
         if fetched.is_some_and(|at| now.saturating_duration_since(at) < KEYS_PAUSE) {
             return false;
         }
+        let is_new = self.fetch_now(fetched).await;
+        if is_new {
+            shown::note("a signature fits no public key that is known: fetched the keys again");
+        }
+        is_new
+    }
+
+    async fn fetch_now(&self, fetched: &mut Option<Instant>) -> bool {
         let keys = self.trust.fetch_keys().await;
         *fetched = Some(SystemClock.monotonic());
         match keys {
             Ok(Some(keys)) => {
                 let mut setup = self.setup.write().unwrap_or_else(PoisonError::into_inner);
                 *setup = Arc::new(Setup::clone(&setup).keys(keys));
-                shown::note("a signature fits no public key that is known: fetched the keys again");
                 true
             }
             Ok(None) => false,
@@ -113,6 +122,19 @@ impl Judge {
                 ));
                 false
             }
+        }
+    }
+
+    /// Fetches the keys each time that so much has passed, so that those that were withdrawn are not trusted any more.
+    /// Does not end.
+    pub(super) async fn keep_fresh(&self, every: Duration) {
+        if !self.trust.can_fetch_again() {
+            return std::future::pending().await;
+        }
+        loop {
+            sleep(every).await;
+            let mut fetched = self.fetched.lock().await;
+            self.fetch_now(&mut fetched).await;
         }
     }
 
@@ -175,7 +197,40 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use gemini_webhooks::testing::{Ed25519Signer, JwksServer};
+
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_key_that_was_withdrawn_is_not_trusted_any_more() {
+        let withdrawn = Ed25519Signer::new("withdrawn", [1; 32]);
+        let other = Ed25519Signer::new("other", [2; 32]);
+        let server = JwksServer::start([withdrawn.jwk()]).await.unwrap();
+        let trust = Trust {
+            secret_file: Vec::new(),
+            keys: Some(server.url()),
+            jwt_audience: Vec::new(),
+            endpoint_token_file: None,
+            tolerance: Duration::from_secs(300),
+        };
+        let keys = trust.fetch_keys().await.unwrap().unwrap();
+        let judge = Judge::new(Setup::new().keys(keys), trust);
+        let capture = Capture::new(withdrawn.sign("msg_1", 0, b"{}"), "{}");
+        let now = SystemTime::UNIX_EPOCH;
+        assert!(judge.verdict(&capture, now).await.is_verified());
+
+        server.publish([other.jwk()]);
+        let is_refused = async {
+            while judge.verdict(&capture, now).await.is_verified() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = is_refused => {}
+            () = judge.keep_fresh(Duration::from_millis(10)) => panic!("it does not end"),
+            () = sleep(Duration::from_secs(60)) => panic!("it is still trusted"),
+        }
+    }
 
     #[test]
     fn repeats_are_known_within_the_limit() {
@@ -202,7 +257,7 @@ mod tests {
             .unwrap()
             .as_secs();
         let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-        let signer = gemini_webhooks::testing::Ed25519Signer::new("k", [7; 32]);
+        let signer = Ed25519Signer::new("k", [7; 32]);
         let keys = gemini_webhooks::testing::key_set([signer.jwk()]);
         let keys = gemini_webhooks::jwks::KeySet::from_json(keys.as_bytes()).unwrap();
         let setup = Setup::new().secret("it", secret).unwrap().keys(keys);

@@ -222,6 +222,7 @@ pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
         () = servers.as_mut() => None,
         () = stop.requested() => None,
         () = receiver.output.count_strays() => None,
+        () = receiver.judge.keep_fresh(judge::KEYS_AGE) => None,
         failure = failed.recv() => failure,
     };
     // There is no receiver only if both servers have ended.
