@@ -23,7 +23,7 @@ struct Page {
 
 impl Page {
     async fn open(place: &Place) -> Self {
-        let mut program = place.program(&["ui"]);
+        let mut program = place.program(&["ui", "--address", "0"]);
         program.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = program.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());

@@ -11,19 +11,21 @@ mod served;
 mod sign;
 mod tamper;
 mod target;
+mod wanted;
 mod words;
 
 use std::sync::Arc;
 
 use gemini_webhooks::{Clock as _, EndpointToken, SystemClock};
 
-use self::course::{Plan, Wanted};
+use self::course::Plan;
 use self::event::Event;
 pub(crate) use self::options::Options;
 use self::report::Report;
 use self::served::Served;
 use self::sign::Signer;
 use self::target::Target;
+use self::wanted::Wanted;
 use crate::exit::{Exit, Failure};
 use crate::stop::Stop;
 use crate::{input, shown};
