@@ -304,7 +304,7 @@ impl WebhookReceiverBuilder {
     /// probably happened. It needs the feature `tracing`.
     ///
     /// It is off by default, because the body has what your events say, and anyone can make the log longer: at most one
-    /// delivery a second is kept, with a body of at most 8 KiB. Who reads the log within the tolerance can send a kept
+    /// delivery a second is kept, of at most 9 KiB, which are 12 KiB in the log. Who reads the log within the tolerance can send a kept
     /// delivery again, if its body is put right. That is an event of Google's all the same, which reaches your handler
     /// once.
     ///
