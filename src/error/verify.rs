@@ -108,7 +108,7 @@ pub enum VerifyErrorKind {
     ///
     /// - Status: 400.
     /// - Cause: another key signed the delivery, or the body was changed on its way. From the bytes
-    ///   nobody can tell which.
+    ///   nobody can tell which for sure; `gemini-webhooks verify` tries what is usual.
     /// - Remedy: check that the secret is the one of this webhook. Then look for a proxy or a
     ///   middleware that decompresses, decodes or reformats the body. The log names the keys that
     ///   were tried and the length of the body.

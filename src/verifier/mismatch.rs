@@ -42,7 +42,7 @@ impl Rules {
             ),
             None => write!(
                 text,
-                "; tried {}; the body has {} bytes. Either another key signed it, or the body was changed on its way, and nobody can tell which. Check that the secret (or the set of public keys) is the one of this webhook, and that nothing in front of this receiver decompresses, decodes or reformats the body",
+                "; tried {}; the body has {} bytes. Either another key signed it, or the body was changed on its way; the program `gemini-webhooks verify` can often tell which. Check that the secret (or the set of public keys) is the one of this webhook, and that nothing in front of this receiver decompresses, decodes or reformats the body",
                 self.tried(keys, fields, now),
                 body.len()
             ),

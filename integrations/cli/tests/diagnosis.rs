@@ -192,7 +192,7 @@ fn a_changed_body_is_named_in_those_words() {
         );
         let text = diagnosis.to_string();
         assert!(
-            text.contains("The secret is right (the app's secret (sha256:"),
+            text.contains("The secret is right (the app's secret, sha256:"),
             "{name}: {text}"
         );
         assert!(
@@ -291,9 +291,9 @@ fn a_wrong_time_is_told_from_a_wrong_signature() {
     assert_found(
         &diagnosis,
         "timestamp_too_old",
-        Cause::Clock,
-        false,
-        "Two things are wrong",
+        Cause::BodyChanged,
+        true,
+        "The time is off as well",
     );
     assert!(diagnosis.to_string().contains("added a line break"));
 

@@ -130,6 +130,7 @@ fn programs(folder: &Path) -> PathBuf {
     let cargo = format!(
         "#!/bin/bash\nset -eu\ncase \"$1\" in\n\
          install) [ \"$2 $3\" = '--locked --path' ] && grep -q 'name = \"gemini-webhooks\"' \"{root}/$4/Cargo.toml\" ;;\n\
+         build) [ \"$2 $4\" = '--example --features' ] && test -x \"{examples}/$3\" ;;\n\
          run) [ \"$2 $4\" = '--example --features' ] && grep -q '^jwt = ' \"{root}/Cargo.toml\" && exec \"{examples}/$3\" ;;\n\
          *) exit 99 ;;\nesac\n",
         root = root.display(),

@@ -109,7 +109,7 @@ fn each_form_of_capture_gives_its_verdict() {
             if code == 1 {
                 assert!(
                     ended.stdout.contains(
-                        "The secret is right (the secret of WEBHOOK_SIGNING_SECRET (sha256:"
+                        "The secret is right (the secret in WEBHOOK_SIGNING_SECRET, sha256:"
                     ),
                     "{ended:?}"
                 );
@@ -173,13 +173,13 @@ fn secrets_come_from_files_and_stdin_and_are_never_shown() {
             vec![request.as_str(), "--secret-file", &both],
             "",
             0,
-            "secret 2 of ",
+            "secret 2 in ",
         ),
         (
             vec![&request, "--secret-file", "-"],
             SECRET,
             0,
-            "the secret of standard input",
+            "the secret in standard input",
         ),
         (
             vec![&request, "--secret-file", &other],
@@ -211,6 +211,144 @@ fn secrets_come_from_files_and_stdin_and_are_never_shown() {
     }
 }
 
+/// The line that a receiver with another secret wrote, in the two usual forms.
+#[test]
+fn a_log_of_a_refusal_says_that_the_app_has_another_secret() {
+    let request = format!(
+        "webhook-id: {ID}\r\nwebhook-timestamp: {SENT}\r\nwebhook-signature: {}\r\ncontent-length: {}\r\n\r\n{BODY}",
+        signature(),
+        BODY.len()
+    );
+    let encoded = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, request);
+    let mine = SECRET.parse::<gemini_webhooks::SigningSecret>().unwrap();
+    for (tried, code, says) in [
+        (
+            "secret sha256:2413cc06",
+            1,
+            "Your app refused this delivery with sha256:2413cc06. But the secret in WEBHOOK_SIGNING_SECRET",
+        ),
+        (
+            "secrets sha256:2413cc06, sha256:11111111",
+            1,
+            "with sha256:2413cc06 and sha256:11111111.",
+        ),
+        ("public key abc", 1, "with other keys"),
+        (
+            &format!("secret {}", mine.key_id()),
+            1,
+            "perhaps the secret had ended there",
+        ),
+    ] {
+        for line in [
+            format!(
+                "2026 WARN gemini_webhooks: delivery refused reason=\"tried {tried}; the body has 9 bytes\" capture=\"gwh1.{encoded}\"\n"
+            ),
+            format!(
+                "{{\"fields\":{{\"reason\":\"tried {tried}; the body\",\"capture\":\"gwh1.{encoded}\"}}}}\n"
+            ),
+        ] {
+            // The log has no time of its own, and is old: that the time was right is known.
+            let ended = verify(&[], line.as_bytes());
+            assert_eq!(ended.code, Some(code), "{tried}: {ended:?}");
+            assert!(ended.stdout.contains(says), "{tried}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn files_that_a_user_may_mix_up_show_no_secret_and_say_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    let utf16: Vec<u8> = [0xff, 0xfe]
+        .into_iter()
+        .chain(http(BODY).encode_utf16().flat_map(u16::to_le_bytes))
+        .collect();
+    let bom = [b"\xef\xbb\xbf", http(BODY).as_bytes()].concat();
+    let log = b"2026-11-27T01:00:00Z  INFO gemini_webhooks: delivery handled\n2026 INFO x\n";
+    let env = format!("WEBHOOK_SIGNING_SECRET={SECRET}\n");
+    let curl = format!(
+        "curl -H 'webhook-id: {ID}' -H 'webhook-timestamp: {SENT}' -H 'webhook-signature: {}' --data-binary @b.json http://x",
+        signature()
+    );
+    for (name, input, code, says) in [
+        (
+            "the secret in the place of the request",
+            SECRET.as_bytes(),
+            2,
+            "this is a signing secret",
+        ),
+        (
+            "a file of settings",
+            env.as_bytes(),
+            2,
+            "this is a signing secret",
+        ),
+        (
+            "another secret",
+            b"AIzaSyA-not-to-be-shown\n",
+            2,
+            "line 1 is no `name: value`",
+        ),
+        (
+            "a log that keeps nothing",
+            log,
+            2,
+            "LOG_REFUSED_DELIVERIES=1",
+        ),
+        ("UTF-16, as PowerShell writes it", &utf16, 0, "verified"),
+        ("a mark of byte order", &bom, 0, "verified"),
+        (
+            "a body in another file",
+            curl.as_bytes(),
+            1,
+            "give it as the body (`--body b.json`)",
+        ),
+    ] {
+        let ended = verify(&["--received-at", "sent"], input);
+        assert_eq!(ended.code, Some(code), "{name}: {ended:?}");
+        let all = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(all.contains(says), "{name}: {all}");
+        assert!(
+            !all.contains(SECRET) && !all.contains("not-to-be-shown"),
+            "{name}: {all}"
+        );
+        if name == "a body in another file" {
+            assert!(!all.contains("something in front"), "{name}: {all}");
+        }
+    }
+    // The body is given, so nothing is missing.
+    let headers =
+        http(BODY).split("\r\n\r\n").next().unwrap().to_owned() + "\r\nContent-Length: 53\r\n";
+    let headers = file(&folder, "headers.txt", headers);
+    let body = file(&folder, "body.json", BODY);
+    let curl = file(&folder, "command.txt", curl);
+    for arguments in [
+        ["--headers", headers.as_str(), "--body", body.as_str()],
+        [curl.as_str(), "--body", &body, "--json"],
+    ] {
+        let ended = verify(
+            &[&arguments, ["--received-at", "sent"].as_slice()].concat(),
+            b"",
+        );
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(!ended.stdout.contains("Perhaps"), "{ended:?}");
+    }
+    // An editor's line break.
+    let saved = file(&folder, "saved.json", format!("{BODY}\n"));
+    let headers = file(&folder, "h.txt", http("").split("\r\n\r\n").next().unwrap());
+    let ended = verify(
+        &[
+            "--headers",
+            &headers,
+            "--body",
+            &saved,
+            "--received-at",
+            "sent",
+        ],
+        b"",
+    );
+    assert!(ended.stdout.contains("An editor adds it"), "{ended:?}");
+}
+
 #[test]
 fn input_that_cannot_be_used_is_told_from_a_refusal() {
     let folder = TempDir::new().unwrap();
@@ -225,7 +363,7 @@ fn input_that_cannot_be_used_is_told_from_a_refusal() {
     for (arguments, input, says) in [
         (vec!["nonsense"], "", "cannot read nonsense"),
         (vec!["-"], "", "it is empty"),
-        (vec!["-"], "hello", "is no header line"),
+        (vec!["-"], "hello", "is no `name: value`"),
         (vec!["--format", "har", "-"], "{}", "no HAR file"),
         (
             vec!["--format", "log", "-"],

@@ -53,6 +53,11 @@ pub fn from_curl(text: &[u8]) -> Result<Capture, CaptureError> {
     if !is_curl(start) {
         return Err(CaptureError::new("this is no `curl` command"));
     }
+    if start.windows(2).any(|pair| pair == b"^\"") {
+        return Err(CaptureError::new(
+            "this is a command for the prompt of Windows (`^\"`): choose \"Copy as cURL (bash)\"",
+        ));
+    }
     let words = words(start.strip_prefix(b"$ ").unwrap_or(start))?;
     let mut words = words.into_iter().skip(1);
     let mut command = Command::default();
@@ -121,7 +126,7 @@ impl Command {
             return self.join(&data);
         };
         self.notes.push(format!(
-            "the body is in the file {}, which the command names: give it as the body",
+            "the body is in the file {0}, which the command names: give it as the body (`--body {0}`)",
             file.escape_ascii()
         ));
         if drops_line_breaks {
@@ -357,6 +362,10 @@ mod tests {
     fn what_cannot_be_read_is_said() {
         for (text, says) in [
             ("wget http://x", "no `curl` command"),
+            (
+                "curl ^\"http://x^\" ^\n -H ^\"a: b^\"",
+                "Copy as cURL (bash)",
+            ),
             ("curl 'http://x", "is not closed"),
             ("curl \"http://x", "is not closed"),
             ("curl -d $'x", "is not closed"),

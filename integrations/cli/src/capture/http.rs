@@ -1,5 +1,7 @@
 //! An HTTP request as text.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -28,7 +30,8 @@ pub fn from_http(text: &[u8]) -> Result<Capture, CaptureError> {
         Some(found) => (Some(found), rest),
         None => (None, text),
     };
-    let (headers, body) = header_lines(head)?;
+    let (headers, pseudo, body) = header_lines(head)?;
+    let request_line = request_line.or(pseudo.0.zip(pseudo.1));
     let capture = Capture::new(headers, Bytes::new());
     let capture = match request_line {
         Some((method, target)) => capture.with_request_line(method, target),
@@ -148,14 +151,20 @@ pub(super) fn path_of(target: &str) -> &str {
 
 type Lines = Vec<(String, Vec<u8>)>;
 
-fn header_lines(head: &[u8]) -> Result<(Lines, &[u8]), CaptureError> {
+/// What pseudo-headers say of method and target.
+type Pseudo = (Option<String>, Option<String>);
+
+fn header_lines(head: &[u8]) -> Result<(Lines, Pseudo, &[u8]), CaptureError> {
     let mut headers: Lines = Vec::new();
+    let mut request = (None, None);
+    let mut number = 0;
     let mut rest = head;
     while !rest.is_empty() {
         let (content, after) = line(rest);
         rest = after;
+        number += 1;
         if content.is_empty() {
-            return Ok((headers, rest));
+            return Ok((headers, request, rest));
         }
         if headers.len() == MAX_HEADERS {
             return Err(CaptureError::new("it has more than 256 header lines"));
@@ -163,10 +172,20 @@ fn header_lines(head: &[u8]) -> Result<(Lines, &[u8]), CaptureError> {
         // A folded line goes on with white space (RFC 9112, section 5.2).
         if content.starts_with(b" ") || content.starts_with(b"\t") {
             let Some((_, value)) = headers.last_mut() else {
-                return Err(no_header(content));
+                return Err(no_header(content, number));
             };
             value.push(b' ');
             value.extend_from_slice(content.trim_ascii());
+            continue;
+        }
+        // HTTP/2 has the request line in headers of its own.
+        if let Some(pseudo) = content.strip_prefix(b":") {
+            let text = String::from_utf8_lossy(pseudo);
+            match text.split_once(':') {
+                Some(("method", value)) => request.0 = Some(value.trim().to_owned()),
+                Some(("path", value)) => request.1 = Some(value.trim().to_owned()),
+                _ => {}
+            }
             continue;
         }
         let colon = content.iter().position(|&byte| byte == b':');
@@ -176,18 +195,39 @@ fn header_lines(head: &[u8]) -> Result<(Lines, &[u8]), CaptureError> {
             (Some(name), Some(value)) if is_token(name.trim()) => {
                 headers.push((name.trim().to_owned(), value.trim_ascii().to_vec()));
             }
-            _ => return Err(no_header(content)),
+            _ => return Err(no_header(content, number)),
         }
     }
-    Ok((headers, rest))
+    Ok((headers, request, rest))
 }
 
-fn no_header(line: &[u8]) -> CaptureError {
-    let start = line.get(..60).unwrap_or(line);
+/// Nothing of the line is shown: it may be of a file with secrets.
+fn no_header(line: &[u8], number: usize) -> CaptureError {
+    let text = String::from_utf8_lossy(line);
+    if text.contains("whsec_") {
+        return CaptureError::new(
+            "this is a signing secret, or a file with one, and no request: give the request as the capture, and the secret as the secret",
+        );
+    }
     CaptureError::new(format!(
-        "this is no HTTP request, HAR file, `curl` command or log with kept deliveries: \"{}\" is no header line",
-        start.escape_ascii()
+        "this is no HTTP request, HAR file, `curl` command or log with kept deliveries: of the headers, line {number} is no `name: value`"
     ))
+}
+
+/// A text without a mark of byte order, and in UTF-8 if it is marked as UTF-16, as some shells of Windows write it.
+pub(super) fn in_utf8(text: &[u8]) -> Result<Cow<'_, [u8]>, CaptureError> {
+    let (rest, unit): (_, fn([u8; 2]) -> u16) = match text {
+        [0xff, 0xfe, rest @ ..] => (rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => (rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => return Ok(Cow::Borrowed(rest)),
+        _ => return Ok(Cow::Borrowed(text)),
+    };
+    let units = rest.chunks_exact(2).filter_map(|pair| pair.try_into().ok());
+    let decoded: Result<String, _> = char::decode_utf16(units.map(unit)).collect();
+    match decoded {
+        Ok(decoded) => Ok(Cow::Owned(decoded.into_bytes())),
+        Err(_) => Err(CaptureError::new("it is marked as UTF-16, but is none")),
+    }
 }
 
 /// The name of a header (RFC 9110, section 5.6.2).
@@ -325,6 +365,12 @@ mod tests {
                 "!",
             ),
             ("a folded line", "webhook-id:\n 1\n\n{\"a\":1}", None, body),
+            (
+                "pseudo-headers",
+                ":method: POST\n:path: /a\n:authority: x\nwebhook-id: 1\n\n{\"a\":1}",
+                Some("/a"),
+                body,
+            ),
             ("no body", "webhook-id: 1\n", None, ""),
             ("no header", "hello\nworld", None, "!"),
             ("JSON", "{\"a\":1}", None, "!"),

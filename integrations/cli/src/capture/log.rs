@@ -26,7 +26,7 @@ pub(super) fn is_kept(text: &[u8]) -> bool {
 ///
 /// [`CaptureError`] if there is none, or one is cut.
 pub fn from_log(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
-    let all: Vec<&[u8]> = kept(text).collect();
+    let all: Vec<(&[u8], &[u8])> = kept(text).collect();
     if all.is_empty() {
         return Err(CaptureError::new(
             "the text has no kept delivery (`capture=gwh1.…`): build the receiver with `log_refused_deliveries()`",
@@ -35,27 +35,47 @@ pub fn from_log(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
     let skipped = all.len().saturating_sub(MAX_KEPT);
     all.into_iter()
         .skip(skipped)
-        .map(|encoded| {
+        .map(|(encoded, line)| {
             let request = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| {
                 CaptureError::new("a kept delivery in the log is cut: raise the limit of whatever shortens its lines")
             })?;
-            from_http(&request)
+            let capture = from_http(&request)?.with_refusal(tried(line));
+            // It had passed the check of its time.
+            Ok(match capture.sent_at() {
+                Some(sent_at) => capture.with_received_at(sent_at),
+                None => capture,
+            })
         })
         .collect()
 }
 
-/// What follows each mark, as far as it is base64.
-fn kept(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The key ids of secrets in a line.
+fn tried(line: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(line);
+    let after = text.split("sha256:").skip(1);
+    after
+        .filter_map(|rest| rest.get(..8))
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .map(|digits| format!("sha256:{digits}"))
+        .collect()
+}
+
+/// What follows each mark, as far as it is base64, and the line that it is in.
+fn kept(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let starts = text
-        .windows(MARK.len())
-        .enumerate()
-        .filter(|(_, window)| *window == MARK)
-        .map(|(at, _)| at + MARK.len());
-    starts.filter_map(move |start| {
-        let rest = text.get(start..)?;
-        let length = rest.iter().take_while(|byte| is_base64(byte)).count();
-        rest.get(..length).filter(|encoded| encoded.len() > 40)
+    let lines = text.split(|&byte| byte == b'\n');
+    lines.flat_map(move |line| {
+        let starts = line
+            .windows(MARK.len())
+            .enumerate()
+            .filter(|(_, window)| *window == MARK)
+            .map(|(at, _)| at + MARK.len());
+        starts.filter_map(move |start| {
+            let rest = line.get(start..)?;
+            let length = rest.iter().take_while(|byte| is_base64(byte)).count();
+            let encoded = rest.get(..length).filter(|encoded| encoded.len() > 40)?;
+            Some((encoded, line))
+        })
     })
 }
 

@@ -6,6 +6,7 @@
 mod curl;
 mod har;
 mod http;
+mod listened;
 mod log;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 pub use curl::from_curl;
 pub use har::from_har;
 pub use http::{from_headers, from_http};
+pub use listened::from_listened;
 pub use log::from_log;
 
 /// The longest text that is read: 16 MiB. HAR files hold whole pages.
@@ -43,6 +45,7 @@ pub struct Capture {
     headers: Vec<(String, Vec<u8>)>,
     body: Bytes,
     received_at: Option<SystemTime>,
+    refused_with: Option<Vec<String>>,
     notes: Vec<String>,
 }
 
@@ -76,10 +79,17 @@ impl Capture {
         self
     }
 
-    /// Replaces the body, for a capture whose body is kept apart.
+    /// Replaces the body, for a capture whose body is kept apart. What was noticed of the former one is forgotten.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
+        self.notes.clear();
+        self
+    }
+
+    /// The key ids of the secrets with which a receiver refused it.
+    fn with_refusal(mut self, key_ids: Vec<String>) -> Self {
+        self.refused_with = Some(key_ids);
         self
     }
 
@@ -133,6 +143,13 @@ impl Capture {
         self.received_at
     }
 
+    /// Returns the key ids of the secrets that a receiver tried before it refused the delivery, if the capture is of
+    /// its log.
+    #[must_use]
+    pub fn refused_with(&self) -> Option<&[String]> {
+        self.refused_with.as_deref()
+    }
+
     /// Returns the time that the delivery's own timestamp names, if it is one.
     #[must_use]
     pub fn sent_at(&self) -> Option<SystemTime> {
@@ -148,7 +165,8 @@ impl Capture {
     }
 }
 
-/// Reads the deliveries in a text: HTTP requests, a HAR file, a `curl` command or a log, whichever it is.
+/// Reads the deliveries in a text: HTTP requests, a HAR file, a `curl` command, a log, or what
+/// `gemini-webhooks listen --json` printed, whichever it is.
 ///
 /// ```
 /// let found = gemini_webhooks_cli::capture::read(
@@ -165,6 +183,8 @@ pub fn read(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
     if text.len() > MAX_BYTES {
         return Err(CaptureError::new("it is longer than 16 MiB"));
     }
+    let decoded = http::in_utf8(text)?;
+    let text = &*decoded;
     let start = text.trim_ascii_start();
     if start.is_empty() {
         return Err(CaptureError::new("it is empty"));
@@ -172,13 +192,22 @@ pub fn read(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
     if log::is_kept(text) {
         return from_log(text);
     }
+    if listened::is_listened(start) {
+        return from_listened(text);
+    }
     if start.starts_with(b"{") && memchr_str(start, b"\"log\"") {
         return from_har(text);
     }
     if curl::is_curl(start) {
         return from_curl(text).map(|capture| vec![capture]);
     }
-    from_http(text).map(|capture| vec![capture])
+    match from_http(text) {
+        Err(_) if memchr_str(start, b"gemini_webhooks") => Err(CaptureError::new(
+            "this looks like a log, but no line of it has a kept delivery (`capture=\"gwh1.…\"`): build the receiver with \
+             `log_refused_deliveries()` (the examples: LOG_REFUSED_DELIVERIES=1), and let the delivery come again",
+        )),
+        read => read.map(|capture| vec![capture]),
+    }
 }
 
 /// Whether `part` occurs in the first kilobyte.

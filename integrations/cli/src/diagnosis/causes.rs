@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gemini_webhooks::{DeliveryHeaders, Verifier, VerifyError, VerifyErrorKind};
 use serde_json::Value;
 
-use super::report::{Cause, Finding, Plain};
+use super::report::{Accepted, Cause, Finding, Plain};
 use super::setup::Setup;
 use super::signers::{Lines, Signers, Who};
 use super::{forms, headers};
@@ -63,6 +63,35 @@ pub(super) fn find(
     findings
 }
 
+/// A receiver refused what verifies here: it has other keys.
+pub(super) fn other_app(accepted: &Accepted, capture: &Capture) -> Option<Finding> {
+    let tried = capture.refused_with()?;
+    if tried.contains(&accepted.key_id) {
+        return Some(Finding::likely(
+            Cause::Unknown,
+            format!(
+                "{} signed it, and your app knows that secret but refused the delivery all the same: perhaps the secret had \
+                 ended there.",
+                accepted.key
+            ),
+            "Read the `reason` in the line of the log.",
+        ));
+    }
+    let with = if tried.is_empty() {
+        "with other keys".to_owned()
+    } else {
+        format!("with {}", tried.join(" and "))
+    };
+    Some(Finding::certain(
+        Cause::OtherKey,
+        format!(
+            "Your app refused this delivery {with}. But {} signed it, which you gave here. The body arrived unchanged.",
+            accepted.key
+        ),
+        "Give the app that secret, and start it again unless it follows the file.",
+    ))
+}
+
 /// The first value of each of the three headers, if all are there.
 fn lines(capture: &Capture) -> Option<Lines<'_>> {
     Some(Lines {
@@ -100,7 +129,7 @@ impl Search<'_> {
         vec![Finding::likely(
             Cause::EndpointToken,
             what,
-            "Compare the URL that you gave to Google with `token.url(…)`, and see whether a proxy drops the query. If the job is not \
+            "Compare the URL that you gave to Google with the one that has the token, and see whether a proxy drops the query. If the job is not \
              yours, refusing it is right.",
         )]
     }
@@ -128,7 +157,7 @@ impl Search<'_> {
         vec![Finding::likely(
             Cause::HeaderLost,
             format!(
-                "{list} did not arrive, but others of the three headers did: something on the way drops it."
+                "{list} did not arrive, but others of the three headers did: something on the way drops what is missing."
             ),
             format!(
                 "Let {list} through, in the proxy, the gateway or the list of allowed headers."
@@ -139,14 +168,11 @@ impl Search<'_> {
     fn window(&mut self) -> Vec<Finding> {
         let Some(who) = self.who_signed() else {
             let mut findings = self.mismatch();
-            findings.insert(
-                0,
-                Finding::likely(
-                    Cause::Clock,
-                    "Two things are wrong: the time above, and the signature, which is looked at below as of the time of sending.",
-                    "If the capture is old, give the time at which it arrived.",
-                ),
-            );
+            findings.push(Finding::likely(
+                Cause::Clock,
+                "The time is off as well. If the capture is old, only what stands above matters.",
+                "Give the time at which it arrived (`--received-at sent`).",
+            ));
             return findings;
         };
         let sent_at = self.lines.as_ref().and_then(Lines::sent_at);
@@ -264,7 +290,7 @@ impl Search<'_> {
         })?;
         let who = who?;
         let right = match &who {
-            Who::Secret(name) => format!("The secret is right ({name})"),
+            Who::Secret(name) => format!("The secret is right ({}, {})", name.label, name.key_id),
             Who::PublicKeys => "The public keys are right".to_owned(),
             who => format!("{} signed it", who.named()),
         };
@@ -273,7 +299,12 @@ impl Search<'_> {
             form.changes.join(", and then ")
         );
         let _ = write!(what, " {}", first_difference(body, &form.body));
+        let only_an_ending =
+            matches!(form.changes.as_slice(), [one] if one.starts_with("added a line break"));
         let remedy = match who {
+            Who::Secret(_) | Who::PublicKeys if only_an_ending => format!(
+                "An editor adds it when it saves a file: if you saved the body by hand, that is all. Else: {WHERE_BODIES_CHANGE}"
+            ),
             Who::Secret(_) | Who::PublicKeys => WHERE_BODIES_CHANGE.to_owned(),
             who => format!("{} {WHERE_BODIES_CHANGE}", another_key(&who).remedy()),
         };
@@ -283,6 +314,10 @@ impl Search<'_> {
     fn nothing_fits(&self) -> Vec<Finding> {
         let body = self.capture.body();
         let mut findings = Vec::new();
+        // Then it is the capture that lacks the body.
+        if body.is_empty() && !self.capture.notes().is_empty() {
+            return findings;
+        }
         let mut likely = |what: &str| {
             findings.push(Finding::likely(
                 Cause::BodyChanged,
@@ -321,7 +356,7 @@ impl Search<'_> {
             Cause::Unknown,
             "No key that was given made this signature, neither of the body as it arrived nor of any form that was tried. The secret may be \
              that of another webhook, or an old one; or the body was changed in a way that cannot be undone.",
-            "Compare the last four characters of the secret with what Google shows for this webhook. Give the secrets of your other webhooks as \
+            "Compare the last four characters of the secret with those that Google shows for this webhook (`gemini-webhooks get ID`). Give the secrets of your other webhooks as \
              well, to see whether one of them signed. If the secret is right, capture the delivery further out, before each proxy.",
         ));
         findings
@@ -331,7 +366,7 @@ impl Search<'_> {
 impl Who {
     fn named(&self) -> String {
         match self {
-            Self::Secret(name) => name.clone(),
+            Self::Secret(name) => name.to_string(),
             Self::PublicKeys => "a public key of the receiver".to_owned(),
             Self::OtherSecret(name) => format!("{name}, which the receiver does not have,"),
             Self::OtherKeys => "a public key that the receiver does not have".to_owned(),
@@ -363,9 +398,10 @@ fn another_key(who: &Who) -> Finding {
 
 fn changed_headers(found: &headers::Found) -> Finding {
     let right = match &found.who {
-        Who::Secret(name) => {
-            format!("The secret is right ({name}), and the body arrived unchanged")
-        }
+        Who::Secret(name) => format!(
+            "The secret is right ({}, {}), and the body arrived unchanged",
+            name.label, name.key_id
+        ),
         Who::PublicKeys => "The public keys are right, and the body arrived unchanged".to_owned(),
         who => format!("{} signed it", who.named()),
     };
@@ -424,11 +460,11 @@ fn off_by(sent_at: Option<SystemTime>, now: SystemTime) -> (String, &'static str
         "The timestamp is in milliseconds: send seconds."
     } else if whole_hours {
         "It is off by a whole number of hours: a clock is set to local time as if it were UTC. Or the capture is that old: then give the time \
-         at which it arrived."
+         at which it arrived (`--received-at sent`)."
     } else if early {
         "The receiver's clock is slow, or the sender's is fast: synchronise them."
     } else {
-        "If the capture is old, that is all: give the time at which it arrived. If it was refused when it arrived, the receiver's clock is \
+        "If the capture is old, that is all: give the time at which it arrived (`--received-at sent`). If it was refused when it arrived, the receiver's clock is \
          fast, or something on the way holds deliveries back."
     };
     (

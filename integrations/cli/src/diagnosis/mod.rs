@@ -23,13 +23,22 @@ use crate::capture::Capture;
 /// Says what a receiver that is set up like this makes of a delivery at the time `now`, and, for a refusal, what
 /// most probably went wrong.
 ///
+/// A capture of the log of a receiver was refused by that receiver. If it verifies here all the same, the receiver has other
+/// keys, and the diagnosis is a refusal that says so.
+///
 /// Only the steps up to the signature are looked at: what your own check, the guard or the handler do is not known
 /// here. It does no I/O. For a hostile delivery it can take about a second: run it in a task for blocking work, and do
 /// not offer it to strangers.
 #[must_use]
 pub fn diagnose(capture: &Capture, setup: &Setup, now: SystemTime) -> Diagnosis {
     match judge(capture, setup, now) {
-        Ok(accepted) => Diagnosis::accepted_as(accepted, Vec::new()),
+        Ok(accepted) => match causes::other_app(&accepted, capture) {
+            Some(finding) => {
+                let error = VerifyErrorKind::SignatureMismatch.into();
+                Diagnosis::refused(Refusal::new(&error), vec![finding])
+            }
+            None => Diagnosis::accepted_as(accepted),
+        },
         Err(error) => {
             let findings = causes::find(&error, capture, setup, now);
             Diagnosis::refused(Refusal::new(&error), findings)
@@ -59,7 +68,7 @@ pub fn diagnose(capture: &Capture, setup: &Setup, now: SystemTime) -> Diagnosis 
 #[must_use]
 pub fn verdict(capture: &Capture, setup: &Setup, now: SystemTime) -> Diagnosis {
     match judge(capture, setup, now) {
-        Ok(accepted) => Diagnosis::accepted_as(accepted, Vec::new()),
+        Ok(accepted) => Diagnosis::accepted_as(accepted),
         Err(error) => Diagnosis::refused(Refusal::new(&error), Vec::new()),
     }
 }
@@ -88,6 +97,7 @@ fn judge(capture: &Capture, setup: &Setup, now: SystemTime) -> Result<Accepted, 
         timestamp: verified.timestamp(),
         scheme: verified.scheme().as_str(),
         key: setup.name_of(verified.key_id()),
+        key_id: verified.key_id().to_owned(),
         event_type: event.type_name().map(str::to_owned),
     })
 }

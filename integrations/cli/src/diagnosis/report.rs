@@ -20,12 +20,12 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    pub(super) fn accepted_as(accepted: Accepted, findings: Vec<Finding>) -> Self {
+    pub(super) fn accepted_as(accepted: Accepted) -> Self {
         Self {
             verified: true,
             accepted: Some(accepted),
             refusal: None,
-            findings,
+            findings: Vec::new(),
         }
     }
 
@@ -70,6 +70,7 @@ pub struct Accepted {
     pub(super) timestamp: u64,
     pub(super) scheme: &'static str,
     pub(super) key: String,
+    pub(super) key_id: String,
     #[serde(rename = "type")]
     pub(super) event_type: Option<String>,
 }
@@ -303,19 +304,18 @@ pub enum Cause {
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(accepted) = &self.accepted {
-            let Accepted {
-                webhook_id,
-                timestamp,
-                scheme,
-                key,
-                event_type,
-            } = accepted;
-            let event_type = event_type.as_deref().unwrap_or("without a type");
+            let event_type = accepted.event_type.as_deref().unwrap_or("without a type");
             write!(
                 f,
-                "verified: {key} signed it ({scheme}); event {}, id {}, sent at {timestamp}",
+                "verified: {} signed it ({}); event {}, id {}, sent at {}\n\n\
+                 If your app refused it, the app has another key, or got other bytes than these. Look for {} in its log, which \
+                 names at its start the keys that it has (`key_ids`).",
+                accepted.key,
+                accepted.scheme,
                 Plain(event_type),
-                Plain(webhook_id)
+                Plain(&accepted.webhook_id),
+                Seconds(accepted.timestamp),
+                accepted.key_id
             )?;
         }
         if let Some(refusal) = &self.refusal {
@@ -328,11 +328,29 @@ impl fmt::Display for Diagnosis {
             let sure = if finding.is_certain { "" } else { "Perhaps: " };
             write!(f, "\n\n{sure}{}\n  {}", finding.what, finding.remedy)?;
         }
-        // Last, because a finding can know more than the receiver does.
+        // Last, because a finding can know more than a receiver does. What it advises is for those who have no finding.
         if let Some(refusal) = &self.refusal {
-            write!(f, "\n\nThe receiver logs: {}", refusal.reason)?;
+            let reason = refusal.reason.split(". Either another key").next();
+            write!(
+                f,
+                "\n\nA receiver with what you gave says: {}",
+                reason.unwrap_or_default()
+            )?;
         }
         Ok(())
+    }
+}
+
+/// A number of seconds since 1970, as a date if it is one.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = i64::try_from(self.0).ok();
+        match seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()) {
+            Some(time) => write!(f, "{time}"),
+            None => write!(f, "{}", self.0),
+        }
     }
 }
 

@@ -60,9 +60,22 @@ pub(super) struct Known {
     pub(super) secret: SigningSecret,
 }
 
+/// What people call a secret, and what the logs call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) label: String,
+    pub(super) key_id: String,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.label, self.key_id)
+    }
+}
+
 impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name())
+        write!(f, "{}", self.name())
     }
 }
 
@@ -75,8 +88,11 @@ impl Known {
         })
     }
 
-    pub(super) fn name(&self) -> String {
-        format!("{} ({})", self.label, self.secret.key_id())
+    pub(super) fn name(&self) -> Name {
+        Name {
+            label: self.label.clone(),
+            key_id: self.secret.key_id().to_owned(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use gemini_webhooks::{DeliveryHeaders, Keyring, SigningSecret, Verifier};
 
-use super::setup::{Known, Setup};
+use super::setup::{Known, Name, Setup};
 
 /// How much work a diagnosis may be: about a second on a slow machine. A hash of a byte counts one.
 const BUDGET: u64 = 128 * 1024 * 1024;
@@ -29,15 +29,15 @@ pub(super) struct Signer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Who {
     /// The receiver has this secret.
-    Secret(String),
+    Secret(Name),
     /// The receiver has these public keys.
     PublicKeys,
     /// The receiver does not have this secret.
-    OtherSecret(String),
+    OtherSecret(Name),
     /// The receiver does not have these public keys.
     OtherKeys,
     /// The sender made another key of the receiver's secret: how.
-    Misread(String, &'static str),
+    Misread(Name, &'static str),
 }
 
 /// All who may have signed, and how much may still be tried.

@@ -1,5 +1,5 @@
 //! `gemini-webhooks listen`, run as a user does, with deliveries that a foreign library signed.
-#![cfg(unix)]
+#![cfg(all(feature = "cli", unix))]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -107,11 +107,11 @@ pub(crate) fn split_secrets<'a>(
     let secrets: Vec<&str> = text.split_whitespace().collect();
     match secrets.as_slice() {
         [] => Err(Failure::unusable(format!("{name} holds no signing secret"))),
-        [one] => Ok(vec![(format!("the secret of {name}"), one)]),
+        [one] => Ok(vec![(format!("the secret in {name}"), one)]),
         several => Ok(several
             .iter()
             .enumerate()
-            .map(|(index, secret)| (format!("secret {} of {name}", index + 1), *secret))
+            .map(|(index, secret)| (format!("secret {} in {name}", index + 1), *secret))
             .collect()),
     }
 }

@@ -1,5 +1,7 @@
 //! `verify`: why a delivery was refused.
 
+use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -20,7 +22,9 @@ Examples:
     gemini-webhooks verify request.txt --secret-file secret.txt
   A HAR file, a `curl` command, or the log of a receiver that was built with `log_refused_deliveries()`:
     gemini-webhooks verify traffic.har --secret-file secret.txt
-    gemini-webhooks verify app.log --secret-file secret.txt --received-at sent
+    gemini-webhooks verify app.log --secret-file secret.txt
+  What `listen --json` printed:
+    gemini-webhooks verify deliveries.jsonl --secret-file secret.txt
   Headers and body in files of their own:
     gemini-webhooks verify --headers headers.txt --body body.json --secret-file secret.txt
   Perhaps another webhook's secret signed it:
@@ -32,8 +36,8 @@ Exit codes: 0 verified; 1 refused, and it said why; 2 the input cannot be used."
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Verify {
-    /// What was captured: an HTTP request as text, a HAR file, a `curl` command, or a log. `-`, or nothing, reads
-    /// standard input.
+    /// What was captured: an HTTP request as text, a HAR file, a `curl` command, a log, or what `listen --json` printed.
+    /// `-`, or nothing, reads standard input.
     #[arg(value_name = "FILE", conflicts_with = "headers")]
     capture: Option<PathBuf>,
 
@@ -50,7 +54,7 @@ pub(crate) struct Verify {
     format: Format,
 
     /// When the delivery arrived: `now`, `sent` for its own timestamp, or a time such as 2026-01-22T12:00:00Z. By
-    /// default the time that the capture has, else `now`.
+    /// default the time that the capture has, for a log that of sending, else `now`.
     #[arg(long, value_name = "TIME")]
     received_at: Option<ReceivedAt>,
 
@@ -123,8 +127,9 @@ pub(crate) async fn run(verify: Verify) -> Result<Exit, Failure> {
             .chain(&verify.other_secret_file)
             .chain(&verify.trust.endpoint_token_file),
     )?;
-    let captures = verify.captures(from)?;
+    // First, so that nobody pastes a request in vain.
     let setup = verify.setup().await?;
+    let captures = verify.captures(from)?;
     let mut all_verified = true;
     for (index, capture) in captures.iter().enumerate() {
         let now = verify.time_of(capture);
@@ -176,8 +181,20 @@ impl Verify {
                 "--headers needs --body: the signature is over both",
             ));
         }
+        if from == Path::new("-") && io::stdin().is_terminal() {
+            shown::note(
+                "Paste the request, then press Ctrl-D. A terminal cuts a line after 4095 bytes: save a longer one in a file.",
+            );
+        }
         let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
         let name = input::name(from);
+        let is_long = fs::metadata(from).is_ok_and(|file| file.len() > limit);
+        if is_long {
+            return Err(Failure::unusable(format!(
+                "{name} is longer than 16 MiB. If it is a log, give the lines that matter: `grep capture= {name} | \
+                 gemini-webhooks verify …`"
+            )));
+        }
         let text = input::read(from, limit)?;
         let body = self
             .body
