@@ -1,0 +1,183 @@
+//! The job that an event is about.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{EventKind, GeminiEvent};
+
+/// A longer id is none of Google's, and would be kept by whoever remembers jobs.
+const MAX_ID: usize = 256;
+
+/// What sort of job it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum JobKind {
+    /// A batch.
+    Batch,
+    /// An interaction.
+    Interaction,
+    /// The generation of a video.
+    Video,
+}
+
+impl JobKind {
+    /// Returns its name: `batch`, `interaction` or `video`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Interaction => "interaction",
+            Self::Video => "video",
+        }
+    }
+}
+
+/// Which job it is: its kind and its id, by which two mentions of one job are the same.
+///
+/// Google names a batch `batches/x` in one place and `x` in another, so only what comes after the last slash counts.
+///
+/// ```
+/// use gemini_webhooks::event::{JobId, JobKind};
+///
+/// let one = JobId::new(JobKind::Batch, "batches/8kq2");
+/// assert_eq!(one, JobId::new(JobKind::Batch, "8kq2"));
+/// assert_ne!(one, JobId::new(JobKind::Interaction, "8kq2"));
+/// assert_eq!(one.map(|job| job.to_string()).as_deref(), Some("batch/8kq2"));
+/// assert_eq!(JobId::new(JobKind::Batch, ""), None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId {
+    kind: JobKind,
+    id: Arc<str>,
+}
+
+impl JobId {
+    /// Makes an id of what Google calls the job: `batches/x`, `x`, or the name of an operation.
+    ///
+    /// `None` if nothing comes after the last slash, or more than 256 bytes do.
+    #[must_use]
+    pub fn new(kind: JobKind, name: &str) -> Option<Self> {
+        let id = name.rsplit('/').next().unwrap_or(name);
+        let is_id = !id.is_empty() && id.len() <= MAX_ID;
+        is_id.then(|| Self {
+            kind,
+            id: id.into(),
+        })
+    }
+
+    /// Returns what sort of job it is.
+    #[must_use]
+    pub fn kind(&self) -> JobKind {
+        self.kind
+    }
+
+    /// Returns the id, without what comes before a slash.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// Kind and id, such as `batch/8kq2`.
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.as_str(), self.id)
+    }
+}
+
+impl GeminiEvent {
+    /// Returns the job that has ended, if this event says that one has.
+    ///
+    /// `None` for `interaction.requires_action`, after which the job goes on, for types that this version does not
+    /// know, and if the event names no job.
+    ///
+    /// ```
+    /// use gemini_webhooks::GeminiEvent;
+    ///
+    /// let event = GeminiEvent::parse(r#"{"type":"batch.expired","data":{"id":"batches/8kq4"}}"#);
+    /// assert_eq!(event.ended_job().map(|job| job.to_string()).as_deref(), Some("batch/8kq4"));
+    /// ```
+    #[must_use]
+    pub fn ended_job(&self) -> Option<JobId> {
+        let (kind, id) = match self.kind() {
+            EventKind::BatchSucceeded(batch) => (JobKind::Batch, batch.id()),
+            EventKind::BatchFailed(batch) => (JobKind::Batch, batch.id()),
+            EventKind::BatchExpired(batch) => (JobKind::Batch, batch.id()),
+            EventKind::BatchCancelled(batch) => (JobKind::Batch, batch.id()),
+            EventKind::InteractionCompleted(interaction) => {
+                (JobKind::Interaction, interaction.id())
+            }
+            EventKind::InteractionFailed(interaction) => (JobKind::Interaction, interaction.id()),
+            EventKind::InteractionCancelled(interaction) => {
+                (JobKind::Interaction, interaction.id())
+            }
+            EventKind::VideoGenerated(video) => (JobKind::Video, video.id()),
+            EventKind::InteractionRequiresAction(_) | EventKind::Unknown => return None,
+        };
+        JobId::new(kind, id?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_events_end_which_job() {
+        let long = "x".repeat(257);
+        for (name, type_name, id, job) in [
+            ("a batch", "batch.succeeded", "batches/1", Some("batch/1")),
+            ("its older name", "batch.completed", "1", Some("batch/1")),
+            ("failed", "batch.failed", "1", Some("batch/1")),
+            ("expired", "batch.expired", "1", Some("batch/1")),
+            ("cancelled", "batch.cancelled", "1", Some("batch/1")),
+            (
+                "an interaction",
+                "interaction.completed",
+                "v1_a",
+                Some("interaction/v1_a"),
+            ),
+            (
+                "with a prefix",
+                "interaction.failed",
+                "interactions/v1_a",
+                Some("interaction/v1_a"),
+            ),
+            (
+                "stopped",
+                "interaction.cancelled",
+                "v1_a",
+                Some("interaction/v1_a"),
+            ),
+            ("goes on", "interaction.requires_action", "v1_a", None),
+            (
+                "a video",
+                "video.generated",
+                "models/veo/operations/77",
+                Some("video/77"),
+            ),
+            ("no id", "batch.succeeded", "", None),
+            (
+                "nothing after the slash",
+                "batch.succeeded",
+                "batches/",
+                None,
+            ),
+            ("too long", "batch.succeeded", &long, None),
+            ("unknown", "batch.paused", "1", None),
+        ] {
+            let body = serde_json::json!({"type": type_name, "data": {"id": id}});
+            let event = GeminiEvent::parse(body.to_string());
+            let found = event.ended_job().map(|job| job.to_string());
+            assert_eq!(found.as_deref(), job, "{name}");
+        }
+        for body in [
+            "",
+            "{}",
+            r#"{"type":"batch.succeeded"}"#,
+            r#"{"type":"batch.succeeded","data":{"id":7}}"#,
+        ] {
+            assert_eq!(GeminiEvent::parse(body).ended_job(), None, "{body}");
+        }
+    }
+}
