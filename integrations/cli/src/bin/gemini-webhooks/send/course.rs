@@ -33,6 +33,8 @@ pub(super) struct Plan {
     pub(super) target: Target,
     pub(super) signer: Signer,
     pub(super) body: Bytes,
+    /// Whether each event is about a job of its own.
+    pub(super) is_sample: bool,
     /// Without it each event gets one of its own.
     pub(super) id: Option<String>,
     pub(super) tamper: Option<Tamper>,
@@ -102,7 +104,12 @@ impl Plan {
             Failure::unusable("--clock-offset leads to a time before 1970: give a smaller one")
         })?;
         let signed = (id, timestamp);
-        let request = Request::new(&self.target, &self.signer, signed, &self.body, self.tamper)?;
+        let body = if self.is_sample {
+            event::body_of(&self.body, id).into()
+        } else {
+            self.body.clone()
+        };
+        let request = Request::new(&self.target, &self.signer, signed, &body, self.tamper)?;
         Ok((request, timestamp))
     }
 

@@ -77,6 +77,7 @@ fn plan(options: &Options, target: Target, signer: Signer, event: &Event) -> Res
         target,
         signer,
         body: event.body.clone().into(),
+        is_sample: event.is_sample,
         id: options.event.id.clone(),
         tamper: options.signed.tamper,
         clock_offset: offset.as_secs(),
@@ -159,7 +160,7 @@ fn say_what_is_sent(plan: &Plan, event: &Event, served: Option<&Served>) {
     shown::note(format_args!(
         "sending {} ({} bytes) {times}to {}, signed with {}{again}",
         event.name,
-        plan.body.len(),
+        event::body_of(&plan.body, &event::new_id().unwrap_or_default()).len(),
         plan.target.shown(),
         plan.signer.name(),
     ));
