@@ -142,7 +142,7 @@ async fn what_is_there_is_counted_listed_and_shown<DB: Database>(inbox: &Inbox<D
     for part in [
         "dead_1",
         "batch.succeeded",
-        "\"id\": \"batches/1\"",
+        "\"id\": \"batches/dead_1\"",
         "<img src=x",
     ] {
         assert!(page.contains(part), "{part} is missing: {page}");
