@@ -134,6 +134,12 @@ mod tests {
                 r"`\u003c`",
             ),
             (
+                "a space added",
+                bytes(sent),
+                bytes(&format!("{sent} ")),
+                "added white space around it",
+            ),
+            (
                 "a line break added",
                 bytes(sent),
                 bytes(&format!("{sent}\n")),
