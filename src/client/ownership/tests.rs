@@ -211,8 +211,10 @@ async fn a_question_ends_with_its_runtime() {
         let (ownership, event) = (ownership.clone(), event.clone());
         // A runtime of its own, which ends while the question is under way.
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all();
-            let runtime = runtime.build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             let job = Job::of(&event).unwrap();
             let begun = runtime.block_on(async { ownership.begin(&job) });
             begun.unwrap()
