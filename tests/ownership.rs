@@ -18,7 +18,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
-use gemini_webhooks::client::{ClientErrorKind, Job, Ownership, WebhookConfig, WebhookService};
+use gemini_webhooks::client::{
+    ClientError, ClientErrorKind, Job, Ownership, WebhookConfig, WebhookService,
+};
 use gemini_webhooks::client::{VideoState, reqwest};
 use gemini_webhooks::testing::google::{
     BatchOutcome, Call, ErrorShape, Fault, InteractionStatus, MockGoogle, VideoOutcome,
@@ -153,7 +155,7 @@ async fn what_names_no_job_is_not_asked_about() {
     }
     let error = ownership.owns(&event("video.generated", "77")).await;
     let error = error.unwrap_err();
-    let kind = error.client_error().map(|error| error.kind());
+    let kind = error.client_error().map(ClientError::kind);
     assert_eq!(kind, Some(ClientErrorKind::InvalidArgument), "{error}");
     assert_eq!(rig.asked(), 0);
 }
@@ -181,7 +183,7 @@ async fn what_is_no_answer_is_an_error_and_is_asked_again() {
             let ownership = rig.ownership();
             rig.google.fail(Call::BatchesGet, 1, fault);
             let error = ownership.owns(&ended).await.unwrap_err();
-            let found = error.client_error().map(|error| error.kind());
+            let found = error.client_error().map(ClientError::kind);
             assert_eq!(found, Some(kind), "{name}: {error}");
             assert_eq!(rig.asked(), 1, "{name}: one try");
             assert!(ownership.owns(&ended).await.unwrap(), "{name}");
@@ -225,7 +227,7 @@ async fn after_a_429_nothing_is_asked_for_a_while() {
     let fault = Fault::RetryAfter(429, "20".into());
     rig.google.fail(Call::BatchesGet, 1, fault);
     let error = ownership.owns(&first).await.unwrap_err();
-    let kind = error.client_error().map(|error| error.kind());
+    let kind = error.client_error().map(ClientError::kind);
     assert_eq!(kind, Some(ClientErrorKind::RateLimited));
 
     rig.clock.advance(Duration::from_secs(19));
