@@ -19,9 +19,9 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
 use gemini_webhooks::client::{
-    ClientError, ClientErrorKind, Job, Ownership, WebhookConfig, WebhookService,
+    ClientError, ClientErrorKind, Job, Ownership, VideoState, WebhookConfig, WebhookService,
+    reqwest,
 };
-use gemini_webhooks::client::{VideoState, reqwest};
 use gemini_webhooks::testing::google::{
     BatchOutcome, Call, ErrorShape, Fault, InteractionStatus, MockGoogle, VideoOutcome,
 };
