@@ -65,8 +65,8 @@ type Answer = std::pin::Pin<Box<dyn Future<Output = Result<bool, BoxError>> + Se
 ///
 /// Each question counts against the quota of your project, also one about a stranger's job.
 ///
-/// - It asks at most 120 times in any minute ([`per_minute`](Self::per_minute)), 8 at a time, and never twice for one
-///   event. At most 64 jobs wait for an answer. After a 429 it asks nothing for as long as `Retry-After` says, at
+/// - It asks at most 120 times in any minute ([`per_minute`](Self::per_minute)), 8 at a time. A question is one request,
+///   which is not retried. At most 64 jobs wait for an answer. After a 429 it asks nothing for as long as `Retry-After` says, at
 ///   most a minute, or else for 10 seconds. Beyond these limits it returns an error.
 /// - A job of yours is remembered for 25 hours, as Google retries for 24. Another is remembered for 5 minutes, because
 ///   a new job may not be visible at once. 10,000 of each are remembered in memory, about 200 bytes each.
@@ -153,7 +153,7 @@ impl Ownership {
 
     /// Returns whether the event is about a job of this project.
     ///
-    /// Use it where no receiver is, for instance behind a queue. It takes at most 1.7 seconds. If the future is
+    /// Use it without a receiver, for instance for events from a queue. It takes at most 1.7 seconds. If the future is
     /// dropped, the request goes on, and its answer is remembered.
     ///
     /// ```no_run
