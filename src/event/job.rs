@@ -86,6 +86,39 @@ impl fmt::Display for JobId {
 }
 
 impl GeminiEvent {
+    /// Returns the job that this event is about, whether it has ended or goes on.
+    ///
+    /// `None` for types that this version does not know, and if the event names no job.
+    ///
+    /// ```
+    /// use gemini_webhooks::GeminiEvent;
+    ///
+    /// let body = r#"{"type":"interaction.requires_action","data":{"id":"v1_a"}}"#;
+    /// let event = GeminiEvent::parse(body);
+    /// assert_eq!(event.job().map(|job| job.to_string()).as_deref(), Some("interaction/v1_a"));
+    /// assert_eq!(event.ended_job(), None);
+    /// ```
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        let (kind, name) = self.named_job()?;
+        JobId::new(kind, name)
+    }
+
+    /// Returns what the event calls its job, as it arrived: `batches/x`, `x`, or the name of an operation.
+    ///
+    /// Google's API needs the whole name to look up a video. To compare jobs, use [`job`](Self::job).
+    ///
+    /// ```
+    /// use gemini_webhooks::GeminiEvent;
+    ///
+    /// let body = r#"{"type":"video.generated","data":{"id":"models/veo/operations/77"}}"#;
+    /// assert_eq!(GeminiEvent::parse(body).job_name(), Some("models/veo/operations/77"));
+    /// ```
+    #[must_use]
+    pub fn job_name(&self) -> Option<&str> {
+        self.named_job().map(|(_, name)| name)
+    }
+
     /// Returns the job that has ended, if this event says that one has.
     ///
     /// `None` for `interaction.requires_action`, after which the job goes on, for types that this version does not
@@ -99,11 +132,21 @@ impl GeminiEvent {
     /// ```
     #[must_use]
     pub fn ended_job(&self) -> Option<JobId> {
-        let (kind, id) = match self.kind() {
+        match self.kind() {
+            EventKind::InteractionRequiresAction(_) => None,
+            _ => self.job(),
+        }
+    }
+
+    fn named_job(&self) -> Option<(JobKind, &str)> {
+        let (kind, name) = match self.kind() {
             EventKind::BatchSucceeded(batch) => (JobKind::Batch, batch.id()),
             EventKind::BatchFailed(batch) => (JobKind::Batch, batch.id()),
             EventKind::BatchExpired(batch) => (JobKind::Batch, batch.id()),
             EventKind::BatchCancelled(batch) => (JobKind::Batch, batch.id()),
+            EventKind::InteractionRequiresAction(interaction) => {
+                (JobKind::Interaction, interaction.id())
+            }
             EventKind::InteractionCompleted(interaction) => {
                 (JobKind::Interaction, interaction.id())
             }
@@ -112,9 +155,9 @@ impl GeminiEvent {
                 (JobKind::Interaction, interaction.id())
             }
             EventKind::VideoGenerated(video) => (JobKind::Video, video.id()),
-            EventKind::InteractionRequiresAction(_) | EventKind::Unknown => return None,
+            EventKind::Unknown => return None,
         };
-        JobId::new(kind, id?)
+        Some((kind, name?))
     }
 }
 
@@ -123,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn which_events_end_which_job() {
+    fn which_events_are_about_which_job_and_end_it() {
         let long = "x".repeat(257);
         for (name, type_name, id, job) in [
             ("a batch", "batch.succeeded", "batches/1", Some("batch/1")),
@@ -170,6 +213,14 @@ mod tests {
             let event = GeminiEvent::parse(body.to_string());
             let found = event.ended_job().map(|job| job.to_string());
             assert_eq!(found.as_deref(), job, "{name}");
+            if name == "goes on" {
+                let about = event.job().map(|job| job.to_string());
+                assert_eq!(about.as_deref(), Some("interaction/v1_a"), "{name}");
+            } else {
+                assert_eq!(event.job(), event.ended_job(), "{name}");
+            }
+            let named = (type_name != "batch.paused").then_some(id);
+            assert_eq!(event.job_name(), named, "{name}");
         }
         for body in [
             "",
@@ -177,7 +228,9 @@ mod tests {
             r#"{"type":"batch.succeeded"}"#,
             r#"{"type":"batch.succeeded","data":{"id":7}}"#,
         ] {
-            assert_eq!(GeminiEvent::parse(body).ended_job(), None, "{body}");
+            let event = GeminiEvent::parse(body);
+            assert_eq!((event.job(), event.ended_job()), (None, None), "{body}");
+            assert_eq!(event.job_name(), None, "{body}");
         }
     }
 }
