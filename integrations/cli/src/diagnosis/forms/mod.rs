@@ -2,6 +2,7 @@
 
 mod bytes;
 mod json;
+mod written;
 
 use json::Document;
 
