@@ -145,10 +145,38 @@ async fn a_job_is_handled_once_whoever_reports_it() {
         ),
         (r#"{"type":"batch.succeeded"}"#, "msg_9"),
         (r#"{"type":"batch.succeeded"}"#, "msg_10"),
+        (
+            r#"{"type":"video.generated","data":{"id":"models/veo-3/operations/77"}}"#,
+            "msg_11",
+        ),
+        (
+            r#"{"type":"video.generated","data":{"id":"models/veo-2/operations/77"}}"#,
+            "msg_12",
+        ),
     ] {
         let lines = rig.signed(testing::SECRET, id, body);
         assert_eq!(rig.deliver(&one, &lines, body).await, (200, true), "{body}");
     }
+}
+
+/// The first report has no long life; a token that reports the job again has.
+#[tokio::test]
+async fn a_token_that_lives_on_does_not_report_a_job_twice() {
+    let rig = Rig::new();
+    let (one, dynamic) = (rig.fixed(testing::SECRET), rig.dynamic());
+    let first = rig.signed(testing::SECRET, "msg_1", ENDED);
+    assert_eq!(rig.deliver(&one, &first, ENDED).await, (200, true));
+    rig.clock.advance(Duration::from_secs(2 * 3600));
+    let now = rig.clock.unix_seconds();
+    let claims = serde_json::json!({
+        "type": "batch.succeeded", "data": {"id": "batches/8kq2"}, "aud": "me", "exp": now + 24 * 3600 - 60,
+    });
+    let token = rig.rsa.sign("msg_2", now, &claims.to_string());
+    assert_eq!(rig.deliver(&dynamic, &token, "").await, (200, false));
+    rig.clock.advance(Duration::from_secs(23 * 3600 + 1800));
+    let mut later = token.clone();
+    later[1].1 = rig.clock.unix_seconds().to_string();
+    assert_eq!(rig.deliver(&dynamic, &later, "").await, (200, false));
 }
 
 #[tokio::test]

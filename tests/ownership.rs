@@ -214,8 +214,49 @@ async fn the_head_of_an_answer_is_enough() {
 async fn permission_denied_is_a_no() {
     let rig = Rig::new().await;
     let foreign = event("batch.failed", "8kq2");
-    rig.google.fail(Call::BatchesGet, 1, Fault::Status(403));
+    let denied = |code: &str, message: &str| {
+        let error = serde_json::json!({"error": {"code": 403, "message": message, "status": code}});
+        Fault::Body(403, error.to_string())
+    };
+    let caller = "The caller does not have permission";
+    rig.google
+        .fail(Call::BatchesGet, 1, denied("PERMISSION_DENIED", caller));
     assert!(!rig.ownership().owns(&foreign).await.unwrap());
+    // A gateway's word, and Google's about the project.
+    for (code, message) in [
+        ("Forbidden", "blocked by policy"),
+        ("PERMISSION_DENIED", "The project has been suspended."),
+        ("PERMISSION_DENIED", "Requests to this API are blocked."),
+    ] {
+        rig.google.fail(Call::BatchesGet, 1, denied(code, message));
+        let answer = rig.ownership().owns(&foreign).await;
+        answer.expect_err(message);
+    }
+    for body in [
+        r#"{"error":{"code":404,"message":"no route"}}"#,
+        r#"{"error":{"code":"ROUTE_NOT_FOUND","message":"x"}}"#,
+    ] {
+        rig.google
+            .fail(Call::BatchesGet, 1, Fault::Body(404, body.into()));
+        rig.ownership().owns(&foreign).await.expect_err(body);
+    }
+}
+
+/// What a gateway answers in Google's place must not be taken, and remembered, for a yes.
+#[tokio::test]
+async fn a_success_about_something_else_is_no_yes() {
+    let rig = Rig::new().await;
+    let foreign = event("batch.failed", &batch(&rig.stranger).await);
+    for body in [
+        r#"{"status":"maintenance"}"#,
+        r#"{"name":"batches/another"}"#,
+        r#"{"error":{"code":404}}"#,
+        "[]",
+    ] {
+        rig.google
+            .fail(Call::BatchesGet, 1, Fault::Body(200, body.into()));
+        rig.ownership().owns(&foreign).await.expect_err(body);
+    }
 }
 
 #[tokio::test]

@@ -144,8 +144,17 @@ impl Http {
         let failed = match tokio::time::timeout(deadline, answered).await {
             Ok(Ok(response)) if is_json(response.headers()) => {
                 // The head has told; the rest only tells whether the connection can be used again.
-                let _ = tokio::time::timeout(TO_REST, rest(response)).await;
-                return Ok(());
+                let whole = tokio::time::timeout(TO_REST, rest(response)).await;
+                match whole.ok().flatten() {
+                    Some(body) if !is_about(call, &body) => Failed {
+                        failure: Failure::Unusable,
+                        error: ClientError::unreadable(
+                            call.name,
+                            "the answer is about something else",
+                        ),
+                    },
+                    _ => return Ok(()),
+                }
             }
             Ok(Ok(_)) => Failed {
                 failure: Failure::Unusable,
@@ -279,14 +288,26 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Reads an answer to its end if it is short.
-async fn rest(mut response: Response) {
-    let mut left = MAX_REST;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let Some(less) = left.checked_sub(chunk.len()) else {
-            return;
-        };
-        left = less;
+async fn rest(mut response: Response) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.ok()? {
+        if body.len() + chunk.len() > MAX_REST {
+            return None;
+        }
+        body.extend_from_slice(&chunk);
     }
+    Some(body)
+}
+
+/// Whether an answer names what the call asks for.
+fn is_about(call: &Call, body: &[u8]) -> bool {
+    let asked = call.path.rsplit('/').next();
+    let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let names = ["name", "id"].map(|member| json.get(member).and_then(|name| name.as_str()));
+    names
+        .into_iter()
+        .flatten()
+        .any(|name| name.rsplit('/').next().map(encoded).as_deref() == asked)
 }
 
 /// One segment of a path, whatever `text` is.

@@ -34,7 +34,8 @@ impl JobKind {
 
 /// Which job it is: its kind and its id, by which two mentions of one job are the same.
 ///
-/// Google names a batch `batches/x` in one place and `x` in another, so only what comes after the last slash counts.
+/// Google names a batch `batches/x` in one place and `x` in another, and so an interaction: both are the same. The name of
+/// a video's operation counts as a whole, because two models may have operations of one number.
 ///
 /// ```
 /// use gemini_webhooks::event::{JobId, JobKind};
@@ -54,10 +55,14 @@ pub struct JobId {
 impl JobId {
     /// Makes an id of what Google calls the job: `batches/x`, `x`, or the name of an operation.
     ///
-    /// `None` if nothing comes after the last slash, or more than 256 bytes do.
+    /// `None` if nothing is left without the prefix, or more than 256 bytes are.
     #[must_use]
     pub fn new(kind: JobKind, name: &str) -> Option<Self> {
-        let id = name.rsplit('/').next().unwrap_or(name);
+        let id = match kind {
+            JobKind::Batch => name.strip_prefix("batches/").unwrap_or(name),
+            JobKind::Interaction => name.strip_prefix("interactions/").unwrap_or(name),
+            JobKind::Video => name,
+        };
         let is_id = !id.is_empty() && id.len() <= MAX_ID;
         is_id.then(|| Self {
             kind,
@@ -71,7 +76,7 @@ impl JobId {
         self.kind
     }
 
-    /// Returns the id, without what comes before a slash.
+    /// Returns the id, without the prefix `batches/` or `interactions/`.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -197,7 +202,7 @@ mod tests {
                 "a video",
                 "video.generated",
                 "models/veo/operations/77",
-                Some("video/77"),
+                Some("video/models/veo/operations/77"),
             ),
             ("no id", "batch.succeeded", "", None),
             (

@@ -13,6 +13,9 @@ use crate::scheme::Scheme;
 use crate::trace::Who;
 use crate::verifier::Verified;
 
+/// For so long a JWT may be accepted.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Describes the delivery that brought an event: its id, its time, and how it was signed.
 ///
 /// A *delivery* is one HTTP request about an event. With the feature `axum` or `actix-web`, name
@@ -115,7 +118,9 @@ impl Delivery {
         if let Some(inner) = Arc::get_mut(&mut self.inner)
             && let Some((claims, claim)) = receiver.claims().zip(inner.claim.as_mut())
         {
-            *claim = claims.of_job(job, claim.retention());
+            // Another's report may be a JWT that is accepted for a day more.
+            let retention = claim.retention().saturating_add(DAY);
+            *claim = claims.of_job(job, retention);
             inner.job = Some(claim.key().shared_id());
         }
         self

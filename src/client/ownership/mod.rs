@@ -69,7 +69,7 @@ type Answer = std::pin::Pin<Box<dyn Future<Output = Result<bool, BoxError>> + Se
 ///   which is not retried. At most 64 jobs wait for an answer. After a 429 it asks nothing for as long as `Retry-After` says, at
 ///   most a minute, or else for 10 seconds. Beyond these limits it returns an error.
 /// - A job of yours is remembered for 25 hours, as Google retries for 24. Another is remembered for 5 minutes, because
-///   a new job may not be visible at once. 10,000 of each are remembered in memory, about 200 bytes each.
+///   a new job may not be visible at once. 10,000 of each are remembered in memory, at most about 1 KiB each.
 /// - Many events of one job at the same time cost one request.
 ///
 /// Clones share all of this, so make one for each process. Times are those of the service's
@@ -291,19 +291,16 @@ impl Shared {
 
 /// Whether an error is Google's word that this project has no such job.
 ///
-/// What others answer in Google's place, such as a proxy, says nothing about the job. Nor does a 403 that is about the
-/// API key or the project: one that is switched off must not make strangers' jobs of one's own.
+/// What others answer in Google's place, such as a proxy, says nothing about the job. Nor does a 403 about something else
+/// than a permission, such as an API key or a project that is switched off: that must not make strangers' jobs of one's own.
 fn says_no(error: &ClientError) -> bool {
-    if error.code().is_none() {
-        return false;
-    }
+    let code = error.code().unwrap_or_default();
     match error.status() {
-        Some(404 | 410) => true,
-        Some(403) => {
+        Some(404 | 410) => matches!(code, "NOT_FOUND" | "not_found"),
+        Some(403) if matches!(code, "PERMISSION_DENIED" | "permission_denied") => {
             let message = error.message().unwrap_or_default();
-            let of_caller = ["API key", "API Key", "api key", "Your project"];
-            let of_caller = of_caller.iter().any(|part| message.contains(part));
-            error.reason().is_none() && !of_caller
+            let of_job = ["does not have permission", "do not have permission"];
+            error.reason().is_none() && of_job.iter().any(|part| message.contains(part))
         }
         _ => false,
     }

@@ -304,7 +304,8 @@ impl WebhookReceiverBuilder {
     /// By default an event is recognised by its id, so two webhooks report one job in two events, each with an id of its
     /// own: for instance two registered webhooks that lead to one URL, or a static and a dynamic one. With this
     /// setting the job is the key, in all schemes. The receivers that are to share it need the same guard and the same
-    /// namespace.
+    /// namespace, and all of them this setting: while replicas with and without it run side by side, an event can be
+    /// handled twice.
     ///
     /// It concerns the events that end a job ([`GeminiEvent::ended_job`](crate::GeminiEvent::ended_job)); others are
     /// recognised by their id as always. The first event that ends a job wins. An app that remembers events itself
