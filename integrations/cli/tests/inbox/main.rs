@@ -8,9 +8,14 @@
     reason = "a test fails loudly"
 )]
 
+#[cfg(target_os = "linux")]
+mod asked;
 mod commands;
 mod home;
 mod page;
 mod refusals;
 #[path = "../run/mod.rs"]
 mod run;
+#[cfg(target_os = "linux")]
+#[path = "../run/terminal.rs"]
+mod terminal;

@@ -146,9 +146,10 @@ async fn is_shown_and_changed<DB: Database>(inbox: &Inbox<DB>, place: &Place) {
     assert_eq!(whole["history"].as_array().unwrap().len(), 5);
 
     // Tried again.
-    let (status, retried) = page.post(&format!("{one}/retry"), json!({})).await;
+    let as_dead = json!({ "state": "dead" });
+    let (status, retried) = page.post(&format!("{one}/retry"), as_dead.clone()).await;
     assert_eq!((status, &retried["state"]), (200, &json!("waiting")));
-    let (status, refused) = page.post(&format!("{one}/retry"), json!({})).await;
+    let (status, refused) = page.post(&format!("{one}/retry"), as_dead.clone()).await;
     assert_eq!(status, 409);
     assert!(
         refused["error"].as_str().unwrap().contains("it waits"),
@@ -162,7 +163,7 @@ async fn is_shown_and_changed<DB: Database>(inbox: &Inbox<DB>, place: &Place) {
     );
 
     // Dropped.
-    let why = json!({ "why": "<b>too late</b>" });
+    let why = json!({ "state": "dead", "why": "<b>too late</b>" });
     let (status, dropped) = page.post(&format!("{one}/drop"), why).await;
     assert_eq!((status, &dropped["state"]), (200, &json!("dropped")));
     let entries = inbox.entries().webhook_id("dead_1").list().await.unwrap();
@@ -173,12 +174,18 @@ async fn is_shown_and_changed<DB: Database>(inbox: &Inbox<DB>, place: &Place) {
     );
     assert_eq!(entries[0].state(), State::Done);
     assert_eq!(put(inbox, "dead_1", BATCH.as_bytes()).await, Stored::Copy);
-    let (status, refused) = page.post(&format!("{one}/drop"), json!({})).await;
+    let (status, refused) = page.post(&format!("{one}/drop"), as_dead.clone()).await;
     assert_eq!(status, 409);
     assert!(
         refused["error"].as_str().unwrap().contains("it is over"),
         "{refused}"
     );
+
+    // What is done may be tried again, but not by a page that shows a dead letter.
+    let (status, refused) = page.post(&format!("{one}/retry"), as_dead.clone()).await;
+    assert_eq!(status, 409);
+    let said = refused["error"].as_str().unwrap();
+    assert!(said.contains("since the page showed it"), "{refused}");
 
     for (name, method, path, body, expected) in [
         (
@@ -192,8 +199,15 @@ async fn is_shown_and_changed<DB: Database>(inbox: &Inbox<DB>, place: &Place) {
             "no such event, drop",
             Method::POST,
             "/api/events/987654/drop",
-            Some(json!({})),
+            Some(as_dead),
             404,
+        ),
+        (
+            "no state",
+            Method::POST,
+            &format!("{one}/retry"),
+            Some(json!({})),
+            422,
         ),
         ("no number", Method::GET, "/api/events/x", None, 400),
         (

@@ -14,10 +14,13 @@ async fn a_file_that_is_not_there_is_not_made() {
         let url = format!("sqlite:{}{mode}", place.file());
         let mut by_variable = program(&["inbox", "count"]);
         by_variable.env("DATABASE_URL", &url);
-        for program in [place.program(&["count"]), by_variable] {
+        for (program, says) in [
+            (place.program(&["count"]), "there is no file"),
+            (by_variable, "DATABASE_URL names no file that is there"),
+        ] {
             let ended = ended(program).await;
             assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{ended:?}");
-            assert!(ended.stderr.contains("there is no file"), "{ended:?}");
+            assert!(ended.stderr.contains(says), "{ended:?}");
             assert!(!std::fs::exists(place.file()).unwrap());
         }
     }
@@ -65,6 +68,71 @@ async fn a_database_that_is_no_inbox_is_left_as_it_is() {
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("search_path"), "{ended:?}");
     empty.clear().await;
+}
+
+/// Whatever somebody put there by mistake.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_names_a_database_is_never_shown() {
+    const PASSWORD: &str = "hunter2secret";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    for (name, text, says) in [
+        (
+            "words of libpq",
+            "host=db user=u password=hunter2secret",
+            "names no file",
+        ),
+        ("another secret", "hunter2secret+/=", "names no file"),
+        ("no scheme", "u:hunter2secret@host/db", "names no file"),
+        (
+            "a path that is too long",
+            &format!("hunter2secret{}", "x".repeat(5000)),
+            "cannot look at the file that ",
+        ),
+        (
+            "a folder",
+            &format!("{}/../../tmp/", folder.path().display()),
+            "is no file",
+        ),
+        (
+            "SQLite with a password",
+            "sqlite://u:hunter2secret@host/x?foo=hunter2secret",
+            "has no URL of SQLite",
+        ),
+        (
+            "SQLite with a bad setting",
+            "sqlite:webhooks.db?mode=hunter2secret",
+            "has no URL of SQLite",
+        ),
+        (
+            "a bad setting of PostgreSQL",
+            "postgres://u:hunter2secret@127.0.0.1:1/db?sslmode=hunter2secret",
+            "a setting behind its `?` has a value that is not known",
+        ),
+        (
+            "no port",
+            "postgres://u:hunter2secret@127.0.0.1:hunter2secret/db",
+            "invalid port number",
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let mut by_variable = program(&["inbox", "count"]);
+        by_variable.env("DATABASE_URL", text);
+        let path = file.to_str().unwrap();
+        let by_file = program(&["inbox", "count", "--database-file", path]);
+        for (from, program) in [("DATABASE_URL", by_variable), (path, by_file)] {
+            let ended = ended(program).await;
+            assert_eq!(
+                (ended.code, &*ended.stdout),
+                (Some(2), ""),
+                "{name}: {ended:?}"
+            );
+            assert!(ended.stderr.contains(says), "{name}: {ended:?}");
+            assert!(ended.stderr.contains(from), "{name}: {ended:?}");
+            assert!(!ended.stderr.contains(PASSWORD), "{name}: {ended:?}");
+            assert!(!ended.stderr.contains(text), "{name}: {ended:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,6 +53,16 @@ fn it_does_not_start_with_what_cannot_be_used() {
             "cannot be used with",
         ),
         (
+            "any customer of Google to the app",
+            &["--keys", "keys.json", "--forward", "8000"],
+            "Add --endpoint-token-file FILE, and give Google the URL with that token. Or add --allow-any-google-project",
+        ),
+        (
+            "nothing to pass to the app",
+            &["--keys", "keys.json", "--allow-any-google-project"],
+            "--forward",
+        ),
+        (
             "a port that is taken",
             &["--address", &taken],
             "cannot listen on",

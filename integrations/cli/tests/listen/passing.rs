@@ -3,11 +3,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
+use gemini_webhooks::testing::{Ed25519Signer, key_set};
 use serde_json::json;
 
 use crate::app::App;
 use crate::http::{deliver, deliver_good, now, send, signed};
 use crate::listening::{Listening, until};
+use crate::run::program;
 
 const BODY: &str = r#"{"type":"batch.succeeded", "data":{"id":"b 1\/2"}}"#;
 
@@ -89,6 +91,56 @@ fn refused_deliveries_pass_where_that_is_wanted_and_the_path_is_the_apps() {
         "{shown}"
     );
     assert!(shown.contains("app: 500 in "), "{shown}");
+}
+
+#[test]
+fn what_public_keys_alone_verify_passes_only_where_that_is_wanted() {
+    let token = "Zm9yLWRvY3VtZW50YXRpb24tb25seQ";
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let signer = Ed25519Signer::new("google", [1; 32]);
+    let keys = file("keys.json", &key_set([signer.jwk()]));
+    let token_file = file("token", token);
+    let at = u64::try_from(now()).unwrap();
+    for (name, more, target, status, passed) in [
+        (
+            "with the token",
+            &["--endpoint-token-file", &*token_file][..],
+            format!("/hook?token={token}"),
+            200,
+            1,
+        ),
+        (
+            "without it",
+            &["--endpoint-token-file", &token_file],
+            "/hook".to_owned(),
+            400,
+            0,
+        ),
+        (
+            "wanted",
+            &["--allow-any-google-project"],
+            "/hook".to_owned(),
+            200,
+            1,
+        ),
+    ] {
+        let app = App::start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let mut command = program(&["listen", "--address", "127.0.0.1:0", "--keys", &keys]);
+        command.args(["--forward", &app.address.port().to_string()]);
+        command.args(more);
+        let listening = Listening::run(command);
+        if name == "wanted" {
+            listening.noted("warning: \"verified\" says that Google has sent it");
+        }
+        let signed = signer.sign("msg_1", at, BODY);
+        let answer = deliver(listening.address, &target, &signed, BODY);
+        assert_eq!((answer.status, app.got().len()), (status, passed), "{name}");
+    }
 }
 
 #[test]

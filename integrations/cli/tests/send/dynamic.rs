@@ -170,3 +170,24 @@ fn the_token_in_the_url_and_none() {
     }
     assert_eq!(app.end().len(), 2);
 }
+
+/// The disk has no room for it.
+#[cfg(unix)]
+#[test]
+fn a_key_that_cannot_be_written_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key.pem");
+    for kind in [&["--ed25519"][..], &["--jwt", "audience"]] {
+        let more = [kind, &["--key-file", key.to_str().unwrap()]].concat();
+        let send = crate::send("http://127.0.0.1:1/", &more);
+        let mut limited = std::process::Command::new("sh");
+        // A write beyond the limit fails, as one to a full disk does.
+        limited.args(["-c", r#"ulimit -f 0; trap '' XFSZ; exec "$@""#, "sh"]);
+        limited.arg(send.get_program()).args(send.get_args());
+        let ended = crate::run::run(limited, b"");
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        let says = "cannot write the new key to ";
+        assert!(ended.stderr.contains(says), "{ended:?}");
+        assert!(!key.exists(), "the next run would take it for a key");
+    }
+}

@@ -154,3 +154,20 @@ fn help_has_examples() {
             .contains("gemini-webhooks send http://127.0.0.1:8000/gemini-callback --tamper body")
     );
 }
+
+#[test]
+fn a_token_among_the_arguments_is_warned_of() {
+    // Nobody listens there.
+    for (url, warns) in [
+        (format!("http://127.0.0.1:1/x?token={TOKEN}"), true),
+        ("http://127.0.0.1:1/x?other=1".to_owned(), false),
+    ] {
+        let ended = run_send(&url, &[]);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let says = "every user of this machine can read arguments";
+        assert_eq!(ended.stderr.contains(says), warns, "{ended:?}");
+        let remedy = "--endpoint-token-file";
+        assert_eq!(ended.stderr.contains(remedy), warns, "{ended:?}");
+        assert!(!format!("{ended:?}").contains(TOKEN), "{ended:?}");
+    }
+}

@@ -14,6 +14,7 @@ mod serve;
 mod shown;
 mod stop;
 mod trust;
+mod uri;
 mod values;
 mod verify;
 

@@ -284,6 +284,12 @@ impl Which {
         if more > 0 {
             text.push_str(&format!("\nand {more} more"));
         }
+        if found.too_many > 0 {
+            text.push_str(&format!(
+                "\n{} beyond that: too many for one run. Repeat the command for them",
+                events(found.too_many)
+            ));
+        }
         if self.dry_run && !self.json {
             return shown::line(text);
         }
@@ -303,6 +309,7 @@ impl Which {
                 "action": change.name(),
                 "dry_run": self.dry_run,
                 "found": found.events,
+                "beyond": found.too_many,
                 "changed": changed,
                 "left_alone": left_alone,
                 "first": first,

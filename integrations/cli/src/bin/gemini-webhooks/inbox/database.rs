@@ -16,12 +16,14 @@ use zeroize::Zeroizing;
 
 use crate::exit::Failure;
 use crate::input;
-use crate::shown::plain;
+use crate::shown::{self, plain};
 
 /// A page, and what it is asked beside that.
 const CONNECTIONS: u32 = 2;
 /// A server that is there answers sooner.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+const VARIABLE: &str = "DATABASE_URL";
 
 const HOW_TO_NAME: &str = "give an SQLite database by --sqlite PATH, or set the variable DATABASE_URL, or give \
                            --database-file FILE with the URL in it (postgres://… or sqlite:…)";
@@ -87,14 +89,14 @@ impl Place {
 
     /// Opens the inbox, and returns what its database is called. The name shows no password.
     pub(super) async fn open(&self) -> Result<(Opened, String), Failure> {
-        let text = self.text()?;
-        match kind(&text)? {
-            Kind::Sqlite => self.sqlite(&text).await,
-            Kind::Postgres => self.postgres(&text).await,
+        let meant = self.meant()?;
+        match kind(&meant.text)? {
+            Kind::Sqlite => self.sqlite(&meant).await,
+            Kind::Postgres => self.postgres(&meant).await,
         }
     }
 
-    fn text(&self) -> Result<Zeroizing<String>, Failure> {
+    fn meant(&self) -> Result<Meant, Failure> {
         if let Some(path) = &self.sqlite {
             let Some(text) = path.to_str() else {
                 let name = input::name(path);
@@ -109,33 +111,43 @@ impl Place {
                      a file for --database-file",
                 ));
             }
-            return Ok(Zeroizing::new(text.to_owned()));
+            return Ok(Meant {
+                text: Zeroizing::new(text.to_owned()),
+                from: None,
+            });
         }
         if let Some(path) = &self.database_file {
             let text = input::read_secret(path, "URL of the database")?;
+            let from = input::name(path);
             if text.trim().is_empty() {
-                let name = input::name(path);
-                return Err(Failure::unusable(format!("{name} holds no URL")));
+                return Err(Failure::unusable(format!("{from} holds no URL")));
             }
-            return Ok(Zeroizing::new(text.trim().to_owned()));
+            return Ok(Meant {
+                text: Zeroizing::new(text.trim().to_owned()),
+                from: Some(from),
+            });
         }
-        input::variable("DATABASE_URL")?
-            .ok_or_else(|| Failure::unusable(format!("no database: {HOW_TO_NAME}")))
+        match input::variable(VARIABLE)? {
+            Some(text) => Ok(Meant {
+                text,
+                from: Some(VARIABLE.to_owned()),
+            }),
+            None => Err(Failure::unusable(format!("no database: {HOW_TO_NAME}"))),
+        }
     }
 
-    async fn sqlite(&self, text: &str) -> Result<(Opened, String), Failure> {
+    async fn sqlite(&self, meant: &Meant) -> Result<(Opened, String), Failure> {
+        let text = meant.text.as_str();
         let file = if text.starts_with("sqlite:") {
             SqliteConnectOptions::from_str(text)
-                .map_err(|error| {
-                    Failure::unusable(format!("{}: no URL of SQLite: {error}", plain(text)))
-                })?
+                .map_err(|error| meant.is_no_url_of_sqlite(&error))?
                 .get_filename()
                 .to_owned()
         } else {
             PathBuf::from(text)
         };
-        check_file(&file)?;
-        check_format(&file)?;
+        check_file(&file, meant)?;
+        check_format(&file, meant)?;
         let name = format!("the SQLite database {}", input::name(&file));
         let opened = Inbox::sqlite(text)
             .namespace(&self.namespace)
@@ -146,16 +158,9 @@ impl Place {
         Ok((Opened::Sqlite(opened), name))
     }
 
-    async fn postgres(&self, text: &str) -> Result<(Opened, String), Failure> {
-        // The error names no part of the URL but its scheme or a setting.
-        let options = PgConnectOptions::from_str(text)
-            .map_err(|error| {
-                Failure::unusable(format!(
-                    "the URL of the database cannot be read: {}. It looks like \
-                     postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded",
-                    plain(error)
-                ))
-            })?
+    async fn postgres(&self, meant: &Meant) -> Result<(Opened, String), Failure> {
+        let options = PgConnectOptions::from_str(&meant.text)
+            .map_err(|_| meant.is_no_url_of_postgres())?
             .application_name("gemini-webhooks inbox");
         let name = name(&options);
         // By hand, because a pool goes on trying where nobody listens, and then says no more than that time is up.
@@ -188,24 +193,80 @@ fn name(options: &PgConnectOptions) -> String {
     ))
 }
 
-fn check_file(file: &Path) -> Result<(), Failure> {
-    let name = input::name(file);
+/// Which database is meant, in words that can hold a password.
+struct Meant {
+    text: Zeroizing<String>,
+    /// The variable or the file that says so. Then nothing of the text is shown: it may be a secret that came there by
+    /// mistake. None for an argument, which is no secret.
+    from: Option<String>,
+}
+
+impl Meant {
+    /// What a file is called in an error.
+    fn name(&self, file: &Path) -> String {
+        match &self.from {
+            Some(from) => format!("the file that {from} names"),
+            None => input::name(file),
+        }
+    }
+
+    fn is_not_there(&self, file: &Path) -> Failure {
+        let first = match &self.from {
+            Some(from) => format!(
+                "{from} names no file that is there, and no URL of PostgreSQL, which begins with postgres://"
+            ),
+            None => format!("there is no file {}", input::name(file)),
+        };
+        Failure::unusable(format!(
+            "{first}: give the SQLite database of your app. The app makes it when it opens its inbox"
+        ))
+    }
+
+    fn is_no_url_of_sqlite(&self, error: &dyn std::error::Error) -> Failure {
+        Failure::unusable(match &self.from {
+            // The error repeats settings.
+            Some(from) => {
+                format!(
+                    "{from} has no URL of SQLite: it looks like sqlite:PATH or sqlite:PATH?mode=rw"
+                )
+            }
+            None => {
+                let text = shown::without_secrets(&plain(&*self.text));
+                format!("{text}: no URL of SQLite: {}", plain(error))
+            }
+        })
+    }
+
+    fn is_no_url_of_postgres(&self) -> Failure {
+        let from = self.from.as_deref().unwrap_or("the argument");
+        // The error of a setting repeats its value, which may be a password.
+        let why = match reqwest::Url::parse(&self.text) {
+            Err(error) => error.to_string(),
+            Ok(_) => "a setting behind its `?` has a value that is not known".to_owned(),
+        };
+        Failure::unusable(format!(
+            "the URL of the database in {from} cannot be read: {why}. It looks like \
+             postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded"
+        ))
+    }
+}
+
+fn check_file(file: &Path, meant: &Meant) -> Result<(), Failure> {
+    let name = meant.name(file);
     match std::fs::metadata(file) {
         Ok(found) if found.is_file() => Ok(()),
         Ok(_) => Err(Failure::unusable(format!(
             "{name} is no file: give the SQLite database of your app"
         ))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(Failure::unusable(format!(
-            "there is no file {name}: give the SQLite database of your app. The app makes it when it opens its inbox"
-        ))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(meant.is_not_there(file)),
         Err(error) => Err(Failure::unusable(format!("cannot look at {name}: {error}"))),
     }
 }
 
 /// Checks how the file begins: SQLite itself says only late that it is none of its databases.
-fn check_format(file: &Path) -> Result<(), Failure> {
+fn check_format(file: &Path, meant: &Meant) -> Result<(), Failure> {
     const BEGIN: &[u8] = b"SQLite format 3\0";
-    let name = input::name(file);
+    let name = meant.name(file);
     let mut begin = Vec::new();
     File::open(file)
         .and_then(|file| file.take(BEGIN.len() as u64).read_to_end(&mut begin))

@@ -14,6 +14,8 @@ use crate::stop::Stop;
 const FIRST: u32 = 10;
 /// So many are changed in a statement: a receiver that writes to SQLite waits for it.
 const BATCH: u32 = 100;
+/// So many are changed by one order: their numbers are kept in memory.
+const MOST: usize = 100_000;
 /// How often progress is told.
 const TELL: Duration = Duration::from_secs(2);
 
@@ -65,14 +67,17 @@ impl Change {
 }
 
 /// What was found before anything is changed.
+#[derive(Default)]
 pub(super) struct Found {
     pub(super) events: u64,
     pub(super) first: Vec<Entry>,
     /// Of those that were named: which are changed, and why others are not.
     pub(super) named: Vec<(i64, State)>,
     pub(super) left_alone: Vec<(i64, &'static str)>,
-    /// Whatever comes later is not meant.
-    newest: i64,
+    /// Those that the filter means, in their order. No other one is changed, whatever the filter means later.
+    filtered: Vec<i64>,
+    /// So many more the filter means, which are too many for one order.
+    pub(super) too_many: u64,
 }
 
 /// What is to be changed, and how.
@@ -87,22 +92,10 @@ pub(super) struct Order<'a, DB: Database> {
 
 impl<DB: Database> Order<'_, DB> {
     pub(super) async fn find(&self) -> Result<Found, InboxError> {
-        let mut found = Found {
-            events: 0,
-            first: Vec::new(),
-            named: Vec::new(),
-            left_alone: Vec::new(),
-            newest: 0,
-        };
         if self.numbers.is_empty() {
-            let meant = self.filter.of(self.inbox);
-            let newest = meant.clone().limit(1).list_newest().await?;
-            found.newest = newest.first().map_or(0, Entry::number);
-            let meant = meant.before(found.newest.saturating_add(1));
-            found.events = meant.clone().count().await?;
-            found.first = meant.limit(FIRST).list().await?;
-            return Ok(found);
+            return self.find_filtered(MOST).await;
         }
+        let mut found = Found::default();
         let mut numbers = self.numbers.to_vec();
         numbers.sort_unstable();
         numbers.dedup();
@@ -125,6 +118,32 @@ impl<DB: Database> Order<'_, DB> {
         Ok(found)
     }
 
+    async fn find_filtered(&self, at_most: usize) -> Result<Found, InboxError> {
+        let mut found = Found::default();
+        loop {
+            let mut rest = self.filter.of(self.inbox);
+            if let Some(last) = found.filtered.last() {
+                rest = rest.after(*last);
+            }
+            if found.filtered.len() >= at_most {
+                found.too_many = rest.count().await?;
+                break;
+            }
+            let page = rest.limit(BATCH).list().await?;
+            if page.is_empty() {
+                break;
+            }
+            let left = at_most - found.filtered.len();
+            found
+                .filtered
+                .extend(page.iter().map(Entry::number).take(left));
+            let missing = (FIRST as usize).saturating_sub(found.first.len());
+            found.first.extend(page.into_iter().take(missing.min(left)));
+        }
+        found.events = u64::try_from(found.filtered.len()).unwrap_or(u64::MAX);
+        Ok(found)
+    }
+
     /// Returns false if it was stopped before its end.
     pub(super) async fn carry_out(
         &self,
@@ -142,31 +161,15 @@ impl<DB: Database> Order<'_, DB> {
                 return Ok(false);
             }
         }
-        if !found.named.is_empty() {
-            return Ok(true);
-        }
-        let meant = self
-            .filter
-            .of(self.inbox)
-            .before(found.newest.saturating_add(1));
-        let mut from = 0;
         let mut told = SystemClock.monotonic();
-        loop {
-            // A worker may end an event at once, as it was before. So each is looked at once, in its order.
-            let rest = meant.clone().after(from).limit(BATCH);
-            let batch = async {
-                let page = rest.clone().list().await?;
-                let Some(last) = page.last().map(Entry::number) else {
-                    return Ok(None);
-                };
-                let page = rest.before(last.saturating_add(1));
-                Ok(Some((last, self.change.make(page, self.why).await?)))
-            };
-            let (batch, stopped) = to_its_end(batch, stop).await?;
-            let Some((last, count)) = batch else {
-                return Ok(true);
-            };
-            (from, *changed) = (last, *changed + count);
+        // A worker may end an event at once, as it was before. So each is changed once, in its order.
+        for (first, last) in runs(&found.filtered) {
+            let meant = self.filter.of(self.inbox).limit(BATCH);
+            let run = meant
+                .after(first.saturating_sub(1))
+                .before(last.saturating_add(1));
+            let (count, stopped) = to_its_end(self.change.make(run, self.why), stop).await?;
+            *changed += count;
             if stopped {
                 return Ok(false);
             }
@@ -175,7 +178,16 @@ impl<DB: Database> Order<'_, DB> {
                 shown::note(format_args!("{changed} of {} …", found.events));
             }
         }
+        Ok(true)
     }
+}
+
+/// The first and the last of each run of numbers that follow each other without a gap: what a statement about the
+/// numbers between two of them means, and nothing else. A run is no longer than what a statement may change.
+fn runs(numbers: &[i64]) -> impl Iterator<Item = (i64, i64)> {
+    let runs = numbers.chunk_by(|one, next| one.checked_add(1) == Some(*next));
+    let runs = runs.flat_map(|run| run.chunks(BATCH as usize));
+    runs.filter_map(|run| Some((*run.first()?, *run.last()?)))
 }
 
 /// Also after Ctrl-C a statement comes to its end, so that it can be told what it did. Returns whether there was one.
@@ -192,7 +204,87 @@ async fn to_its_end<T>(
 
 #[cfg(test)]
 mod tests {
+    use gemini_webhooks::adapter::Finished;
+    use gemini_webhooks::{DeliveryHeaders, SigningSecret, WebhookReceiver, testing};
+
+    use super::super::StateName;
     use super::*;
+
+    async fn put<DB: Database>(inbox: &Inbox<DB>, id: &str) {
+        let secret: SigningSecret = testing::SECRET.parse().unwrap();
+        let now = SystemClock.now();
+        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let signed = testing::sign_v1(&secret, id, now, b"{}");
+        let lines = signed.iter().map(|(name, value)| (*name, value.as_str()));
+        let receiver = WebhookReceiver::builder()
+            .signing_secret(testing::SECRET)
+            .without_replay_protection()
+            .build()
+            .unwrap();
+        let headers = DeliveryHeaders::from_lines(lines);
+        let mut intake = receiver.admit("/", &headers, None).unwrap();
+        intake.push(&b"{}"[..]).unwrap();
+        let Finished::Run(received) = intake.finish().await.unwrap() else {
+            panic!("nothing remembers it");
+        };
+        inbox
+            .put(&received.delivery, &received.event)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_more_is_kept_in_memory_than_one_order_may_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("inbox.db");
+        let inbox = Inbox::sqlite(file.to_str().unwrap()).await.unwrap();
+        for id in ["1", "2", "3"] {
+            put(&inbox, id).await;
+        }
+        let order = Order {
+            inbox: &inbox,
+            change: Change::Drop,
+            numbers: &[],
+            filter: Filter {
+                state: Some(StateName::Waiting),
+                ..Filter::default()
+            },
+            why: "a test",
+        };
+        for (at_most, events, too_many) in [(1, 1, 2), (2, 2, 1), (3, 3, 0), (4, 3, 0)] {
+            let found = order.find_filtered(at_most).await.unwrap();
+            assert_eq!((found.events, found.too_many), (events, too_many));
+            assert_eq!(found.first.len() as u64, events);
+        }
+        let found = order.find_filtered(2).await.unwrap();
+        let (mut stop, mut changed) = (Stop::listen().unwrap(), 0);
+        let is_done = order.carry_out(&found, &mut stop, &mut changed).await;
+        assert!(is_done.unwrap());
+        assert_eq!((changed, inbox.depth().await.unwrap().waiting), (2, 1));
+    }
+
+    #[test]
+    fn numbers_without_a_gap_are_one_run() {
+        for (name, numbers, expected) in [
+            ("none", vec![], vec![]),
+            ("one", vec![7], vec![(7, 7)]),
+            ("a gap", vec![1, 2, 4], vec![(1, 2), (4, 4)]),
+            ("gaps only", vec![1, 3, 5], vec![(1, 1), (3, 3), (5, 5)]),
+            (
+                "too long for a statement",
+                (11..=220).collect(),
+                vec![(11, 110), (111, 210), (211, 220)],
+            ),
+            (
+                "the highest",
+                vec![i64::MAX - 1, i64::MAX],
+                vec![(i64::MAX - 1, i64::MAX)],
+            ),
+        ] {
+            let found: Vec<_> = runs(&numbers).collect();
+            assert_eq!(found, expected, "{name}");
+        }
+    }
 
     #[test]
     fn what_may_be_changed() {

@@ -137,27 +137,53 @@ async fn event<DB: Database>(State(api): Shared<DB>, Path(number): Path<i64>) ->
     }
 }
 
-/// What the user wrote, which may be nothing.
+/// What the user wants changed.
 #[derive(Debug, Deserialize)]
-struct Why {
+struct Wish {
+    /// As what the page showed the event. If it has another state by now, it is left alone.
+    state: Shown,
+    /// What the user wrote, which may be nothing.
     #[serde(default)]
     why: String,
+}
+
+/// The state of an event, as the page shows it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Shown {
+    Waiting,
+    Running,
+    Dead,
+    Done,
+    /// Done as well. Its history says that nobody worked it off.
+    Dropped,
+}
+
+impl From<Shown> for StateName {
+    fn from(shown: Shown) -> Self {
+        match shown {
+            Shown::Waiting => Self::Waiting,
+            Shown::Running => Self::Running,
+            Shown::Dead => Self::Dead,
+            Shown::Done | Shown::Dropped => Self::Done,
+        }
+    }
 }
 
 async fn retry<DB: Database>(
     State(api): Shared<DB>,
     Path(number): Path<i64>,
-    Json(why): Json<Why>,
+    Json(wish): Json<Wish>,
 ) -> Response {
-    change(&api.inbox, Change::Retry, number, &why).await
+    change(&api.inbox, Change::Retry, number, &wish).await
 }
 
 async fn discard<DB: Database>(
     State(api): Shared<DB>,
     Path(number): Path<i64>,
-    Json(why): Json<Why>,
+    Json(wish): Json<Wish>,
 ) -> Response {
-    change(&api.inbox, Change::Drop, number, &why).await
+    change(&api.inbox, Change::Drop, number, &wish).await
 }
 
 /// Changes one event, and returns it as it is then.
@@ -165,17 +191,19 @@ async fn change<DB: Database>(
     inbox: &Inbox<DB>,
     change: Change,
     number: i64,
-    Why { why }: &Why,
+    Wish { state, why }: &Wish,
 ) -> Response {
     let why = if why.trim().is_empty() { WHY } else { why };
-    let changed = change.make(inbox.entries().number(number), why).await;
+    let state = StateName::from(*state).into();
+    let meant = inbox.entries().number(number).state(state);
+    let changed = change.make(meant, why).await;
     let found = find(inbox, number).await;
     match (changed, found) {
         (Err(error), _) | (_, Err(error)) => failed(&error),
         (Ok(_), Ok(None)) => gone(),
         (Ok(0), Ok(Some(found))) => {
             let why = change.objection(found.state());
-            let why = why.unwrap_or("it has changed just now");
+            let why = why.unwrap_or("it has changed since the page showed it");
             answer(StatusCode::CONFLICT, &format!("nothing was changed: {why}"))
         }
         (Ok(_), Ok(Some(found))) => Json(entry::whole(&found)).into_response(),

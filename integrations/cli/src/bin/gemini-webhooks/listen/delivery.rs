@@ -97,6 +97,11 @@ impl Delivery {
         matches!(self.verdict, Verdict::Diagnosed(_))
     }
 
+    /// Whether it is no POST, and so no delivery.
+    pub(super) fn is_stray(&self) -> bool {
+        matches!(&self.verdict, Verdict::Unread(unread) if unread.kind == VerifyErrorKind::MethodNotAllowed)
+    }
+
     /// The code and the reason of a refusal.
     pub(super) fn refusal(&self) -> Option<(&str, &str)> {
         match &self.verdict {

@@ -85,6 +85,10 @@ pub(crate) struct Listen {
     #[arg(long, help_heading = "Passing on", requires = "forward")]
     forward_refused: bool,
 
+    /// With --keys and without --endpoint-token-file: send on what any customer of Google can make Google send here.
+    #[arg(long, help_heading = "Passing on", requires = "forward")]
+    allow_any_google_project: bool,
+
     /// How long the app may take. The sender gets 504 if it takes longer. A number alone is seconds.
     #[arg(
         long,
@@ -140,6 +144,7 @@ pub(crate) struct Listen {
 pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
     let mut stop = Stop::listen()?;
     check_address(options.address, options.allow_public)?;
+    check_keys(options)?;
     input::at_most_one_dash(
         options
             .trust
@@ -186,6 +191,7 @@ pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
     };
     greet(
         &receiver,
+        options,
         address,
         page.as_ref().map(|(url, _)| url.as_str()),
     );
@@ -215,6 +221,7 @@ pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
     let failure = tokio::select! {
         () = servers.as_mut() => None,
         () = stop.requested() => None,
+        () = receiver.output.count_strays() => None,
         failure = failed.recv() => failure,
     };
     // There is no receiver only if both servers have ended.
@@ -227,6 +234,7 @@ pub(crate) async fn run(options: &Listen) -> Result<Exit, Failure> {
     }
     // Who presses Ctrl-C once more does not want to wait.
     let _ = stop.unless(servers).await;
+    receiver.output.say_strays();
     shown::note(receiver.output.summary());
     match failure {
         Some(failure) => Err(failure),
@@ -251,8 +259,28 @@ fn check_address(address: SocketAddr, allow_public: bool) -> Result<(), Failure>
     )))
 }
 
+/// Whoever has an API key can have Google sign deliveries of theirs, and aim them at any URL.
+fn takes_any_project(trust: &Trust) -> bool {
+    trust.keys.is_some() && trust.endpoint_token_file.is_none()
+}
+
+/// What passes public keys alone must not reach the app as if it were verified.
+fn check_keys(options: &Listen) -> Result<(), Failure> {
+    if options.forward.is_none()
+        || options.allow_any_google_project
+        || !takes_any_project(&options.trust)
+    {
+        return Ok(());
+    }
+    Err(Failure::unusable(
+        "with --keys and no endpoint token, --forward would pass deliveries of every customer of Google to your app: Google signs for \
+         all of them with the same keys. Add --endpoint-token-file FILE, and give Google the URL with that token. Or \
+         add --allow-any-google-project, if your app itself checks whose job an event is about",
+    ))
+}
+
 /// Says where it listens, and what comes of a delivery.
-fn greet(receiver: &Receiver, address: SocketAddr, page: Option<&str>) {
+fn greet(receiver: &Receiver, options: &Listen, address: SocketAddr, page: Option<&str>) {
     shown::note(format_args!(
         "listening on http://{address} (POST to any path); Ctrl-C ends it"
     ));
@@ -268,6 +296,15 @@ fn greet(receiver: &Receiver, address: SocketAddr, page: Option<&str>) {
         shown::warning(
             "with --forward-refused everyone who knows your tunnel's URL can send POST requests to your app",
         );
+    }
+    if takes_any_project(&options.trust) {
+        let text = "\"verified\" says that Google has sent it, for any of its customers: Google signs for all of them with \
+                    the same keys. Only --endpoint-token-file FILE tells yours from others";
+        if receiver.app.is_some() {
+            shown::warning(text);
+        } else {
+            shown::note(text);
+        }
     }
     if let Some(url) = page {
         shown::note(format_args!(

@@ -2,18 +2,23 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use gemini_webhooks::EndpointToken;
+use gemini_webhooks::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::delivery::{Answer, Delivery, Verdict, add_body, text};
 use crate::exit::Failure;
 use crate::shown::{self, BAD, FAINT, GOOD, plain};
+use crate::uri::without_tokens;
 
 /// So much of the app's answer is shown on its line.
 const FIRST_PART: usize = 200;
+/// A request that is no POST is shown at most so often: it costs a scanner nothing.
+const STRAY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where deliveries are shown, and what was seen.
 #[derive(Debug)]
@@ -25,7 +30,36 @@ pub(super) struct Output {
     verified: AtomicU64,
     repeats: AtomicU64,
     refused: AtomicU64,
+    strays: Mutex<Strays>,
     failed: mpsc::Sender<Failure>,
+}
+
+/// The requests that are no POST, of which not each is shown.
+#[derive(Debug, Default)]
+struct Strays {
+    shown: Option<Instant>,
+    more: u64,
+}
+
+impl Strays {
+    /// Whether the one that arrives at this time is shown. If not, it is counted.
+    fn shows(&mut self, now: Instant) -> bool {
+        let is_shown = self
+            .shown
+            .is_none_or(|at| now.saturating_duration_since(at) >= STRAY_PAUSE);
+        if is_shown {
+            self.shown = Some(now);
+        } else {
+            self.more += 1;
+        }
+        is_shown
+    }
+
+    /// How many were not shown since this was last asked.
+    fn take(&mut self) -> Option<u64> {
+        let more = std::mem::take(&mut self.more);
+        (more > 0).then_some(more)
+    }
 }
 
 impl Output {
@@ -40,6 +74,7 @@ impl Output {
             verified: AtomicU64::new(0),
             repeats: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            strays: Mutex::default(),
             failed,
         };
         (output, failure)
@@ -77,6 +112,12 @@ impl Output {
         if delivery.repeat_of.is_some() {
             self.repeats.fetch_add(1, Ordering::Relaxed);
         }
+        if delivery.is_stray() {
+            let now = SystemClock.monotonic();
+            if !self.lock_strays().shows(now) {
+                return;
+            }
+        }
         if self.is_json {
             self.line(as_json(delivery));
         } else {
@@ -90,6 +131,32 @@ impl Output {
         } else {
             format!("#{number} sent to the app again\n    {}", app_line(answer))
         }));
+    }
+
+    /// Says now and then how many requests were not shown.
+    pub(super) async fn count_strays(&self) {
+        loop {
+            sleep(STRAY_PAUSE).await;
+            self.say_strays();
+        }
+    }
+
+    /// Says how many requests were not shown, if there are some.
+    pub(super) fn say_strays(&self) {
+        let more = self.lock_strays().take();
+        let Some(more) = more else {
+            return;
+        };
+        self.line(Ok(if self.is_json {
+            json!({ "what": "not_shown", "requests": more }).to_string()
+        } else {
+            let requests = if more == 1 { "request" } else { "requests" };
+            format!("{FAINT}and {more} more {requests} without POST{FAINT:#}")
+        }));
+    }
+
+    fn lock_strays(&self) -> MutexGuard<'_, Strays> {
+        self.strays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was seen, for the end.
@@ -183,7 +250,7 @@ fn lines(delivery: &Delivery, is_full: bool) -> String {
     let target = if is_full {
         plain(&delivery.target)
     } else {
-        plain(discreet(&delivery.target))
+        plain(without_tokens(&delivery.target))
     };
     let mut more = vec![format!(
         "{} {target}, {} bytes",
@@ -257,21 +324,6 @@ fn app_line(answer: &Answer) -> String {
     }
 }
 
-/// A target without its query, and without a last segment that looks like an endpoint token: both may be secret.
-fn discreet(target: &str) -> String {
-    let (path, query) = match target.split_once('?') {
-        Some((path, _)) => (path, "?…"),
-        None => (target, ""),
-    };
-    let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
-    let is_random = last.contains(|char: char| char.is_ascii_uppercase() || char.is_ascii_digit());
-    if is_random && EndpointToken::new(last).is_ok() {
-        format!("{before}/…{query}")
-    } else {
-        format!("{path}{query}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,28 +349,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_of_a_target() {
-        for (name, target, expected) in [
-            ("a path", "/gemini-callback", "/gemini-callback"),
-            ("a query", "/hook?token=secret", "/hook?…"),
-            (
-                "a token as the last segment",
-                "/hook/Zm9yLWRvY3VtZW50YXRpb24tb25seQ",
-                "/hook/…",
-            ),
-            (
-                "both",
-                "/hook/Zm9yLWRvY3VtZW50YXRpb24tb25seQ?x=1",
-                "/hook/…?…",
-            ),
-            (
-                "a long name",
-                "/gemini-webhook-for-my-app",
-                "/gemini-webhook-for-my-app",
-            ),
-            ("the root", "/", "/"),
+    fn what_is_no_post_is_shown_once_in_a_second() {
+        let begun = SystemClock.monotonic();
+        let mut strays = Strays::default();
+        for (milliseconds, is_shown, more) in [
+            (0, true, None),
+            (1, false, None),
+            (999, false, Some(2)),
+            (999, false, Some(1)),
+            (1000, true, None),
+            (1999, false, None),
+            (9000, true, Some(1)),
         ] {
-            assert_eq!(discreet(target), expected, "{name}");
+            let now = begun + Duration::from_millis(milliseconds);
+            assert_eq!(strays.shows(now), is_shown, "{milliseconds}");
+            if more.is_some() {
+                assert_eq!(strays.take(), more, "{milliseconds}");
+                assert_eq!(strays.take(), None, "{milliseconds}");
+            }
         }
     }
 }

@@ -10,13 +10,13 @@ mod refused;
 mod reserved;
 mod rotate;
 mod secret_to;
-mod uri;
 mod wait;
 mod webhook;
 
 use clap::{Args, Subcommand};
 
 use crate::exit::{Exit, Failure};
+use crate::{shown, uri};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -62,6 +62,22 @@ pub(crate) struct Output {
     /// parts of the path.
     #[arg(long)]
     full_uri: bool,
+}
+
+impl Output {
+    /// A URI as these options show it, and made harmless.
+    pub(super) fn uri(self, uri: &str) -> String {
+        shown::plain(self.raw_uri(uri))
+    }
+
+    /// The same for JSON, which escapes by itself.
+    pub(super) fn raw_uri(self, uri: &str) -> String {
+        if self.full_uri {
+            uri.to_owned()
+        } else {
+            uri::without_tokens(uri)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Reserved {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && force => Self {
                 named: path.to_owned(),
                 // Not the link is replaced.
-                target: fs::canonicalize(path).map_err(unusable)?,
+                target: behind_links(path).map_err(unusable)?,
                 is_new: false,
                 before: None,
                 temporary: None,
@@ -85,19 +85,26 @@ impl Reserved {
     }
 
     /// Writes the secret and a line break. Returns the path of the file.
-    pub(super) fn store(mut self, secret: &str) -> Result<PathBuf, NotStored> {
+    pub(super) fn store(self, secret: &str) -> Result<PathBuf, NotStored> {
+        self.store_with(secret, File::sync_all)
+    }
+
+    fn store_with(
+        mut self,
+        secret: &str,
+        sync: impl Fn(&File) -> io::Result<()>,
+    ) -> Result<PathBuf, NotStored> {
         let Some(mut temporary) = self.temporary.take() else {
             let why = io::Error::other("the temporary file is gone");
             return Err(NotStored { why, left: None });
         };
-        write(temporary.as_file_mut(), secret).map_err(|why| NotStored { why, left: None })?;
+        let written = write(temporary.as_file_mut(), secret);
+        if let Err(why) = written.and_then(|()| sync(temporary.as_file())) {
+            let left = keep(temporary, secret);
+            return Err(NotStored { why, left });
+        }
         if let Err(error) = temporary.persist(&self.target) {
-            let why = error.error;
-            let left = error.file.keep().ok().map(|(_, path)| path);
-            // The folder may have been deleted, and the file with it.
-            let left = left.filter(|path| {
-                fs::read_to_string(path).is_ok_and(|text| text.trim_end() == secret)
-            });
+            let (why, left) = (error.error, keep(error.file, secret));
             return Err(NotStored { why, left });
         }
         self.is_new = false;
@@ -155,8 +162,55 @@ fn write(file: &mut File, secret: &str) -> io::Result<()> {
     text.push('\n');
     file.rewind()?;
     file.write_all(text.as_bytes())?;
-    file.set_len(text.len() as u64)?;
-    file.sync_all()
+    file.set_len(text.len() as u64)
+}
+
+/// Leaves the temporary file where it is, if it has the whole secret: the disk may have failed, or the folder may have
+/// been deleted, and the file with it.
+fn keep(temporary: NamedTempFile, secret: &str) -> Option<PathBuf> {
+    let text = zeroize::Zeroizing::new(fs::read_to_string(temporary.path()).ok()?);
+    if text.trim_end() != secret {
+        return None;
+    }
+    temporary.keep().ok().map(|(_, path)| path)
+}
+
+/// The file that links lead to. In a folder where all may write, a link of somebody else could lead to any file of
+/// ours.
+#[cfg(unix)]
+fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    /// As many as Linux follows.
+    const LINKS: usize = 40;
+    let own = rustix::process::geteuid().as_raw();
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let metadata = fs::symlink_metadata(&path)?;
+        if !metadata.is_symlink() {
+            return Ok(path);
+        }
+        if !may_follow(metadata.uid(), own) {
+            return Err(io::Error::other(format!(
+                "{} is a link of another user, with the uid {}, and may lead anywhere. Name the file itself",
+                plain(path.display()),
+                metadata.uid()
+            )));
+        }
+        path = folder(&path).join(fs::read_link(&path)?);
+    }
+    Err(io::Error::other("too many links lead to each other"))
+}
+
+#[cfg(unix)]
+fn may_follow(owner_of_link: u32, own: u32) -> bool {
+    const ROOT: u32 = 0;
+    [ROOT, own].contains(&owner_of_link)
+}
+
+#[cfg(not(unix))]
+fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path)
 }
 
 fn folder(path: &Path) -> &Path {
@@ -230,6 +284,58 @@ mod tests {
         fs::create_dir(&path).unwrap();
         let left = reserved.store("whsec_x").unwrap_err().left.unwrap();
         assert_eq!(fs::read_to_string(left).unwrap(), "whsec_x\n");
+    }
+
+    #[test]
+    fn a_secret_that_may_not_be_on_the_disk_yet_is_left_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let reserved = Reserved::make(&path, false).unwrap();
+        let fails = |_: &File| Err(io::Error::other("the disk fails"));
+        let not_stored = reserved.store_with("whsec_x", fails).unwrap_err();
+        assert_eq!(not_stored.why.to_string(), "the disk fails");
+        let left = not_stored.left.unwrap();
+        assert_eq!(fs::read_to_string(&left).unwrap(), "whsec_x\n");
+        let files: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(files.len(), 1, "nothing else is left: {files:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn whose_links_are_followed() {
+        for (name, owner, own, may) in [
+            ("ours", 1000, 1000, true),
+            ("that of root", 0, 1000, true),
+            ("that of another user", 1001, 1000, false),
+            ("that of a user, for root", 1000, 0, false),
+        ] {
+            assert_eq!(may_follow(owner, own), may, "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_only_if_it_is_ours() {
+        use std::os::unix::fs::{lchown, symlink};
+
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("target"), "precious").unwrap();
+        symlink("target", at("first")).unwrap();
+        symlink(at("first"), at("second")).unwrap();
+        symlink("third", at("third")).unwrap();
+        assert_eq!(behind_links(&at("second")).unwrap(), at("target"));
+        assert!(behind_links(&at("third")).is_err(), "it leads to itself");
+        // Only root can give a link away.
+        if lchown(at("first"), Some(12_345), None).is_err() {
+            return;
+        }
+        for name in ["first", "second"] {
+            let refused = Reserved::make(&at(name), true).unwrap_err();
+            let says = "is a link of another user, with the uid 12345";
+            assert!(refused.text().contains(says), "{refused:?}");
+            assert_eq!(fs::read_to_string(at("target")).unwrap(), "precious");
+        }
     }
 
     #[test]

@@ -153,9 +153,14 @@ fn keep(file: Option<&Path>, der: &[u8]) -> Result<(), Failure> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options
-        .open(path)
-        .and_then(|mut file| file.write_all(to_pem(der).as_bytes()));
+    let written = options.open(path).and_then(|mut file| {
+        let written = file.write_all(to_pem(der).as_bytes());
+        if written.is_err() {
+            // The next run would take what is there for a key. If that fails as well, it says so.
+            let _ = std::fs::remove_file(path);
+        }
+        written
+    });
     written.map_err(|error| {
         let name = input::name(path);
         let hint = match error.kind() {

@@ -39,7 +39,14 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Failure> {
     let files = [&options.event.body, &options.signed.endpoint_token_file];
     let files = files.into_iter().flatten();
     input::at_most_one_dash(files.chain(&options.signed.secret_file))?;
-    let target = with_token(Target::new(&options.url)?, &options)?;
+    let target = Target::new(&options.url)?;
+    if target.has_token() {
+        shown::warning(
+            "the URL has an endpoint token, and every user of this machine can read arguments: give the URL without \
+             it, and the token in a file, with --endpoint-token-file",
+        );
+    }
+    let target = with_token(target, &options)?;
     let event = Event::of(&options.event, SystemClock.now())?;
     let signer = Signer::of(&options.signed)?;
     let plan = plan(&options, target, signer, &event)?;

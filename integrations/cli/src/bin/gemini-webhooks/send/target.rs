@@ -4,6 +4,7 @@ use gemini_webhooks::EndpointToken;
 use reqwest::Url;
 
 use crate::exit::Failure;
+use crate::uri::without_tokens;
 use crate::{shown, values};
 
 /// More than this many deliveries are a load, which needs a word of the user if it goes to another machine.
@@ -58,15 +59,13 @@ impl Target {
         Self { url }.with_token(token)
     }
 
-    /// The URL without what may be secret: no user, no password, no query.
+    /// The URL without what may be secret: no user, no password, no query, and no part of the path that could be a token.
     pub(super) fn shown(&self) -> String {
         let host = self.url.host_str().unwrap_or_default();
         let port = self.url.port().map(|port| format!(":{port}"));
         let (scheme, path) = (self.url.scheme(), self.url.path());
-        shown::plain(format!(
-            "{scheme}://{host}{}{path}",
-            port.unwrap_or_default()
-        ))
+        let port = port.unwrap_or_default();
+        shown::plain(without_tokens(&format!("{scheme}://{host}{port}{path}")))
     }
 
     /// The host and port, without anything else.
@@ -153,6 +152,10 @@ mod tests {
                 "https://example.com/x",
             ),
             ("http://[::1]:80/x", "http://[::1]/x"),
+            (
+                "http://localhost:8000/QW5vdGhlci10b2tlbi1mb3ItdGVzdHM/x",
+                "http://localhost:8000/…/x",
+            ),
         ] {
             let target = Target::new(text).unwrap().with_token(&token).unwrap();
             assert!(target.has_token(), "{text}");

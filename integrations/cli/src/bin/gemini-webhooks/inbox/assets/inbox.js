@@ -189,7 +189,7 @@ function actions(event) {
     dropped: "Somebody dropped it. It was not worked off since.",
   }[event.state] ?? "";
   return el("div", { class: "actions" },
-    el("button", { id: "retry", type: "button", disabled: !canRetry, "aria-describedby": "action-note", onclick: () => change(event.number, "retry") }, "Try again"),
+    el("button", { id: "retry", type: "button", disabled: !canRetry, "aria-describedby": "action-note", onclick: () => change(event, "retry") }, "Try again"),
     el("button", { id: "drop", type: "button", class: "quiet", disabled: !canDrop, "aria-describedby": "action-note", onclick: () => ask(event) }, "Drop …"),
     el("p", { id: "action-note" }, note));
 }
@@ -197,7 +197,7 @@ function actions(event) {
 let asked;
 
 function ask(event) {
-  asked = event.number;
+  asked = event;
   byId("ask-what").textContent = `#${event.number} ${typeName(event)} ${visible(event.webhook_id)}`;
   byId("why").value = "";
   dialog.showModal();
@@ -213,12 +213,13 @@ byId("ask-form").addEventListener("submit", (event) => {
 const DONE = { retry: "to be tried again", drop: "dropped" };
 let isChanging = false;
 
-async function change(number, what, why = "") {
+// Only if its state is still the one that the page shows.
+async function change({ number, state }, what, why = "") {
   // Not `disabled`, which would take the focus away.
   if (isChanging) return;
   isChanging = true;
   try {
-    await api(`/events/${number}/${what}`, { method: "POST", body: { why } });
+    await api(`/events/${number}/${what}`, { method: "POST", body: { state, why } });
     announce(`Event ${number} ${DONE[what]}`);
     if (shown === number) await show(number);
   } catch (error) {

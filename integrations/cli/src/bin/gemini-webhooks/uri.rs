@@ -1,45 +1,26 @@
 //! What is shown of a URI, which may have an endpoint token in it.
 
-use super::Output;
-use crate::shown::plain;
-
 /// As many characters of its alphabet an endpoint token has at least.
 const TOKEN_CHARS: usize = 22;
 
-impl Output {
-    /// A URI as these options show it, and made harmless.
-    pub(super) fn uri(self, uri: &str) -> String {
-        plain(self.raw_uri(uri))
-    }
-
-    /// The same for JSON, which escapes by itself.
-    pub(super) fn raw_uri(self, uri: &str) -> String {
-        if self.full_uri {
-            uri.to_owned()
-        } else {
-            without_tokens(uri)
-        }
-    }
-}
-
 /// Whether a URI begins as one of HTTP does. Google wants `https`, and says so itself.
-pub(super) fn has_scheme(uri: &str) -> bool {
+pub(crate) fn has_scheme(uri: &str) -> bool {
     uri.split_once("://").is_some_and(|(scheme, _)| {
         scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")
     })
 }
 
 /// Whether a URI has an endpoint token in its query.
-pub(super) fn has_token(uri: &str) -> bool {
+pub(crate) fn has_token(uri: &str) -> bool {
     let (rest, _) = cut(uri, '#');
     let (_, query) = cut(rest, '?');
     let mut pairs = query.trim_start_matches('?').split('&');
     pairs.any(|pair| pair.strip_prefix("token=").is_some_and(|it| !it.is_empty()))
 }
 
-/// A URI in which `…` stands for the user, the values of the query, the fragment, and each part of the path that
+/// A URI, or its path and query, in which `…` stands for the user, the values of the query, the fragment, and each part of the path that
 /// could be a token.
-fn without_tokens(uri: &str) -> String {
+pub(crate) fn without_tokens(uri: &str) -> String {
     let (rest, fragment) = cut(uri, '#');
     let (path, query) = cut(rest, '?');
     let mut shown = String::with_capacity(uri.len());
@@ -48,7 +29,9 @@ fn without_tokens(uri: &str) -> String {
             Some(segment) => (segment, "/"),
             None => (part, ""),
         };
-        let is_host = shown.ends_with("//");
+        let is_host = shown
+            .strip_suffix("://")
+            .is_some_and(|scheme| !scheme.contains('/'));
         match segment.rsplit_once('@') {
             Some((_, host)) if is_host => shown.extend(["…@", host]),
             _ if !is_host && could_be_token(segment) => shown.push('…'),
@@ -62,8 +45,9 @@ fn without_tokens(uri: &str) -> String {
             continue;
         }
         shown.push(separator);
-        if let Some((name, _)) = pair.split_once('=') {
-            shown.extend([name, "="]);
+        match pair.split_once('=') {
+            Some((name, _)) if !could_be_token(name) => shown.extend([name, "="]),
+            _ => {}
         }
         shown.push('…');
         separator = '&';
@@ -132,6 +116,18 @@ mod tests {
                 "https://0123456789abcdefghijklmn.a.example/x",
                 "https://0123456789abcdefghijklmn.a.example/x",
             ),
+            (
+                &format!("https://a.example/x?{TOKEN}=&a=b"),
+                "https://a.example/x?…&a=…",
+            ),
+            (&format!("/{TOKEN}"), "/…"),
+            (&format!("/hook/{TOKEN}/"), "/hook/…/"),
+            (&format!("/{TOKEN}/hook?x=1"), "/…/hook?x=…"),
+            (&format!("//{TOKEN}"), "//…"),
+            (&format!("/a://{TOKEN}"), "/a://…"),
+            (&format!("/hook/v2.{TOKEN}"), "/hook/…"),
+            ("/gemini-webhook-for-my-app", "/gemini-webhook-for-my-app"),
+            ("/", "/"),
             ("", ""),
             ("no URI", "no URI"),
         ] {
