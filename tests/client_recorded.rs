@@ -170,6 +170,12 @@ async fn call(service: &WebhookService, name: &str) -> Result<bool, ClientError>
         }
         "batches.get" => drop(batches.get("batches/b123").await?),
         "batches.list" => drop(batches.list().next().await.transpose()?),
+        "videos.get" => drop(
+            service
+                .videos()
+                .get("models/veo-3.1/operations/op123")
+                .await?,
+        ),
         "interactions.get" => drop(interactions.get("v1_abc").await?),
         _ => return Ok(false),
     }
@@ -217,7 +223,7 @@ async fn every_recorded_call_is_made_in_the_same_way() {
         assert_eq!(sent, recorded, "{name}");
         compared += 1;
     }
-    assert!(compared >= 19, "{compared}");
+    assert!(compared >= 20, "{compared}");
 }
 
 #[test]

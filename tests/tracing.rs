@@ -113,7 +113,7 @@ fn a_refused_delivery_is_kept_where_the_app_asks_for_it() {
     };
     let mut requests = Vec::new();
     // The second of the first two comes too soon. The last but one is too long, the last genuine.
-    for (pause, length) in [(0, 5), (999, 6), (1, 7), (1000, 8 * 1024 + 1)] {
+    for (pause, length) in [(0, 5), (999, 6), (1, 7), (1000, 9 * 1024)] {
         requests.push((pause, Some(length)));
     }
     requests.push((1000, None));
@@ -141,6 +141,23 @@ fn a_refused_delivery_is_kept_where_the_app_asks_for_it() {
     let request = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, encoded);
     let request = String::from_utf8(request.unwrap()).unwrap();
     assert!(request.starts_with("webhook-id: "), "{request}");
+    // A stranger's text is not taken for one.
+    let clock = ManualClock::default();
+    let forged = log_of(Handler::Ok, |_| {
+        let mut request = signed(&clock, "batch.expired", "/hook");
+        let id = format!("capture=gwh1.{}", "A".repeat(60)).parse().unwrap();
+        request.headers_mut().insert("webhook-id", id);
+        request
+    });
+    assert!(
+        forged
+            .iter()
+            .any(|line| line.contains("signature_mismatch"))
+    );
+    assert!(
+        !forged.iter().any(|line| line.contains("gwh1.")),
+        "{forged:#?}"
+    );
     assert!(request.contains("\r\nwebhook-signature: v1,"), "{request}");
     assert!(request.ends_with("\r\n\r\n     "), "{request}");
     assert!(

@@ -32,10 +32,11 @@ pub(crate) fn app_of<DB: Database>(inbox: &Inbox<DB>) -> Result<Router, Error> {
 
 /// Delivers the event of this number, which is to be answered 200.
 pub(crate) async fn deliver(app: Router, number: u64) -> Result<(), Error> {
-    let event = testing::SAMPLE_EVENTS[0];
+    // Each about a job of its own: of one job only the first would be stored.
+    let event = testing::SAMPLE_EVENTS[0].replace("8kq2", &id(number));
     let now = SystemClock.now().duration_since(UNIX_EPOCH)?;
-    let mut request = Request::post("/").body(Body::from(event))?;
-    for (name, value) in testing::sign_v1(&SECRET, &id(number), now.as_secs(), event) {
+    let mut request = Request::post("/").body(Body::from(event.clone()))?;
+    for (name, value) in testing::sign_v1(&SECRET, &id(number), now.as_secs(), &event) {
         request.headers_mut().insert(name, value.parse()?);
     }
     match app.oneshot(request).await?.status().as_u16() {

@@ -187,6 +187,12 @@ impl Arrived {
         if let Some(looks) = event.formless() {
             trace::formless(delivery.who(), body.len(), looks);
         }
+        let mut delivery = delivery;
+        if self.held.receiver.shared.once_per_job
+            && let Some(job) = event.ended_job()
+        {
+            delivery = delivery.about(&job, &self.held.receiver);
+        }
         if self.held.receiver.shared.acceptance.is_empty() {
             return self.claim(event, delivery, body);
         }

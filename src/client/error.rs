@@ -165,6 +165,11 @@ impl ClientError {
         self.0.said.code.as_deref()
     }
 
+    /// The `reason` of Google's error details, such as `API_KEY_INVALID`.
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.0.said.reason.as_deref()
+    }
+
     /// The message of the service, as it came, but for the API key, signing secrets, and what of URLs
     /// could be an endpoint token. Escape it before you log it.
     #[must_use]

@@ -19,6 +19,9 @@ use crate::error::Chain;
 
 /// A page of a thousand webhooks has less than 1 MiB.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Of an answer whose head is enough. To read more takes longer than a new connection.
+const MAX_REST: usize = 64 * 1024;
+const TO_REST: Duration = Duration::from_millis(100);
 const TOO_LONG: &str = "the answer is longer than 4 MiB";
 
 /// What all calls share.
@@ -100,7 +103,7 @@ impl Http {
             let Failed { failure, error } = match tokio::time::timeout(left, once).await {
                 Ok(Ok(body)) => return Ok(body),
                 Ok(Err(failed)) => failed,
-                Err(_) => self.overdue(call.name),
+                Err(_) => overdue(call.name, policy.deadline),
             };
             let error = error.after(retries.saturating_add(1), failure, doubtful);
             doubtful |= failure.may_be_carried_out();
@@ -129,8 +132,58 @@ impl Http {
         Ok(url)
     }
 
+    /// Whether the service answers this call with a success, in one try. Of such an answer only the head is
+    /// read: a job may contain all of its results.
+    pub(super) async fn succeeds(
+        &self,
+        call: &Call,
+        deadline: Duration,
+    ) -> Result<(), ClientError> {
+        let deadline = deadline.min(self.deadline());
+        let answered = self.answered(call, self.url(call)?, None);
+        let failed = match tokio::time::timeout(deadline, answered).await {
+            Ok(Ok(response)) if is_json(response.headers()) => {
+                // The head has told; the rest only tells whether the connection can be used again.
+                let whole = tokio::time::timeout(TO_REST, rest(response)).await;
+                match whole.ok().flatten() {
+                    Some(body) if !is_about(call, &body) => Failed {
+                        failure: Failure::Unusable,
+                        error: ClientError::unreadable(
+                            call.name,
+                            "the answer is about something else",
+                        ),
+                    },
+                    _ => return Ok(()),
+                }
+            }
+            Ok(Ok(_)) => Failed {
+                failure: Failure::Unusable,
+                error: ClientError::unreadable(call.name, "the answer is not JSON"),
+            },
+            Ok(Err(failed)) => failed,
+            Err(_) => overdue(call.name, deadline),
+        };
+        Err(failed.error.after(1, failed.failure, false))
+    }
+
     async fn once(&self, call: &Call, url: Url, body: Option<String>) -> Result<Body, Failed> {
-        let lost = |error| lost(call.name, error);
+        let response = self.answered(call, url, body).await?;
+        read(response).await.map_err(|error| match error {
+            Unread::Lost(error) => lost(call.name, error),
+            Unread::TooLong => Failed {
+                failure: Failure::Unusable,
+                error: ClientError::unreadable(call.name, TOO_LONG),
+            },
+        })
+    }
+
+    /// The head of an answer that is a success.
+    async fn answered(
+        &self,
+        call: &Call,
+        url: Url,
+        body: Option<String>,
+    ) -> Result<Response, Failed> {
         let mut request = self
             .0
             .client
@@ -143,22 +196,15 @@ impl Http {
             None if call.method == Method::POST => request.header(CONTENT_LENGTH, 0),
             None => request,
         };
-        let response = request.send().await.map_err(lost)?;
-        let status = response.status();
-        let retry_after = self.retry_after(response.headers());
-        let body = read(response).await;
-        if status.is_success() {
-            return body.map_err(|error| match error {
-                Unread::Lost(error) => lost(error),
-                Unread::TooLong => Failed {
-                    failure: Failure::Unusable,
-                    error: ClientError::unreadable(call.name, TOO_LONG),
-                },
-            });
+        let response = request.send().await;
+        let response = response.map_err(|error| lost(call.name, error))?;
+        if response.status().is_success() {
+            return Ok(response);
         }
-        let status = status.as_u16();
+        let status = response.status().as_u16();
+        let retry_after = self.retry_after(response.headers());
         // What else the answer says of the error is lost, not the error.
-        let body = body.unwrap_or_default();
+        let body = read(response).await.unwrap_or_default();
         let hidden = Hidden::new(self.0.key.text(), call.body.as_ref());
         Err(Failed {
             failure: Failure::Status {
@@ -173,14 +219,6 @@ impl Http {
         let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
         retry::retry_after(value, self.0.clock.now())
     }
-
-    fn overdue(&self, call: &'static str) -> Failed {
-        let deadline = self.0.policy.deadline;
-        Failed {
-            failure: Failure::Lost,
-            error: ClientError::timeout(call, format!("there was no answer within {deadline:?}")),
-        }
-    }
 }
 
 impl fmt::Debug for Http {
@@ -189,6 +227,13 @@ impl fmt::Debug for Http {
             .field("base", &self.0.base)
             .field("policy", &self.0.policy)
             .finish_non_exhaustive()
+    }
+}
+
+fn overdue(call: &'static str, deadline: Duration) -> Failed {
+    Failed {
+        failure: Failure::Lost,
+        error: ClientError::timeout(call, format!("there was no answer within {deadline:?}")),
     }
 }
 
@@ -232,6 +277,37 @@ async fn read(mut response: Response) -> Result<Body, Unread> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let essence = headers.get(CONTENT_TYPE).and_then(|value| {
+        let text = value.to_str().ok()?;
+        text.split(';').next()
+    });
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Reads an answer to its end if it is short.
+async fn rest(mut response: Response) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.ok()? {
+        if body.len() + chunk.len() > MAX_REST {
+            return None;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Some(body)
+}
+
+/// Whether an answer names what the call asks for.
+fn is_about(call: &Call, body: &[u8]) -> bool {
+    let asked = call.path.rsplit('/').next();
+    let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let names = ["name", "id"].map(|member| json.get(member).and_then(|name| name.as_str()));
+    names
+        .into_iter()
+        .flatten()
+        .any(|name| name.rsplit('/').next().map(encoded).as_deref() == asked)
 }
 
 /// One segment of a path, whatever `text` is.

@@ -89,23 +89,14 @@ impl Batches {
 
     /// Returns the batch with this id, with or without `batches/` in front.
     ///
-    /// As far as is known, only the project that started a batch can read it. So this also tells
-    /// whether an event of a dynamic webhook is about a batch of yours.
+    /// As far as is known, only the project that started a batch can read it. To ask whether an event is
+    /// about a job of yours, use [`ownership`](super::WebhookService::ownership), which has limits.
     ///
     /// # Errors
     ///
     /// [`ClientError`].
     pub async fn get(&self, id: &str) -> Result<Batch, ClientError> {
-        let id = id.strip_prefix("batches/").unwrap_or(id);
-        let call = Call {
-            name: GET_BATCH,
-            method: Method::GET,
-            path: format!("batches/{}", segment(GET_BATCH, "the id", id)?),
-            query: Vec::new(),
-            body: None,
-            repeat: Repeat::Harmless,
-        };
-        let body = self.http.send(call).await?;
+        let body = self.http.send(get_batch(id)?).await?;
         Batch::read(GET_BATCH, value(GET_BATCH, &body)?)
     }
 
@@ -150,6 +141,19 @@ impl Batches {
             },
         )
     }
+}
+
+/// With or without `batches/` in front.
+pub(super) fn get_batch(id: &str) -> Result<Call, ClientError> {
+    let id = id.strip_prefix("batches/").unwrap_or(id);
+    Ok(Call {
+        name: GET_BATCH,
+        method: Method::GET,
+        path: format!("batches/{}", segment(GET_BATCH, "the id", id)?),
+        query: Vec::new(),
+        body: None,
+        repeat: Repeat::Harmless,
+    })
 }
 
 /// A batch, as the service describes it.
@@ -281,17 +285,20 @@ impl Interactions {
     ///
     /// [`ClientError`].
     pub async fn get(&self, id: &str) -> Result<Interaction, ClientError> {
-        let call = Call {
-            name: GET_INTERACTION,
-            method: Method::GET,
-            path: format!("interactions/{}", segment(GET_INTERACTION, "the id", id)?),
-            query: vec![("stream", "false".to_owned())],
-            body: None,
-            repeat: Repeat::Harmless,
-        };
-        let body = self.http.send(call).await?;
+        let body = self.http.send(get_interaction(id)?).await?;
         Interaction::read(GET_INTERACTION, value(GET_INTERACTION, &body)?)
     }
+}
+
+pub(super) fn get_interaction(id: &str) -> Result<Call, ClientError> {
+    Ok(Call {
+        name: GET_INTERACTION,
+        method: Method::GET,
+        path: format!("interactions/{}", segment(GET_INTERACTION, "the id", id)?),
+        query: vec![("stream", "false".to_owned())],
+        body: None,
+        repeat: Repeat::Harmless,
+    })
 }
 
 /// An interaction, as the service describes it.

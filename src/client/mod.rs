@@ -31,6 +31,8 @@
 //! A [`WebhookConfig`] sends the events of one job to a URL of its own (a *dynamic webhook*).
 //! [`batches`](WebhookService::batches) and [`interactions`](WebhookService::interactions) start such
 //! jobs from JSON. The config can also be put into the request of another SDK.
+//! [`videos`](WebhookService::videos) reads what became of a video. With the feature `receiver`,
+//! [`owns`](WebhookService::owns) checks for a receiver whether an event is about a job of this project.
 //!
 //! # How it sends
 //!
@@ -55,6 +57,7 @@ mod http;
 mod jobs;
 mod key;
 mod names;
+mod ownership;
 mod pages;
 mod percent;
 mod retry;
@@ -66,6 +69,7 @@ mod spec;
 mod time;
 mod update;
 mod uri;
+mod videos;
 mod webhook;
 
 #[cfg(test)]
@@ -76,7 +80,10 @@ pub use config::{Job, WebhookConfig};
 pub use ensure::{Action, Ensured, EnsuredSecret};
 pub use error::{ClientError, ClientErrorKind};
 pub use jobs::{Batch, Batches, Interaction, Interactions};
-pub use names::{BatchState, InteractionStatus, RevocationBehavior, SubscribedEvent, WebhookState};
+pub use names::{
+    BatchState, InteractionStatus, RevocationBehavior, SubscribedEvent, VideoState, WebhookState,
+};
+pub use ownership::{Ownership, OwnershipError};
 pub use pages::{Listing, Page};
 /// The HTTP client, whose builder [`WebhookServiceBuilder::http`] hands out.
 pub use reqwest;
@@ -85,4 +92,5 @@ pub use secret::NewSecret;
 pub use service::WebhookService;
 pub use spec::WebhookSpec;
 pub use update::{WebhookField, WebhookUpdate};
+pub use videos::{Video, Videos};
 pub use webhook::{CreatedWebhook, SecretInfo, Webhook};

@@ -114,9 +114,9 @@ impl SubscribedEvent {
             "interaction.cancelled" => Some(
                 "nothing is sent when an interaction is cancelled; ask for its status with `interactions().get`",
             ),
-            "video.cancelled" => {
-                Some("nothing is sent when a video is cancelled; ask for its operation")
-            }
+            "video.cancelled" => Some(
+                "nothing is sent when a video is cancelled; ask for its state with `videos().get`",
+            ),
             _ => None,
         }
     }
@@ -192,6 +192,18 @@ names! {
     }
 }
 
+/// The state of a video, as `done` and `error` of its operation tell it. The API has no names for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum VideoState {
+    /// It is being made, or waits for its turn.
+    Running,
+    /// It is done.
+    Succeeded,
+    /// It ended with an error. There is no event for that.
+    Failed,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,7 +231,7 @@ mod tests {
             ("batch.completed", "`batch.succeeded`"),
             ("batch.cancelled", "batches().get"),
             ("interaction.cancelled", "interactions().get"),
-            ("video.cancelled", "ask for its operation"),
+            ("video.cancelled", "videos().get"),
         ] {
             let instead = SubscribedEvent::from(name).instead().unwrap_or_default();
             assert!(instead.contains(part), "{name}: {instead}");

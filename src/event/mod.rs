@@ -20,11 +20,13 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+mod job;
 mod kind;
 mod payload;
 mod serial;
 mod text;
 
+pub use job::{JobId, JobKind};
 pub use kind::EventKind;
 #[cfg(feature = "tower")]
 pub(crate) use kind::present_name;

@@ -11,6 +11,7 @@ use super::outage::Outage;
 use super::{Delivery, WebhookReceiver};
 use crate::contained::{Contained, contained};
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
+use crate::event::JobId;
 use crate::replay::{
     Claim, ClaimKey, Claimed, GuardError, GuardFuture, Reach, ReplayGuard, Settled,
 };
@@ -42,6 +43,12 @@ pub(crate) const AT_ONCE: usize = 32;
 impl Claims {
     pub(crate) fn of(&self, scheme: Scheme, id: Arc<str>, retention: Duration) -> Claim {
         let key = ClaimKey::of(Arc::clone(&self.namespace), scheme, id);
+        Claim::new(key, self.lease, retention)
+    }
+
+    /// The claim on a job instead, whoever says that it has ended.
+    pub(crate) fn of_job(&self, job: &JobId, retention: Duration) -> Claim {
+        let key = ClaimKey::of_job(Arc::clone(&self.namespace), job);
         Claim::new(key, self.lease, retention)
     }
 

@@ -7,10 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use super::WebhookReceiver;
 use super::claims::retention;
+use crate::event::JobId;
 use crate::replay::Claim;
 use crate::scheme::Scheme;
 use crate::trace::Who;
 use crate::verifier::Verified;
+
+/// For so long a JWT may be accepted.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Describes the delivery that brought an event: its id, its time, and how it was signed.
 ///
@@ -61,6 +65,8 @@ struct DeliveryInner {
     key_id: Arc<str>,
     /// Where it is not the id.
     claim_id: Option<Arc<str>>,
+    /// Where the job is what is claimed.
+    job: Option<Arc<str>>,
     copies_until: SystemTime,
     claim: Option<Claim>,
     /// Whether the app settles the claim.
@@ -97,12 +103,27 @@ impl Delivery {
                 scheme: verified.scheme(),
                 key_id: Arc::clone(verified.shared_key_id()),
                 claim_id,
+                job: None,
                 copies_until: later(now, retention),
                 claim,
                 handed_over: AtomicBool::new(false),
                 receiver: receiver.shared.id,
             }),
         }
+    }
+
+    /// Claims the job that the event ends, in the place of the event.
+    pub(crate) fn about(mut self, job: &JobId, receiver: &WebhookReceiver) -> Self {
+        // Nobody else has it yet.
+        if let Some(inner) = Arc::get_mut(&mut self.inner)
+            && let Some((claims, claim)) = receiver.claims().zip(inner.claim.as_mut())
+        {
+            // Another's report may be a JWT that is accepted for a day more.
+            let retention = claim.retention().saturating_add(DAY);
+            *claim = claims.of_job(job, retention);
+            inner.job = Some(claim.key().shared_id());
+        }
+        self
     }
 
     /// Returns the `webhook-id`, which is the same in all retries of one event.
@@ -146,7 +167,8 @@ impl Delivery {
     /// JWT if it has none. A retry whose JWT is signed anew and has no `jti` cannot be recognised.
     ///
     /// It is unique within one [scheme](Self::scheme). So if you keep handled events in a database,
-    /// use scheme and claim id together as the key.
+    /// use scheme and claim id together as the key. If each job is to be handled once, whoever says that it has ended,
+    /// use [`GeminiEvent::ended_job`](crate::GeminiEvent::ended_job) where there is one.
     #[must_use]
     pub fn claim_id(&self) -> &str {
         self.inner.claim_id.as_ref().unwrap_or(&self.inner.id)
@@ -201,7 +223,7 @@ impl Delivery {
     pub(crate) fn who(&self) -> Who<'_> {
         Who {
             id: self.id(),
-            claim_id: self.inner.claim_id.as_deref(),
+            claim_id: self.inner.job.as_deref().or(self.inner.claim_id.as_deref()),
             scheme: self.scheme(),
             key_id: self.key_id(),
         }

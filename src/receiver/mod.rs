@@ -72,6 +72,7 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     pub(crate) acceptance: Acceptance,
     claims: Option<Claims>,
+    pub(crate) once_per_job: bool,
     pub(crate) captures: Option<Captures>,
     /// How long a handled event is remembered.
     retention: Duration,

@@ -4,18 +4,24 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::event::JobId;
 use crate::scheme::Scheme;
 
-/// The key of a claim: the namespace, the scheme and the claim id of an event.
+/// The key of a claim: the namespace, the scheme and the claim id of an event, or the namespace and
+/// the job that it ends.
 ///
 /// A guard keeps one row for each key. All deliveries of an event have the same key. It is cheap to
 /// clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ClaimKey {
     namespace: Arc<str>,
-    scheme: Scheme,
+    /// `None` for a job.
+    scheme: Option<Scheme>,
     id: Arc<str>,
 }
+
+/// Where a key has the name of the scheme otherwise.
+const JOB: &str = "job";
 
 impl ClaimKey {
     /// Makes a key, for the tests of a guard. A receiver makes its own.
@@ -27,8 +33,25 @@ impl ClaimKey {
     pub(crate) fn of(namespace: Arc<str>, scheme: Scheme, id: Arc<str>) -> Self {
         Self {
             namespace,
-            scheme,
+            scheme: Some(scheme),
             id,
+        }
+    }
+
+    /// Makes the key of a job, for an app that remembers jobs itself.
+    ///
+    /// A receiver makes it if it was built with
+    /// [`once_per_job`](crate::WebhookReceiverBuilder::once_per_job).
+    #[must_use]
+    pub fn for_job(namespace: &str, job: &JobId) -> Self {
+        Self::of_job(namespace.into(), job)
+    }
+
+    pub(crate) fn of_job(namespace: Arc<str>, job: &JobId) -> Self {
+        Self {
+            namespace,
+            scheme: None,
+            id: job.to_string().into(),
         }
     }
 
@@ -38,14 +61,23 @@ impl ClaimKey {
         &self.namespace
     }
 
-    /// Returns how the event was signed. The same id in another scheme is another event.
+    /// Returns how the event was signed: the same id in another scheme is another event. `None` if the
+    /// key is that of a job, whoever says that it has ended.
     #[must_use]
-    pub fn scheme(&self) -> Scheme {
+    pub fn scheme(&self) -> Option<Scheme> {
         self.scheme
     }
 
+    pub(crate) fn shared_id(&self) -> Arc<str> {
+        Arc::clone(&self.id)
+    }
+
+    fn space(&self) -> &'static str {
+        self.scheme.map_or(JOB, Scheme::as_str)
+    }
+
     /// Returns the id of the event within its scheme:
-    /// [`Delivery::claim_id`](crate::Delivery::claim_id).
+    /// [`Delivery::claim_id`](crate::Delivery::claim_id). For a job it is its kind and id.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -53,12 +85,12 @@ impl ClaimKey {
 
     /// Returns the key as bytes, for a store with keys of one column.
     ///
-    /// They are namespace, scheme and id, each after its length in four bytes, big-endian. So two
+    /// They are namespace, scheme (`job` for a job) and id, each after its length in four bytes, big-endian. So two
     /// keys never have the same bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.namespace.len() + self.id.len() + 16);
-        for text in [&*self.namespace, self.scheme.as_str(), &*self.id] {
+        for text in [&*self.namespace, self.space(), &*self.id] {
             // A receiver bounds ids; a namespace of 4 GiB would be the app's own.
             let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
             bytes.extend_from_slice(&length.to_be_bytes());
@@ -70,7 +102,7 @@ impl ClaimKey {
 
 impl fmt::Debug for ClaimKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}/{}/{:?}", self.namespace, self.scheme, self.id)
+        write!(f, "{:?}/{}/{:?}", self.namespace, self.space(), self.id)
     }
 }
 
@@ -163,6 +195,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::event::JobKind;
 
     #[test]
     fn no_two_keys_have_the_same_bytes() {
@@ -176,6 +209,8 @@ mod tests {
                 }
             }
         }
+        let job = JobId::new(JobKind::Batch, "a").unwrap();
+        assert!(seen.insert(ClaimKey::for_job("", &job).to_bytes()));
         let key = ClaimKey::new("ab", Scheme::V1, "c");
         assert_eq!(key.to_bytes(), b"\0\0\0\x02ab\0\0\0\x02v1\0\0\0\x01c");
     }

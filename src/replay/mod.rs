@@ -152,6 +152,7 @@
 //! ```
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 mod claim;
@@ -203,6 +204,30 @@ pub trait ReplayGuard: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`WebhookReceiver::ready`](crate::WebhookReceiver::ready) calls it.
     fn ready(&self) -> GuardFuture<Vec<String>>;
+}
+
+/// Several receivers of one process share a guard so, such as those of a static and a dynamic route.
+impl<G: ReplayGuard + ?Sized> ReplayGuard for Arc<G> {
+    fn claim(&self, key: &ClaimKey, token: ClaimToken, lease: Duration) -> GuardFuture<Claimed> {
+        (**self).claim(key, token, lease)
+    }
+
+    fn settle(
+        &self,
+        key: &ClaimKey,
+        token: ClaimToken,
+        retention: Duration,
+    ) -> GuardFuture<Settled> {
+        (**self).settle(key, token, retention)
+    }
+
+    fn release(&self, key: &ClaimKey, token: ClaimToken) -> GuardFuture<()> {
+        (**self).release(key, token)
+    }
+
+    fn ready(&self) -> GuardFuture<Vec<String>> {
+        (**self).ready()
+    }
 }
 
 /// The answer of a guard to a [`claim`](ReplayGuard::claim).

@@ -342,14 +342,14 @@ impl<C: SuiteClock> Suite<C> {
                 Claimed::Claimed,
                 "{key:?} is a key of its own"
             );
-            if key.scheme() == Scheme::V1 {
+            if key.scheme() == Some(Scheme::V1) {
                 let settled = self.guard.settle(key, holder.token, DAY);
                 assert_eq!(answered(settled).await, Settled::Settled, "{key:?}");
             }
         }
         for key in &keys {
             let expected = match key.scheme() {
-                Scheme::V1 => Claimed::Settled,
+                Some(Scheme::V1) => Claimed::Settled,
                 _ => IN_FLIGHT,
             };
             assert_eq!(

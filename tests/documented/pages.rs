@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What is run, with the page that shows it.
-const EXAMPLES: [(&str, &str); 42] = [
+const EXAMPLES: [(&str, &str); 43] = [
     ("README.md", include_str!("readme/axum_static.rs")),
     ("README.md", include_str!("readme/actix_static.rs")),
     ("README.md", include_str!("readme/register.rs")),
@@ -12,6 +12,7 @@ const EXAMPLES: [(&str, &str); 42] = [
     (START, include_str!("guide/getting_started_actix.rs")),
     (DYNAMIC, include_str!("readme/axum_dynamic.rs")),
     (DYNAMIC, include_str!("guide/dynamic_actix.rs")),
+    (DYNAMIC, include_str!("guide/dynamic_owns.rs")),
     (ONCE, include_str!("guide/once_in_a_transaction.rs")),
     (INBOX, include_str!("guide/inbox_axum.rs")),
     (ENGINES, include_str!("guide/jetstream_axum.rs")),

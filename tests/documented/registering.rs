@@ -147,6 +147,21 @@ mod settings {
     }
 }
 
+mod owns {
+    include!("guide/dynamic_owns.rs");
+
+    pub(super) fn documented(
+        service: &WebhookService,
+        token: EndpointToken,
+    ) -> WebhookReceiverBuilder {
+        receiver(service, token)
+    }
+
+    pub(super) fn documented_app(receiver: WebhookReceiver) -> Router {
+        app(receiver)
+    }
+}
+
 async fn google() -> (MockGoogle, WebhookService) {
     let google = MockGoogle::start().await.unwrap();
     let service = WebhookService::builder()
@@ -332,6 +347,40 @@ async fn the_events_of_a_job_come_to_the_app() {
         .await
         .unwrap();
     assert!(!google.deliveries()[1].is_delivered);
+}
+
+#[tokio::test]
+async fn the_events_of_a_strangers_job_do_not_come_to_the_app() {
+    const STRANGERS: &str = "a-strangers-key";
+    let google = MockGoogle::builder().api_key(API_KEY).api_key(STRANGERS);
+    let google = google.start().await.unwrap();
+    let service = |key| {
+        let builder = WebhookService::builder().api_key(key);
+        builder.base_url(google.base_url()).build().unwrap()
+    };
+    let token = EndpointToken::generate().unwrap();
+    let receiver = owns::documented(&service(API_KEY), token.clone());
+    let receiver = receiver.jwks_url(google.jwks_url()).build().unwrap();
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    google.forward(
+        "https://example.com",
+        &format!("http://{}", listener.local_addr().unwrap()),
+    );
+    let app = owns::documented_app(receiver);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    // Each knows the token, and the keys are the same.
+    for (key, answer) in [(API_KEY, 200), (STRANGERS, 400)] {
+        let name = job::documented_start(&service(key), &token).await.unwrap();
+        google
+            .finish_batch(&name, BatchOutcome::Succeeded)
+            .await
+            .unwrap();
+        let sent = google.deliveries().pop().unwrap();
+        assert_eq!(sent.attempts[0].answer, Ok(answer), "{key}");
+    }
 }
 
 #[tokio::test]

@@ -102,6 +102,9 @@ def calls(client):
     yield "batches.get", lambda: batches.get(name="batches/b123")
     yield "batches.list", batches.list
     yield "interactions.get", lambda: interactions.get("v1_abc")
+    yield "videos.get", lambda: client.operations.get(
+        types.GenerateVideosOperation(name="models/veo-3.1/operations/op123")
+    )
     yield "triggers.create", lambda: client.triggers.create(
         interaction={
             "agent": "a",

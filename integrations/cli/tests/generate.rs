@@ -239,7 +239,13 @@ fn a_secret_among_the_arguments_is_not_repeated() {
             "cannot read AIza…",
         ),
     ] {
-        let ended = run(program(arguments), b"");
+        let mut command = program(arguments);
+        // So that nothing is missing but what is given wrongly.
+        command.env(
+            "WEBHOOK_SIGNING_SECRET",
+            "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+        );
+        let ended = run(command, b"");
         assert_eq!(ended.code, Some(2), "{name}: {ended:?}");
         assert!(ended.stderr.contains(shown), "{name}: {ended:?}");
         assert!(

@@ -477,6 +477,50 @@ fn captures_of_foreign_deliveries_get_the_verdict_of_the_receiver() {
     assert!(seen >= 36, "{seen}");
 }
 
+/// A stranger's body can have the text of a kept delivery in it, and so can a genuine one.
+#[test]
+fn what_looks_like_a_kept_delivery_in_a_body_is_only_text() {
+    let genuine = format!(
+        "webhook-id: {ID}\r\nwebhook-timestamp: {SENT}\r\nwebhook-signature: {}\r\n\r\n{BODY}",
+        signature()
+    );
+    let encoded = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, genuine);
+    let body = format!("{{\"text\":\"capture=gwh1.{encoded}\"}}");
+    let ended = verify(&["--received-at", "sent"], http(&body).as_bytes());
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let signed = Webhook::new(SECRET)
+        .unwrap()
+        .sign(ID, SENT, body.as_bytes())
+        .unwrap();
+    let request = format!(
+        "webhook-id: {ID}\nwebhook-timestamp: {SENT}\nwebhook-signature: {signed}\n\n{body}"
+    );
+    let ended = verify(&["--received-at", "sent"], request.as_bytes());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[test]
+fn of_many_refused_deliveries_the_causes_of_some_are_found() {
+    let one = json!({"request": {"method": "POST", "url": "https://x.example/", "headers": [
+        {"name": "webhook-id", "value": ID}, {"name": "webhook-timestamp", "value": SENT.to_string()},
+        {"name": "webhook-signature", "value": signature()},
+    ], "postData": {"text": format!("{BODY}\n")}}});
+    let har = json!({"log": {"entries": vec![one; 30]}}).to_string();
+    let ended = verify(&["--json", "--received-at", "sent"], har.as_bytes());
+    assert_eq!(ended.code, Some(1));
+    let lines: Vec<Value> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let explained = lines
+        .iter()
+        .filter(|line| line["findings"] != json!([]))
+        .count();
+    assert_eq!((lines.len(), explained), (30, 20));
+    assert!(ended.stderr.contains("the first 20"), "{ended:?}");
+}
+
 #[test]
 fn hostile_captures_do_not_hang_or_crash() {
     let deep = "[".repeat(60_000);

@@ -145,7 +145,7 @@ impl<DB: Database> Inbox<DB> {
         event: &GeminiEvent,
     ) -> Result<Stored, InboxError> {
         let shared = &self.shared;
-        let key = shared.key(delivery);
+        let key = shared.key(delivery, event);
         let storing = async {
             let Some(place) = shared.place().await? else {
                 return self.known_or_full(key).await;
@@ -175,7 +175,7 @@ impl<DB: Database> Inbox<DB> {
         event: &GeminiEvent,
     ) -> Result<Stored, InboxError> {
         let shared = &self.shared;
-        let key = shared.key(delivery);
+        let key = shared.key(delivery, event);
         let Some(place) = shared.place().await? else {
             return self.known_or_full(key).await;
         };
@@ -265,10 +265,15 @@ impl<DB: Database> Shared<DB> {
         (&*self.settings.namespace).into()
     }
 
-    /// By the scheme and the text by which copies are recognised, as guards do.
-    fn key(&self, delivery: &Delivery) -> Vec<u8> {
-        let (scheme, id) = (delivery.scheme(), delivery.claim_id());
-        ClaimKey::new(&self.settings.namespace, scheme, id).to_bytes()
+    /// The job, if the event ends one: whoever reports that, it is one event. Else the scheme and the text by which
+    /// copies are recognised, as guards do.
+    fn key(&self, delivery: &Delivery, event: &GeminiEvent) -> Vec<u8> {
+        let namespace = &self.settings.namespace;
+        let key = match event.ended_job() {
+            Some(job) => ClaimKey::for_job(namespace, &job),
+            None => ClaimKey::new(namespace, delivery.scheme(), delivery.claim_id()),
+        };
+        key.to_bytes()
     }
 
     fn values(&self, key: Vec<u8>, delivery: &Delivery, event: &GeminiEvent) -> Vec<Value> {

@@ -78,7 +78,8 @@ impl<DB: Database> Opening<DB> {
     /// Keeps this app's events apart from those of other apps in the same database. `default` if it is
     /// not set.
     ///
-    /// It must be the same for all receivers and workers of an app.
+    /// It must be the same for all receivers and workers of an app. Give webhooks with secrets of their own a namespace
+    /// each, unless you trust them alike: the end of a job is stored once, whoever reports it first.
     pub fn namespace(mut self, namespace: &str) -> Self {
         self.settings.namespace = namespace.into();
         self

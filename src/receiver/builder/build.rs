@@ -77,6 +77,7 @@ impl WebhookReceiverBuilder {
                 keys,
                 acceptance: self.acceptance,
                 claims,
+                once_per_job: self.once_per_job,
                 captures: self.log_refused_deliveries.then(Captures::default),
                 retention: self.retention,
                 delay: self

@@ -79,6 +79,7 @@ pub struct WebhookReceiverBuilder {
     retention: Duration,
     guard_timeout: Duration,
     handle_unclaimed: bool,
+    once_per_job: bool,
     endpoint_tokens: EndpointTokens,
     tolerance: Duration,
     max_body_bytes: usize,
@@ -120,6 +121,7 @@ impl Default for WebhookReceiverBuilder {
             retention: DEFAULT_RETENTION,
             guard_timeout: DEFAULT_GUARD_TIMEOUT,
             handle_unclaimed: false,
+            once_per_job: false,
             endpoint_tokens: EndpointTokens::default(),
             tolerance: DEFAULT_TOLERANCE,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
@@ -297,6 +299,32 @@ impl WebhookReceiverBuilder {
         }
     }
 
+    /// Handles the end of each job once, whoever reports it.
+    ///
+    /// By default an event is recognised by its id, so two webhooks report one job in two events, each with an id of its
+    /// own: for instance two registered webhooks that lead to one URL, or a static and a dynamic one. With this
+    /// setting the job is the key, in all schemes. The receivers that are to share it need the same guard and the same
+    /// namespace, and all of them this setting: while replicas with and without it run side by side, an event can be
+    /// handled twice.
+    ///
+    /// It concerns the events that end a job ([`GeminiEvent::ended_job`](crate::GeminiEvent::ended_job)); others are
+    /// recognised by their id as always. The first event that ends a job wins. An app that remembers events itself
+    /// ([`without_replay_protection`](Self::without_replay_protection)) does the same with `ended_job`.
+    ///
+    /// ```
+    /// use gemini_webhooks::WebhookReceiver;
+    ///
+    /// let receiver = WebhookReceiver::builder()
+    ///     .signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    ///     .once_per_job()
+    ///     .build()?;
+    /// # Ok::<(), gemini_webhooks::ConfigError>(())
+    /// ```
+    pub fn once_per_job(mut self) -> Self {
+        self.once_per_job = true;
+        self
+    }
+
     /// Keeps a delivery whose signature does not fit in its line of the log, to find out what changed it.
     ///
     /// The line then has a field `capture`: the three headers and the body, as one word. The program
@@ -304,7 +332,7 @@ impl WebhookReceiverBuilder {
     /// probably happened. It needs the feature `tracing`.
     ///
     /// It is off by default, because the body has what your events say, and anyone can make the log longer: at most one
-    /// delivery a second is kept, with a body of at most 8 KiB. Who reads the log within the tolerance can send a kept
+    /// delivery a second is kept, of at most 9 KiB, which are 12 KiB in the log. Who reads the log within the tolerance can send a kept
     /// delivery again, if its body is put right. That is an event of Google's all the same, which reaches your handler
     /// once.
     ///

@@ -233,6 +233,9 @@ impl WebhookReceiverBuilder {
     /// Retries are checked too, also those of events that have been handled. So keep a job in your
     /// records for a day after its event, as long as Google retries.
     ///
+    /// With the feature `client`, `WebhookService::owns` is such a check that needs no records: it asks
+    /// Google whether your project can read the job.
+    ///
     /// Call it again for a further check. All of them must accept the event, together within the 2
     /// seconds.
     pub fn accept_if<F, A>(mut self, check: F) -> Self

@@ -136,7 +136,7 @@ impl MemoryGuard {
         // As unambiguous as the bytes of the key, in fewer steps: the id is what is left.
         hasher.write_usize(key.namespace().len());
         hasher.write(key.namespace().as_bytes());
-        hasher.write_u8(key.scheme() as u8);
+        hasher.write_u8(key.scheme().map_or(u8::MAX, |scheme| scheme as u8));
         hasher.write(key.id().as_bytes());
         hasher.finish128().as_bytes()
     }

@@ -34,7 +34,7 @@ pub enum Call {
     TriggersCreate,
     /// `POST /v1beta/models/{model}:predictLongRunning`
     VideosCreate,
-    /// `GET /v1beta/models/{model}/operations/{id}`
+    /// `GET /{v}/models/{model}/operations/{id}`
     VideosGet,
     /// `GET /.well-known/jwks.json`
     Keys,
@@ -68,7 +68,7 @@ pub(super) fn route<'p>(method: &Method, path: &'p str) -> Option<(Call, &'p str
             (model, "predictLongRunning") if version == "v1beta" => of(Call::VideosCreate, model),
             _ => None,
         },
-        ("GET", ["models", _, "operations", _]) if version == "v1beta" => of(Call::VideosGet, rest),
+        ("GET", ["models", _, "operations", _]) => of(Call::VideosGet, rest),
         ("GET", ["batches"]) => of(Call::BatchesList, ""),
         ("GET", ["batches", id]) => of(Call::BatchesGet, id),
         ("POST", ["interactions"]) => of(Call::InteractionsCreate, ""),
@@ -102,6 +102,11 @@ mod tests {
             (
                 "GET",
                 "/v1beta/models/veo/operations/7",
+                Some((VideosGet, "models/veo/operations/7")),
+            ),
+            (
+                "GET",
+                "/v1/models/veo/operations/7",
                 Some((VideosGet, "models/veo/operations/7")),
             ),
             ("GET", "/.well-known/jwks.json", Some((Keys, ""))),

@@ -9,7 +9,7 @@
 //!   its body, and ignores the mask. Lists have no meaningful order, and their page tokens contain
 //!   control characters and line breaks.
 //! - **Jobs** that can carry a `webhook_config`: batches, interactions, triggers, and videos
-//!   (`/v1beta` only). The config is refused in the wrong spelling. A job runs until your test ends
+//!   (which start under `/v1beta` only). The config is refused in the wrong spelling. A job runs until your test ends
 //!   it: [`finish_batch`](MockGoogle::finish_batch),
 //!   [`set_interaction`](MockGoogle::set_interaction), [`finish_video`](MockGoogle::finish_video).
 //! - **Deliveries**. If the job has URIs of its own, they go there, signed `v1a` with one of three

@@ -125,6 +125,10 @@ impl Command {
         let Some(file) = data.strip_prefix(b"@") else {
             return self.join(&data);
         };
+        // Of several files nobody could give the bodies.
+        if !self.notes.is_empty() {
+            return;
+        }
         self.notes.push(format!(
             "the body is in the file {0}, which the command names: give it as the body (`--body {0}`)",
             file.escape_ascii()

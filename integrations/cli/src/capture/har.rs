@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::http::path_of;
-use super::{Capture, CaptureError, MAX_HEADERS};
+use super::{Capture, CaptureError, MAX_DELIVERIES, MAX_HEADERS};
 
 #[derive(Deserialize)]
 struct Har {
@@ -55,7 +55,7 @@ struct PostData {
 /// Reads the deliveries in a HAR file: its requests that have a header of a delivery.
 ///
 /// HAR keeps a body as text. A body that was no text is not what arrived any more, unless the file marks it as
-/// base64.
+/// base64. Of more than 1000 the last ones are read.
 ///
 /// # Errors
 ///
@@ -76,7 +76,8 @@ pub fn from_har(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
             "none of the {requests} requests in the HAR file has a header webhook-id, webhook-timestamp or webhook-signature"
         )));
     }
-    deliveries.into_iter().map(capture).collect()
+    let skipped = deliveries.len().saturating_sub(MAX_DELIVERIES);
+    deliveries.into_iter().skip(skipped).map(capture).collect()
 }
 
 impl Header {

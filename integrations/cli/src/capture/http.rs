@@ -1,8 +1,10 @@
 //! An HTTP request as text.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::{Capture, CaptureError, MAX_HEADERS};
@@ -60,9 +62,36 @@ pub fn from_headers(text: &[u8], body: impl Into<Bytes>) -> Result<Capture, Capt
     Ok(capture.with_body(body))
 }
 
+/// The members of an object, also those with the same name: a receiver sees both headers.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Reader)
+    }
+}
+
 fn json_headers(text: &[u8]) -> Result<Vec<(String, String)>, CaptureError> {
     let no_headers = |why: &str| CaptureError::new(format!("the headers are JSON, but {why}"));
-    let members: serde_json::Map<String, Value> =
+    let Members(members) =
         serde_json::from_slice(text).map_err(|error| no_headers(&error.to_string()))?;
     let mut headers = Vec::new();
     for (name, value) in members {
@@ -192,8 +221,8 @@ fn header_lines(head: &[u8]) -> Result<(Lines, Pseudo, &[u8]), CaptureError> {
         let name = colon.and_then(|colon| str::from_utf8(content.get(..colon)?).ok());
         let value = colon.and_then(|colon| content.get(colon + 1..));
         match (name, value) {
-            (Some(name), Some(value)) if is_token(name.trim()) => {
-                headers.push((name.trim().to_owned(), value.trim_ascii().to_vec()));
+            (Some(name), Some(value)) if is_token(name) => {
+                headers.push((name.to_owned(), value.trim_ascii().to_vec()));
             }
             _ => return Err(no_header(content, number)),
         }
@@ -373,6 +402,12 @@ mod tests {
             ),
             ("no body", "webhook-id: 1\n", None, ""),
             ("no header", "hello\nworld", None, "!"),
+            (
+                "a space before the colon",
+                "webhook-id : 1\n\n{}",
+                None,
+                "!",
+            ),
             ("JSON", "{\"a\":1}", None, "!"),
         ] {
             match from_http(text.as_bytes()) {
@@ -410,6 +445,8 @@ mod tests {
         for text in [
             "webhook-id: 1\nwebhook-id: 2\n",
             r#"{"webhook-id": ["1", "2"]}"#,
+            r#"{"webhook-id": "1", "Webhook-Id": "2"}"#,
+            r#"{"webhook-id": "1", "webhook-id": "2"}"#,
             "POST / HTTP/1.1\r\nwebhook-id: 1\r\nwebhook-id: 2\r\n\r\n",
         ] {
             let capture = from_headers(text.as_bytes(), "{}").unwrap();

@@ -3,13 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Capture, CaptureError, from_http};
+use super::{Capture, CaptureError, MAX_DELIVERIES, from_http};
 
 /// What begins a kept delivery, in whatever form the log is written.
 const MARK: &[u8] = b"gwh1.";
-
-/// More than this are not read from one log: the last ones count.
-const MAX_KEPT: usize = 1000;
 
 /// Whether a text has a kept delivery in it.
 pub(super) fn is_kept(text: &[u8]) -> bool {
@@ -50,7 +47,7 @@ pub fn from_log(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
             "the kept deliveries in the log are cut: raise the limit of whatever shortens its lines",
         ));
     }
-    Ok(read.split_off(read.len().saturating_sub(MAX_KEPT)))
+    Ok(read.split_off(read.len().saturating_sub(MAX_DELIVERIES)))
 }
 
 /// The key ids of secrets in a line.
@@ -99,6 +96,8 @@ mod tests {
             let found = from_log(log.as_bytes()).unwrap();
             assert_eq!(found[0].body(), "{\"a\":1}\n");
         }
+        let forged = format!("id=gwh1.{}\n{kept}\n", "A".repeat(60));
+        assert_eq!(from_log(forged.as_bytes()).unwrap().len(), 1);
         let cut = from_log(kept.get(..kept.len() - 3).unwrap().as_bytes());
         assert!(cut.is_err() || cut.unwrap()[0].body().len() < 8);
         assert!(from_log(b"gwh1.short, and nothing else").is_err());

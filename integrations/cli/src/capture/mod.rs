@@ -23,6 +23,9 @@ pub use log::from_log;
 /// The longest text that is read: 16 MiB. HAR files hold whole pages.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
+/// More deliveries of one file are not read: the last ones count.
+const MAX_DELIVERIES: usize = 1000;
+
 /// More header lines than this are no delivery.
 const MAX_HEADERS: usize = 256;
 

@@ -10,6 +10,7 @@ mod headers;
 mod report;
 mod setup;
 mod signers;
+mod words;
 
 use std::time::SystemTime;
 
@@ -32,7 +33,7 @@ use crate::capture::Capture;
 #[must_use]
 pub fn diagnose(capture: &Capture, setup: &Setup, now: SystemTime) -> Diagnosis {
     match judge(capture, setup, now) {
-        Ok(accepted) => match causes::other_app(&accepted, capture) {
+        Ok(accepted) => match words::other_app(&accepted, capture) {
             Some(finding) => {
                 let error = VerifyErrorKind::SignatureMismatch.into();
                 Diagnosis::refused(Refusal::new(&error), vec![finding])

@@ -118,11 +118,14 @@ pub struct Refusal {
 
 impl Refusal {
     pub(super) fn new(error: &VerifyError) -> Self {
+        let reason = error.to_string();
+        // What it advises then is for those who have no findings.
+        let reason = reason.split(". Either another key").next();
         Self {
             step: Step::of(error.kind()),
             code: error.kind().code(),
             status: error.status(),
-            reason: error.to_string(),
+            reason: reason.unwrap_or_default().to_owned(),
         }
     }
 
@@ -144,7 +147,7 @@ impl Refusal {
         self.status
     }
 
-    /// Returns the sentence that the receiver logs.
+    /// Returns what the receiver logs, without its advice.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
@@ -328,13 +331,12 @@ impl fmt::Display for Diagnosis {
             let sure = if finding.is_certain { "" } else { "Perhaps: " };
             write!(f, "\n\n{sure}{}\n  {}", finding.what, finding.remedy)?;
         }
-        // Last, because a finding can know more than a receiver does. What it advises is for those who have no finding.
+        // Last, because a finding can know more than a receiver does.
         if let Some(refusal) = &self.refusal {
-            let reason = refusal.reason.split(". Either another key").next();
             write!(
                 f,
                 "\n\nA receiver with what you gave says: {}",
-                reason.unwrap_or_default()
+                refusal.reason
             )?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use gemini_webhooks_inbox::{Database, Inbox, State, Stored, What, Work};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::home::{BATCH, Place, VIDEO, postgres, put, sqlite, until, work};
+use crate::home::{BATCH, Place, VIDEO, about, postgres, put, sqlite, until, work};
 
 /// Runs each of these on either database.
 macro_rules! on_both {
@@ -129,8 +129,8 @@ async fn what_is_there_is_counted_listed_and_shown<DB: Database>(inbox: &Inbox<D
     assert!(!table.contains(['\u{1b}', '\u{202e}']), "{table:?}");
 
     let shown = place.json(&["show", "dead_1", "--json"]).await;
-    assert_eq!(shown[0]["body"], BATCH);
-    assert_eq!(shown[0]["event"]["data"]["id"], "batches/1");
+    assert_eq!(shown[0]["body"], about("dead_1", BATCH));
+    assert_eq!(shown[0]["event"]["data"]["id"], "batches/dead_1");
     let what = shown[0]["history"].as_array().unwrap().iter();
     let what: Vec<_> = what.map(|change| &change["what"]).collect();
     assert_eq!(what, ["stored", "begun", "failed", "begun", "dead"]);
@@ -142,7 +142,7 @@ async fn what_is_there_is_counted_listed_and_shown<DB: Database>(inbox: &Inbox<D
     for part in [
         "dead_1",
         "batch.succeeded",
-        "\"id\": \"batches/1\"",
+        "\"id\": \"batches/dead_1\"",
         "<img src=x",
     ] {
         assert!(page.contains(part), "{part} is missing: {page}");

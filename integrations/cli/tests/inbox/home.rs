@@ -154,8 +154,16 @@ pub(crate) async fn delivered(id: &str, body: &[u8]) -> (Delivery, GeminiEvent) 
     (delivery, event)
 }
 
+/// The event as one of this `webhook-id` has it: about a job of its own.
+pub(crate) fn about(id: &str, event: &str) -> String {
+    event
+        .replace("\"batches/1\"", &format!("\"batches/{id}\""))
+        .replace("\"videos/1\"", &format!("\"videos/{id}\""))
+}
+
 pub(crate) async fn put<DB: Database>(inbox: &Inbox<DB>, id: &str, body: &[u8]) -> Stored {
-    let (delivery, event) = delivered(id, body).await;
+    let about = str::from_utf8(body).map(|body| about(id, body).into_bytes());
+    let (delivery, event) = delivered(id, &about.unwrap_or(body.to_vec())).await;
     inbox.put(&delivery, &event).await.unwrap()
 }
 

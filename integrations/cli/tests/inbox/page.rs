@@ -8,7 +8,7 @@ use gemini_webhooks_inbox::{Database, Inbox, State, Stored, What};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::home::{BATCH, HOSTILE, Place, VIDEO, postgres, put, sqlite, work};
+use crate::home::{self, BATCH, HOSTILE, Place, VIDEO, postgres, put, sqlite, work};
 
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ struct Page {
 
 impl Page {
     async fn open(place: &Place) -> Self {
-        let mut program = place.program(&["ui"]);
+        let mut program = place.program(&["ui", "--address", "0"]);
         program.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = program.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -142,7 +142,7 @@ async fn is_shown_and_changed<DB: Database>(inbox: &Inbox<DB>, place: &Place) {
     let number = &event["number"];
     let one = format!("/api/events/{number}");
     let whole = page.get(&one).await;
-    assert_eq!(whole["body"], BATCH);
+    assert_eq!(whole["body"], home::about("dead_1", BATCH));
     assert_eq!(whole["history"].as_array().unwrap().len(), 5);
 
     // Tried again.

@@ -10,6 +10,7 @@
 
 mod app;
 mod http;
+mod input;
 mod listening;
 mod page;
 mod passing;

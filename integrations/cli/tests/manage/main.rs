@@ -13,6 +13,7 @@ mod ensuring;
 mod exit_codes;
 mod held;
 mod kept;
+mod key;
 #[path = "../run/mod.rs"]
 mod run;
 mod shown;

@@ -34,7 +34,15 @@ pub(crate) fn router<DB: Database>(inbox: &Inbox<DB>) -> Router {
     )
 }
 
+/// The event as one of this `webhook-id` has it: about a job of its own.
+pub(crate) fn about(id: &str, event: &str) -> String {
+    event
+        .replace("\"batches/1\"", &format!("\"batches/{id}\""))
+        .replace("\"videos/1\"", &format!("\"videos/{id}\""))
+}
+
 pub(crate) fn request(id: &str, event: &str) -> Request<Body> {
+    let event = about(id, event);
     let now = SystemClock
         .now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -49,7 +57,7 @@ pub(crate) fn request(id: &str, event: &str) -> Request<Body> {
         .header("webhook-id", id)
         .header("webhook-timestamp", now)
         .header("webhook-signature", signature)
-        .body(Body::from(event.to_owned()))
+        .body(Body::from(event))
         .unwrap()
 }
 

@@ -6,13 +6,14 @@ use gemini_webhooks_inbox::sqlx::PgPool;
 use gemini_webhooks_inbox::{Change, Inbox, InboxErrorKind, State, Stored, What, migration};
 use tokio::task::JoinSet;
 
-use crate::app::{BATCH, VIDEO, deliver, is_empty, until, verified};
+use crate::app::{BATCH, VIDEO, about, deliver, is_empty, until, verified};
 use crate::home::{Home, PostgresHome, SqliteHome};
 use crate::on_both;
 
 on_both! {
     an_event_is_stored_as_it_came
     copies_are_stored_once
+    a_job_is_stored_once_whoever_reports_it
     apps_are_kept_apart
     no_more_than_may_wait
     a_small_inbox_that_is_worked_off
@@ -36,7 +37,7 @@ async fn an_event_is_stored_as_it_came(home: impl Home) {
         panic!("{entries:?}");
     };
     assert_eq!(entry.webhook_id(), "msg_1");
-    assert_eq!(entry.event().raw(), BATCH);
+    assert_eq!(entry.event().raw(), &about("msg_1", BATCH));
     assert_eq!((entry.state(), entry.attempts()), (State::Waiting, 0));
     assert_eq!(entry.scheme(), "v1");
     assert_eq!(entry.ended_at(), None);
@@ -78,6 +79,59 @@ async fn copies_are_stored_once(home: impl Home) {
     );
 }
 
+/// Two webhooks report one job, each under an id of its own, and name it in two forms.
+async fn a_job_is_stored_once_whoever_reports_it(home: impl Home) {
+    let inbox = home.open().await.unwrap();
+    for (id, event, stored) in [
+        (
+            "msg_1",
+            r#"{"type":"batch.succeeded","data":{"id":"batches/8kq2"}}"#,
+            Stored::New,
+        ),
+        (
+            "msg_2",
+            r#"{"type":"batch.succeeded","data":{"id":"8kq2"}}"#,
+            Stored::Copy,
+        ),
+        (
+            "msg_3",
+            r#"{"type":"batch.failed","data":{"id":"8kq2"}}"#,
+            Stored::Copy,
+        ),
+        (
+            "msg_4",
+            r#"{"type":"batch.succeeded","data":{"id":"8kq3"}}"#,
+            Stored::New,
+        ),
+        (
+            "msg_5",
+            r#"{"type":"interaction.completed","data":{"id":"8kq2"}}"#,
+            Stored::New,
+        ),
+        (
+            "msg_6",
+            r#"{"type":"interaction.requires_action","data":{"id":"8kq2"}}"#,
+            Stored::New,
+        ),
+        (
+            "msg_7",
+            r#"{"type":"interaction.requires_action","data":{"id":"8kq2"}}"#,
+            Stored::New,
+        ),
+        (
+            "msg_6",
+            r#"{"type":"interaction.requires_action","data":{"id":"8kq2"}}"#,
+            Stored::Copy,
+        ),
+        ("msg_8", r#"{"type":"batch.succeeded"}"#, Stored::New),
+        ("msg_9", r#"{"type":"batch.succeeded"}"#, Stored::New),
+    ] {
+        let (delivery, event) = verified(id, event).await;
+        assert_eq!(inbox.put(&delivery, &event).await.unwrap(), stored, "{id}");
+    }
+    assert_eq!(inbox.depth().await.unwrap().waiting, 7);
+}
+
 async fn apps_are_kept_apart(home: impl Home) {
     let orders = home.open().namespace("orders").await.unwrap();
     let videos = home.open().namespace("videos").await.unwrap();
@@ -86,7 +140,7 @@ async fn apps_are_kept_apart(home: impl Home) {
     for (inbox, event) in [(&orders, BATCH), (&videos, VIDEO)] {
         let entries = inbox.entries().list().await.unwrap();
         assert_eq!(entries.len(), 1);
-        assert_eq!(entries[0].event().raw(), event);
+        assert_eq!(entries[0].event().raw(), &about("msg_1", event));
         assert_eq!(inbox.depth().await.unwrap().waiting, 1);
     }
 }

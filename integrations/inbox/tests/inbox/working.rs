@@ -87,7 +87,7 @@ async fn by_the_type_of_its_payload(home: impl Home) {
         all,
         [
             r#"Some("batch.sublimed")"#,
-            r#"msg_1 Some("batches/1") 1"#,
+            r#"msg_1 Some("batches/msg_1") 1"#,
             "msg_2 with state",
         ]
     );

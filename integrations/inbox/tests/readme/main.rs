@@ -37,7 +37,9 @@ mod axum_app {
         let send = async |id: &str, event: &str, signed: &str| {
             let request = crate::app::request(id, signed);
             let (head, _) = request.into_parts();
-            let mut request = reqwest::Client::new().post(&url).body(event.to_owned());
+            let mut request = reqwest::Client::new()
+                .post(&url)
+                .body(crate::app::about(id, event));
             for (name, value) in &head.headers {
                 request = request.header(name, value);
             }
@@ -90,7 +92,9 @@ mod actix_app {
             for (name, value) in &head.headers {
                 request = request.insert_header((name.as_str(), value.to_str().unwrap()));
             }
-            let request = request.set_payload(event.to_owned()).to_request();
+            let request = request
+                .set_payload(crate::app::about(id, event))
+                .to_request();
             let answer = test::call_service(&app, request).await;
             let status = answer.status().as_u16();
             let retry_after = answer.headers().contains_key("retry-after");
@@ -164,7 +168,7 @@ mod once {
         let home = PostgresHome::new().await;
         home.execute("CREATE TABLE jobs (id text, completions bigint)")
             .await;
-        home.execute("INSERT INTO jobs VALUES ('batches/1', 0)")
+        home.execute("INSERT INTO jobs VALUES ('batches/msg_1', 0)")
             .await;
         let worker = worker(home.pool.clone()).await.unwrap();
         let worker = worker.pauses(std::time::Duration::ZERO, std::time::Duration::ZERO);

@@ -106,7 +106,10 @@ pub(super) fn endings(text: &[u8]) -> Vec<(Vec<u8>, Change)> {
         );
     }
     let trimmed = text.trim_ascii();
-    if trimmed.len() + 1 < text.len() {
+    let is_only_a_line = text
+        .strip_suffix(b"\n")
+        .is_some_and(|rest| rest.trim_ascii().len() == rest.len());
+    if trimmed.len() < text.len() && !is_only_a_line {
         add(trimmed.to_vec(), "added white space around it");
     }
     let mark = b"\xef\xbb\xbf";

@@ -2,8 +2,7 @@
 
 use serde_json::value::RawValue;
 
-/// Deeper documents are not written anew.
-const MAX_DEPTH: usize = 32;
+use super::written::{Node, Reader};
 
 /// Larger documents are tried in fewer ways.
 const MAX_BYTES: usize = 64 * 1024;
@@ -27,16 +26,6 @@ pub(super) struct Document {
     /// White space at its end.
     tail: String,
     bytes: usize,
-}
-
-#[derive(Clone, Debug)]
-enum Node {
-    Object(Vec<(String, Node)>),
-    Array(Vec<Node>),
-    /// With its quotes and escapes.
-    Text(String),
-    /// A number, `true`, `false` or `null`.
-    Word(String),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -380,79 +369,4 @@ fn write_text(text: &str, texts: Texts, out: &mut String) {
         }
     }
     out.push('"');
-}
-
-/// Reads JSON that is known to be valid.
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn node(&mut self, depth: usize) -> Option<Node> {
-        self.skip_space();
-        match self.0.first()? {
-            b'{' | b'[' if depth == MAX_DEPTH => None,
-            b'{' => {
-                self.take(1)?;
-                let mut members = Vec::new();
-                while self.goes_on(b'}')? {
-                    let name = self.text()?;
-                    self.skip_space();
-                    self.take(1)?;
-                    members.push((name, self.node(depth + 1)?));
-                }
-                Some(Node::Object(members))
-            }
-            b'[' => {
-                self.take(1)?;
-                let mut nodes = Vec::new();
-                while self.goes_on(b']')? {
-                    nodes.push(self.node(depth + 1)?);
-                }
-                Some(Node::Array(nodes))
-            }
-            b'"' => self.text().map(Node::Text),
-            _ => {
-                let ends =
-                    |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
-                let length = self.0.iter().position(ends).unwrap_or(self.0.len());
-                self.take(length).map(Node::Word)
-            }
-        }
-    }
-
-    /// Whether another member follows; else the closing bracket is taken.
-    fn goes_on(&mut self, closing: u8) -> Option<bool> {
-        self.skip_space();
-        match *self.0.first()? {
-            byte if byte == closing => {
-                self.take(1)?;
-                Some(false)
-            }
-            b',' => {
-                self.take(1)?;
-                self.skip_space();
-                Some(true)
-            }
-            _ => Some(true),
-        }
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let mut escaped = false;
-        let end = self.0.iter().skip(1).position(|&byte| {
-            let ends = byte == b'"' && !escaped;
-            escaped = byte == b'\\' && !escaped;
-            ends
-        })?;
-        self.take(end + 2)
-    }
-
-    fn skip_space(&mut self) {
-        self.0 = self.0.trim_ascii_start();
-    }
-
-    fn take(&mut self, length: usize) -> Option<String> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        str::from_utf8(taken).ok().map(str::to_owned)
-    }
 }

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod json;
+mod written;
 
 use json::Document;
 
@@ -132,6 +133,12 @@ mod tests {
                 bytes(go),
                 bytes(spaced),
                 r"`\u003c`",
+            ),
+            (
+                "a space added",
+                bytes(sent),
+                bytes(&format!("{sent} ")),
+                "added white space around it",
             ),
             (
                 "a line break added",

@@ -1,22 +1,22 @@
 //! The course of the deliveries: how many, how fast, and when again.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gemini_webhooks::{Clock as _, SystemClock, VerifyError, VerifyErrorKind};
+use gemini_webhooks::{Clock as _, SystemClock};
 use reqwest::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, Sleep, interval, sleep};
 
-use super::answer::{self, Answer, Outcome};
+use super::answer::{self, Answer};
 use super::event;
 use super::sign::Signer;
 use super::tamper::{Request, Tamper};
 use super::target::Target;
+use super::wanted::Wanted;
 use crate::exit::Failure;
 use crate::stop::Stop;
 
@@ -33,6 +33,8 @@ pub(super) struct Plan {
     pub(super) target: Target,
     pub(super) signer: Signer,
     pub(super) body: Bytes,
+    /// Whether each event is about a job of its own.
+    pub(super) is_sample: bool,
     /// Without it each event gets one of its own.
     pub(super) id: Option<String>,
     pub(super) tamper: Option<Tamper>,
@@ -45,56 +47,6 @@ pub(super) struct Plan {
     /// For how long a delivery is sent again.
     pub(super) retry_for: Option<Duration>,
     pub(super) wanted: Wanted,
-}
-
-/// What a delivery should be answered with.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wanted {
-    /// What the user asked for.
-    pub(super) status: Option<u16>,
-    /// What a receiver refuses such a delivery with.
-    pub(super) refusal: Option<VerifyErrorKind>,
-}
-
-impl Wanted {
-    pub(super) fn is_met_by(&self, answer: &Answer) -> bool {
-        let Outcome::Answered(reply) = &answer.outcome else {
-            return false;
-        };
-        match self.status {
-            Some(status) => reply.status == status,
-            None if self.refusal.is_some() => self.is_the_refusal(answer),
-            None => answer.is_success(),
-        }
-    }
-
-    /// What is said of an answer beside what it is.
-    pub(super) fn remark(&self, answer: &Answer) -> Option<Cow<'static, str>> {
-        let is_met = self.is_met_by(answer);
-        if is_met && self.is_the_refusal(answer) {
-            return Some("refused, as it should be".into());
-        }
-        match self.status {
-            _ if is_met => None,
-            Some(status) => Some(format!("--expect asks for {status}").into()),
-            None if self.refusal.is_some() && answer.is_success() => {
-                Some("accepted, though it should be refused".into())
-            }
-            None => None,
-        }
-    }
-
-    /// Whether it is refused as a receiver of this crate refuses it. An app may give answers of its own, without a
-    /// code.
-    pub(super) fn is_the_refusal(&self, answer: &Answer) -> bool {
-        let (Outcome::Answered(reply), Some(kind)) = (&answer.outcome, self.refusal) else {
-            return false;
-        };
-        match &reply.code {
-            Some(code) => code == kind.code(),
-            None => reply.status == VerifyError::from(kind).status(),
-        }
-    }
 }
 
 /// One request and what came of it.
@@ -152,7 +104,12 @@ impl Plan {
             Failure::unusable("--clock-offset leads to a time before 1970: give a smaller one")
         })?;
         let signed = (id, timestamp);
-        let request = Request::new(&self.target, &self.signer, signed, &self.body, self.tamper)?;
+        let body = if self.is_sample {
+            event::body_of(&self.body, id).into()
+        } else {
+            self.body.clone()
+        };
+        let request = Request::new(&self.target, &self.signer, signed, &body, self.tamper)?;
         Ok((request, timestamp))
     }
 
@@ -302,7 +259,6 @@ fn unix_seconds() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::{Reply, Trouble};
     use super::*;
 
     #[test]
@@ -319,80 +275,6 @@ mod tests {
             ("later too late", 3, 3, Next::TooLate(seconds(4))),
         ] {
             assert_eq!(next(attempt, seconds(left)), comes, "{name}");
-        }
-    }
-
-    #[test]
-    fn which_answers_are_as_they_should_be() {
-        let answer = |status, code: Option<&str>| Answer {
-            outcome: Outcome::Answered(Reply {
-                status,
-                code: code.map(str::to_owned),
-                ..Reply::default()
-            }),
-            took: Duration::ZERO,
-        };
-        let nothing = Answer {
-            outcome: Outcome::None(Trouble::TimedOut, String::new()),
-            took: Duration::ZERO,
-        };
-        let mismatch = Some(VerifyErrorKind::SignatureMismatch);
-        let code = Some("signature_mismatch");
-        for (name, status, refusal, answer, met) in [
-            ("accepted", None, None, answer(200, None), true),
-            ("accepted otherwise", None, None, answer(204, None), true),
-            ("refused", None, None, answer(400, code), false),
-            ("no answer", None, None, nothing.clone(), false),
-            ("the status", Some(404), None, answer(404, None), true),
-            ("not the status", Some(404), None, answer(200, None), false),
-            (
-                "no answer, with a status",
-                Some(404),
-                None,
-                nothing.clone(),
-                false,
-            ),
-            ("the refusal", None, mismatch, answer(400, code), true),
-            (
-                "the refusal, with another status",
-                None,
-                mismatch,
-                answer(422, code),
-                true,
-            ),
-            (
-                "a refusal without a code",
-                None,
-                mismatch,
-                answer(400, None),
-                true,
-            ),
-            (
-                "another refusal",
-                None,
-                mismatch,
-                answer(400, Some("wrong_endpoint")),
-                false,
-            ),
-            ("no route", None, mismatch, answer(404, None), false),
-            ("accepted wrongly", None, mismatch, answer(200, None), false),
-            (
-                "no answer, where a refusal should be",
-                None,
-                mismatch,
-                nothing,
-                false,
-            ),
-            (
-                "the status counts alone",
-                Some(200),
-                mismatch,
-                answer(200, None),
-                true,
-            ),
-        ] {
-            let wanted = Wanted { status, refusal };
-            assert_eq!(wanted.is_met_by(&answer), met, "{name}");
         }
     }
 }

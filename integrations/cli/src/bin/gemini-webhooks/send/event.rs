@@ -12,11 +12,29 @@ use crate::{input, shown};
 /// More than any receiver takes.
 const MAX_BODY: u64 = 16 * 1024 * 1024;
 
+/// Stands for the job's id in a sample: each event is about a job of its own, since a receiver may handle the end of
+/// a job only once.
+const JOB: &str = "JOB-OF-THIS-EVENT";
+
+/// The body as the event with this `webhook-id` has it.
+pub(super) fn body_of(body: &[u8], id: &str) -> Vec<u8> {
+    let Ok(text) = str::from_utf8(body) else {
+        return body.to_vec();
+    };
+    let is_plain = |char: &char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
+    let job: String = id.chars().filter(is_plain).collect();
+    let job = job.strip_prefix("msg_").unwrap_or(&job);
+    text.replace(JOB, if job.is_empty() { "sample" } else { job })
+        .into_bytes()
+}
+
 /// A body, and what it is called.
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) body: Vec<u8>,
     pub(super) name: String,
+    /// Whether it is about a job that each sending names anew.
+    pub(super) is_sample: bool,
     /// What people should know about it.
     pub(super) remark: Option<String>,
 }
@@ -27,6 +45,7 @@ impl Event {
             return Ok(Self {
                 body: input::read(path, MAX_BODY).await?.to_vec(),
                 name: format!("the body in {}", input::name(path)),
+                is_sample: false,
                 remark: None,
             });
         }
@@ -41,6 +60,14 @@ impl Event {
         });
         let mut event = sample.unwrap_or_else(|| made_up(type_name));
         event.insert("timestamp".to_owned(), shown::time(now).into());
+        if let Some(Value::Object(data)) = event.get_mut("data") {
+            let family = match type_name.split('.').next() {
+                Some("batch") => "batches/",
+                Some("video") => "models/veo/operations/",
+                _ => "",
+            };
+            data.insert("id".to_owned(), format!("{family}{JOB}").into());
+        }
         if let Some(data) = &options.data {
             event.insert("data".to_owned(), data.clone());
         }
@@ -50,6 +77,7 @@ impl Event {
         Ok(Self {
             body: Value::Object(event).to_string().into_bytes(),
             name: shown::plain(type_name),
+            is_sample: options.data.is_none(),
             remark,
         })
     }
@@ -147,6 +175,26 @@ mod tests {
             GeminiEvent::parse(event.body).type_name(),
             Some("song.composed")
         );
+    }
+
+    #[tokio::test]
+    async fn each_event_is_about_a_job_of_its_own() {
+        for type_name in types() {
+            let event = Event::of(&options(&type_name), SystemTime::UNIX_EPOCH)
+                .await
+                .unwrap();
+            let job = |id: &str| {
+                let body = body_of(&event.body, id);
+                let event: Value = serde_json::from_slice(&body).unwrap();
+                event["data"]["id"].as_str().unwrap().to_owned()
+            };
+            let (one, two) = (job("msg_1-a"), job("msg_2"));
+            assert_ne!(one, two, "{type_name}");
+            assert!(one.ends_with("1-a") && !one.contains(JOB), "{one}");
+            assert!(job("\"\u{e9}").ends_with("sample"));
+        }
+        // What the user gives stays as it is.
+        assert_eq!(body_of(b"\xffJOB", "msg_1"), b"\xffJOB");
     }
 
     #[tokio::test]

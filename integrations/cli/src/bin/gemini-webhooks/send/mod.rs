@@ -11,19 +11,21 @@ mod served;
 mod sign;
 mod tamper;
 mod target;
+mod wanted;
 mod words;
 
 use std::sync::Arc;
 
 use gemini_webhooks::{Clock as _, EndpointToken, SystemClock};
 
-use self::course::{Plan, Wanted};
+use self::course::Plan;
 use self::event::Event;
 pub(crate) use self::options::Options;
 use self::report::Report;
 use self::served::Served;
 use self::sign::Signer;
 use self::target::Target;
+use self::wanted::Wanted;
 use crate::exit::{Exit, Failure};
 use crate::stop::Stop;
 use crate::{input, shown};
@@ -81,6 +83,7 @@ fn plan(options: &Options, target: Target, signer: Signer, event: &Event) -> Res
         target,
         signer,
         body: event.body.clone().into(),
+        is_sample: event.is_sample,
         id: options.event.id.clone(),
         tamper: options.signed.tamper,
         clock_offset: offset.as_secs(),
@@ -163,7 +166,7 @@ fn say_what_is_sent(plan: &Plan, event: &Event, served: Option<&Served>) {
     shown::note(format_args!(
         "sending {} ({} bytes) {times}to {}, signed with {}{again}",
         event.name,
-        plan.body.len(),
+        event::body_of(&plan.body, &event::new_id().unwrap_or_default()).len(),
         plan.target.shown(),
         plan.signer.name(),
     ));

@@ -90,7 +90,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 #[cfg(test)]
 #[expect(
     clippy::disallowed_methods,
-    reason = "the clock of tokio, which a test can pause"
+    reason = "the clock of these tests stands still"
 )]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
