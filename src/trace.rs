@@ -5,6 +5,7 @@
 //! as on a full disk, only its line is lost.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,12 +48,25 @@ pub(crate) struct Who<'a> {
 /// What a delivery begins with that the log keeps, and nothing else in a line about a refusal.
 pub(crate) const MARK: &str = "gwh1.";
 
+fn unmarked(text: &str) -> String {
+    text.replace(MARK, "gwh1 ")
+}
+
+/// A value without the mark, made when it is written: nobody may listen.
+struct Unmarked<T>(T);
+
+impl<T: fmt::Display> fmt::Display for Unmarked<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&unmarked(&self.0.to_string()))
+    }
+}
+
 /// A delivery that did not reach the handler. `id` is not authenticated. `capture` is the whole of it, where the app asks
 /// for that.
 pub(crate) fn refused(error: &VerifyError, id: Option<&str>, capture: Option<String>) {
     // Whoever reads kept deliveries from a log must not take text of a stranger for one.
-    let unmarked = |text: &str| text.replace(MARK, "gwh1 ");
-    let id = id.map(unmarked);
+    let unmarked = id.filter(|id| id.contains(MARK)).map(unmarked);
+    let id = unmarked.as_deref().or(id);
     say!(
         warn,
         "delivery refused",
@@ -60,7 +74,7 @@ pub(crate) fn refused(error: &VerifyError, id: Option<&str>, capture: Option<Str
         outcome = "refused",
         status = error.status(),
         code = error.kind().code(),
-        reason = display(unmarked(&reason(error).to_string())),
+        reason = display(Unmarked(reason(error))),
         capture = capture
     );
 }

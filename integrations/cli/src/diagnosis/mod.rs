@@ -32,19 +32,9 @@ use crate::capture::Capture;
 /// not offer it to strangers.
 #[must_use]
 pub fn diagnose(capture: &Capture, setup: &Setup, now: SystemTime) -> Diagnosis {
-    match judge(capture, setup, now) {
-        Ok(accepted) => match words::other_app(&accepted, capture) {
-            Some(finding) => {
-                let error = VerifyErrorKind::SignatureMismatch.into();
-                Diagnosis::refused(Refusal::new(&error), vec![finding])
-            }
-            None => Diagnosis::accepted_as(accepted),
-        },
-        Err(error) => {
-            let findings = causes::find(&error, capture, setup, now);
-            Diagnosis::refused(Refusal::new(&error), findings)
-        }
-    }
+    judged(capture, setup, now, |error| {
+        causes::find(error, capture, setup, now)
+    })
 }
 
 /// Says what a receiver makes of a delivery, as [`diagnose`] does, and looks for no causes.
@@ -68,9 +58,25 @@ pub fn diagnose(capture: &Capture, setup: &Setup, now: SystemTime) -> Diagnosis 
 /// ```
 #[must_use]
 pub fn verdict(capture: &Capture, setup: &Setup, now: SystemTime) -> Diagnosis {
+    judged(capture, setup, now, |_| Vec::new())
+}
+
+/// What a receiver says, and what is found of a refusal. A receiver whose log the capture is of has refused it in any case.
+fn judged(
+    capture: &Capture,
+    setup: &Setup,
+    now: SystemTime,
+    find: impl FnOnce(&VerifyError) -> Vec<Finding>,
+) -> Diagnosis {
     match judge(capture, setup, now) {
-        Ok(accepted) => Diagnosis::accepted_as(accepted),
-        Err(error) => Diagnosis::refused(Refusal::new(&error), Vec::new()),
+        Ok(accepted) => match words::other_app(&accepted, capture) {
+            Some(finding) => {
+                let error = VerifyErrorKind::SignatureMismatch.into();
+                Diagnosis::refused(Refusal::new(&error), vec![finding])
+            }
+            None => Diagnosis::accepted_as(accepted),
+        },
+        Err(error) => Diagnosis::refused(Refusal::new(&error), find(&error)),
     }
 }
 

@@ -147,11 +147,9 @@ pub(crate) async fn run(verify: Verify) -> Result<Exit, Failure> {
         let may_explain = explained < MAX_EXPLAINED;
         // It takes a while for a long one.
         let diagnosing = tokio::task::spawn_blocking(move || {
-            let quick = verdict(&capture, &setup, now);
-            // A verified one of a log may have a cause, too.
-            let diagnosis = match quick.is_verified() || may_explain {
+            let diagnosis = match may_explain {
                 true => diagnose(&capture, &setup, now),
-                false => quick,
+                false => verdict(&capture, &setup, now),
             };
             (capture, diagnosis)
         });
