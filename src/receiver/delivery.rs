@@ -6,15 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::WebhookReceiver;
+use super::builder::DAY;
 use super::claims::retention;
 use crate::event::JobId;
 use crate::replay::Claim;
 use crate::scheme::Scheme;
 use crate::trace::Who;
 use crate::verifier::Verified;
-
-/// For so long a JWT may be accepted.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Describes the delivery that brought an event: its id, its time, and how it was signed.
 ///

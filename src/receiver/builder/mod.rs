@@ -24,7 +24,7 @@ const DEFAULT_MAX_BUFFERED_BYTES: usize = 256 * 1024 * 1024;
 const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_LEASE: Duration = Duration::from_secs(120);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Google tries for a day; and a margin.
 const DEFAULT_RETENTION: Duration = Duration::from_secs(25 * 60 * 60);
 const DEFAULT_GUARD_TIMEOUT: Duration = Duration::from_secs(2);

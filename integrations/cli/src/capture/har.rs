@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::http::path_of;
-use super::{Capture, CaptureError, MAX_DELIVERIES, MAX_HEADERS};
+use super::{Capture, CaptureError, HEADERS, MAX_DELIVERIES, MAX_HEADERS};
 
 #[derive(Deserialize)]
 struct Har {
@@ -82,7 +82,7 @@ pub fn from_har(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
 
 impl Header {
     fn is_of_a_delivery(&self) -> bool {
-        ["webhook-id", "webhook-timestamp", "webhook-signature"]
+        HEADERS
             .iter()
             .any(|name| self.name.eq_ignore_ascii_case(name))
     }

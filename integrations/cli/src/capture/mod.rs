@@ -13,6 +13,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use gemini_webhooks::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 
 pub use curl::from_curl;
 pub use har::from_har;
@@ -22,6 +23,9 @@ pub use log::from_log;
 
 /// The longest text that is read: 16 MiB. HAR files hold whole pages.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// The headers of a delivery.
+pub(crate) const HEADERS: [&str; 3] = [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE];
 
 /// More deliveries of one file are not read: the last ones count.
 const MAX_DELIVERIES: usize = 1000;
@@ -156,9 +160,7 @@ impl Capture {
     /// Returns the time that the delivery's own timestamp names, if it is one.
     #[must_use]
     pub fn sent_at(&self) -> Option<SystemTime> {
-        let text = self.header("webhook-timestamp").next()?;
-        let seconds = str::from_utf8(text).ok()?.parse().ok()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+        moment(self.header(WEBHOOK_TIMESTAMP).next()?)
     }
 
     /// Returns what was noticed when the capture was read, such as bytes that are missing.
@@ -204,7 +206,7 @@ pub fn read(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
     let request = from_http(text);
     // A body may have the mark of a kept delivery in it.
     let is_delivery = |capture: &Capture| {
-        ["webhook-id", "webhook-timestamp", "webhook-signature"]
+        HEADERS
             .iter()
             .any(|name| capture.header(name).next().is_some())
     };
@@ -218,6 +220,12 @@ pub fn read(text: &[u8]) -> Result<Vec<Capture>, CaptureError> {
         )),
         read => read.map(|capture| vec![capture]),
     }
+}
+
+/// The moment that a timestamp names, in seconds since 1970.
+pub(crate) fn moment(timestamp: &[u8]) -> Option<SystemTime> {
+    let seconds = str::from_utf8(timestamp).ok()?.parse().ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
 /// Whether `part` occurs in the first kilobyte.

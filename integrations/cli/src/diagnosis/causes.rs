@@ -13,7 +13,7 @@ use super::setup::Setup;
 use super::signers::{Lines, Signers, Who};
 use super::words::{WHERE_BODIES_CHANGE, another_key, changed_headers, first_difference, off_by};
 use super::{forms, headers};
-use crate::capture::Capture;
+use crate::capture::{Capture, HEADERS};
 
 /// Finds causes, the likeliest first.
 pub(super) fn find(
@@ -111,7 +111,7 @@ impl Search<'_> {
                 "Compare the header that is named above with what the sender sent.",
             )];
         }
-        if missing.len() == headers::NAMES.len() {
+        if missing.len() == HEADERS.len() {
             return vec![Finding::likely(
                 Cause::HeaderLost,
                 "None of the three headers arrived: this is no delivery, or something on the way passes only headers that it knows.",

@@ -5,9 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::report::Plain;
 use super::signers::{Lines, Signers, Who};
-use crate::capture::Capture;
-
-pub(super) const NAMES: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+use crate::capture::{Capture, HEADERS};
 
 /// So many values of each header are tried.
 const MAX_VALUES: usize = 8;
@@ -29,7 +27,7 @@ pub(super) struct Found {
 
 /// Looks for values of the headers under which the body that arrived verifies.
 pub(super) fn find(capture: &Capture, signers: &mut Signers) -> Option<Found> {
-    let [ids, timestamps, signatures] = NAMES.map(|name| values(capture, name));
+    let [ids, timestamps, signatures] = HEADERS.map(|name| values(capture, name));
     for id in &ids {
         for timestamp in &timestamps {
             for signature in &signatures {
@@ -55,7 +53,7 @@ pub(super) fn find(capture: &Capture, signers: &mut Signers) -> Option<Found> {
 
 /// Those of the three that did not arrive under their name.
 pub(super) fn missing(capture: &Capture) -> Vec<&'static str> {
-    NAMES
+    HEADERS
         .into_iter()
         .filter(|name| capture.header(name).next().is_none())
         .collect()

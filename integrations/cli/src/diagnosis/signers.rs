@@ -1,12 +1,13 @@
 //! Who may have signed a delivery.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use gemini_webhooks::{DeliveryHeaders, Keyring, SigningSecret, Verifier};
 
 use super::setup::{Known, Name, Setup};
+use crate::capture;
 
 /// How much work a diagnosis may be: about a second on a slow machine. A hash of a byte counts one.
 const BUDGET: u64 = 128 * 1024 * 1024;
@@ -166,7 +167,6 @@ impl<'a> Lines<'a> {
 
     /// The moment that the timestamp names.
     pub(super) fn sent_at(&self) -> Option<SystemTime> {
-        let seconds = str::from_utf8(self.timestamp).ok()?.parse().ok()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+        capture::moment(self.timestamp)
     }
 }
