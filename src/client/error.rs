@@ -64,6 +64,7 @@ struct Inner {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Said {
     code: Option<String>,
+    /// Of Google's error details, such as `API_KEY_INVALID`.
     reason: Option<String>,
     message: Option<String>,
 }
@@ -165,11 +166,6 @@ impl ClientError {
         self.0.said.code.as_deref()
     }
 
-    /// The `reason` of Google's error details, such as `API_KEY_INVALID`.
-    pub(super) fn reason(&self) -> Option<&str> {
-        self.0.said.reason.as_deref()
-    }
-
     /// The message of the service, as it came, but for the API key, signing secrets, and what of URLs
     /// could be an endpoint token. Escape it before you log it.
     #[must_use]
@@ -191,6 +187,31 @@ impl ClientError {
     #[must_use]
     pub fn may_have_been_carried_out(&self) -> bool {
         self.0.carried_out
+    }
+
+    /// Returns whether this is Google's word that the project of the API key has no such job.
+    ///
+    /// Use it to tell a job that is gone, or that belongs to somebody else, from a call that failed and may go better
+    /// later. It is `true` for a 404 or 410 with the code of that status, and for a 403 that denies permission to read
+    /// the job, in either form of Google's errors. What Google answers about the jobs of others is not known: these are
+    /// the answers that its APIs give for such things.
+    ///
+    /// It is `false` for what others answer in Google's place, such as a gateway's 404, because that says nothing about
+    /// the job. It is also `false` for a 403 about something else, such as an API key that is blocked or a project that
+    /// is switched off.
+    #[must_use]
+    pub fn means_no_such_job(&self) -> bool {
+        let code = self.code().unwrap_or_default();
+        match self.status() {
+            Some(404 | 410) => matches!(code, "NOT_FOUND" | "not_found"),
+            Some(403) if matches!(code, "PERMISSION_DENIED" | "permission_denied") => {
+                let message = self.message().unwrap_or_default();
+                let of_job = ["does not have permission", "do not have permission"];
+                let has_reason = self.0.said.reason.is_some();
+                !has_reason && of_job.iter().any(|part| message.contains(part))
+            }
+            _ => false,
+        }
     }
 
     fn next_step(&self) -> Option<&str> {
@@ -420,6 +441,69 @@ mod tests {
         assert!(shown.contains("check that the API key is valid"), "{shown}");
         let shown = answered(302, "").to_string();
         assert!(shown.contains("redirects are not followed"), "{shown}");
+    }
+
+    #[test]
+    fn what_means_no_such_job() {
+        let error = |status: &str, message: &str| {
+            format!(r#"{{"error":{{"code":0,"message":"{message}","status":"{status}"}}}}"#)
+        };
+        let not_found = error("NOT_FOUND", "Batch 7 not found.");
+        let denied = error("PERMISSION_DENIED", "The caller does not have permission");
+        let of_api = r#"{"error":{"message":"x","status":"PERMISSION_DENIED","details":[{"reason":"SERVICE_DISABLED"}]}}"#;
+        for (name, status, body, no) in [
+            ("not found", 404, not_found.as_str(), true),
+            ("gone", 410, &not_found, true),
+            (
+                "the other shape",
+                404,
+                r#"{"error":{"message":"no","code":"not_found"}}"#,
+                true,
+            ),
+            ("permission denied", 403, &denied, true),
+            ("a proxy's 404", 404, "<html>not here</html>", false),
+            ("an empty 404", 404, "", false),
+            ("a proxy's 403", 403, "{}", false),
+            ("the API is switched off", 403, of_api, false),
+            (
+                "a leaked key",
+                403,
+                &error("PERMISSION_DENIED", "Your API key was reported as leaked."),
+                false,
+            ),
+            (
+                "the key itself in the text",
+                403,
+                &error("PERMISSION_DENIED", "fake-key-123 is blocked"),
+                false,
+            ),
+            (
+                "a project that is switched off",
+                403,
+                &error("PERMISSION_DENIED", "Your project has been denied access."),
+                false,
+            ),
+            (
+                "a key that is none",
+                400,
+                &error("INVALID_ARGUMENT", "API key not valid."),
+                false,
+            ),
+            (
+                "another 400",
+                400,
+                &error("INVALID_ARGUMENT", "Invalid id."),
+                false,
+            ),
+            ("no key", 401, &error("UNAUTHENTICATED", "x"), false),
+            ("too many", 429, &error("RESOURCE_EXHAUSTED", "x"), false),
+            ("a failure", 500, &error("INTERNAL", "x"), false),
+            ("a failure", 503, &not_found, false),
+        ] {
+            assert_eq!(answered(status, body).means_no_such_job(), no, "{name}");
+        }
+        assert!(!ClientError::timeout("batches.get", "late").means_no_such_job());
+        assert!(!ClientError::refused("videos.get", "no name").means_no_such_job());
     }
 
     #[test]

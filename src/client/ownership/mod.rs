@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use super::error::{ClientError, ClientErrorKind};
+use super::error::ClientErrorKind;
 use super::http::{Call, Http};
 use super::service::WebhookService;
 #[cfg(feature = "receiver")]
@@ -277,7 +277,7 @@ impl Shared {
         self.lock().count(self.http.monotonic())?;
         match self.http.succeeds(call, DEADLINE).await {
             Ok(()) => Ok(true),
-            Err(error) if says_no(&error) => Ok(false),
+            Err(error) if error.means_no_such_job() => Ok(false),
             Err(error) => {
                 if error.kind() == ClientErrorKind::RateLimited {
                     let now = self.http.monotonic();
@@ -286,23 +286,6 @@ impl Shared {
                 Err(Why::call(error))
             }
         }
-    }
-}
-
-/// Whether an error is Google's word that this project has no such job.
-///
-/// What others answer in Google's place, such as a proxy, says nothing about the job. Nor does a 403 about something else
-/// than a permission, such as an API key or a project that is switched off: that must not make strangers' jobs of one's own.
-fn says_no(error: &ClientError) -> bool {
-    let code = error.code().unwrap_or_default();
-    match error.status() {
-        Some(404 | 410) => matches!(code, "NOT_FOUND" | "not_found"),
-        Some(403) if matches!(code, "PERMISSION_DENIED" | "permission_denied") => {
-            let message = error.message().unwrap_or_default();
-            let of_job = ["does not have permission", "do not have permission"];
-            error.reason().is_none() && of_job.iter().any(|part| message.contains(part))
-        }
-        _ => false,
     }
 }
 

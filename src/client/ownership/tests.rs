@@ -1,4 +1,5 @@
 use super::*;
+use crate::client::ClientError;
 use crate::client::shown::Hidden;
 
 const KEY: &str = "fake-key-123";
@@ -6,69 +7,6 @@ const KEY: &str = "fake-key-123";
 fn answered(status: u16, body: &str) -> ClientError {
     let hidden = Hidden::new(KEY, None);
     ClientError::answered("batches.get", status, body.as_bytes(), None, &hidden)
-}
-
-#[test]
-fn what_is_a_no() {
-    let error = |status: &str, message: &str| {
-        format!(r#"{{"error":{{"code":0,"message":"{message}","status":"{status}"}}}}"#)
-    };
-    let not_found = error("NOT_FOUND", "Batch 7 not found.");
-    let denied = error("PERMISSION_DENIED", "The caller does not have permission");
-    let of_api = r#"{"error":{"message":"x","status":"PERMISSION_DENIED","details":[{"reason":"SERVICE_DISABLED"}]}}"#;
-    for (name, status, body, no) in [
-        ("not found", 404, not_found.as_str(), true),
-        ("gone", 410, &not_found, true),
-        (
-            "the other shape",
-            404,
-            r#"{"error":{"message":"no","code":"not_found"}}"#,
-            true,
-        ),
-        ("permission denied", 403, &denied, true),
-        ("a proxy's 404", 404, "<html>not here</html>", false),
-        ("an empty 404", 404, "", false),
-        ("a proxy's 403", 403, "{}", false),
-        ("the API is switched off", 403, of_api, false),
-        (
-            "a leaked key",
-            403,
-            &error("PERMISSION_DENIED", "Your API key was reported as leaked."),
-            false,
-        ),
-        (
-            "the key itself in the text",
-            403,
-            &error("PERMISSION_DENIED", "fake-key-123 is blocked"),
-            false,
-        ),
-        (
-            "a project that is switched off",
-            403,
-            &error("PERMISSION_DENIED", "Your project has been denied access."),
-            false,
-        ),
-        (
-            "a key that is none",
-            400,
-            &error("INVALID_ARGUMENT", "API key not valid."),
-            false,
-        ),
-        (
-            "another 400",
-            400,
-            &error("INVALID_ARGUMENT", "Invalid id."),
-            false,
-        ),
-        ("no key", 401, &error("UNAUTHENTICATED", "x"), false),
-        ("too many", 429, &error("RESOURCE_EXHAUSTED", "x"), false),
-        ("a failure", 500, &error("INTERNAL", "x"), false),
-        ("a failure", 503, &not_found, false),
-    ] {
-        assert_eq!(says_no(&answered(status, body)), no, "{name}");
-    }
-    assert!(!says_no(&ClientError::timeout("batches.get", "late")));
-    assert!(!says_no(&ClientError::refused("videos.get", "no name")));
 }
 
 #[test]
