@@ -28,6 +28,7 @@ const TOO_LONG: &str = "the answer is longer than 4 MiB";
 #[derive(Clone)]
 pub(super) struct Http(Arc<Inner>);
 
+#[derive(Clone)]
 pub(super) struct Inner {
     pub(super) client: Client,
     /// Without a slash at its end, and with the version.
@@ -65,6 +66,13 @@ struct Failed {
 impl Http {
     pub(super) fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
+    }
+
+    /// The same, with the same connections, for calls that are tried once.
+    pub(super) fn without_retries(&self) -> Self {
+        let mut inner = Inner::clone(&self.0);
+        inner.policy.max_retries = 0;
+        Self::new(inner)
     }
 
     pub(super) fn base(&self) -> &str {

@@ -68,6 +68,23 @@ impl WebhookService {
         Self::builder().build()
     }
 
+    /// Returns the same client, whose calls are tried once: each call is one request.
+    ///
+    /// Use it if you decide by yourself when to try again, or if you count requests. It has the same settings and
+    /// connections otherwise, and this client stays as it is.
+    ///
+    /// ```
+    /// use gemini_webhooks::client::WebhookService;
+    ///
+    /// let service = WebhookService::builder().api_key("fake-key-123").build()?;
+    /// let batches = service.without_retries().batches();
+    /// # Ok::<(), gemini_webhooks::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn without_retries(&self) -> Self {
+        Self::new(self.http.without_retries())
+    }
+
     pub(super) fn http(&self) -> &Http {
         &self.http
     }

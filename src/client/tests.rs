@@ -217,6 +217,15 @@ async fn a_storm_of_5xx_is_weathered_or_told() {
     let never = service(&server.url, |builder| builder.max_retries(0));
     never.get("abc").await.unwrap_err();
     assert_eq!(server.requests().len(), 1);
+
+    let server = Server::start([status(503)]).await;
+    let service = server.service();
+    let never = service.without_retries();
+    let error = never.batches().get("abc").await.unwrap_err();
+    assert!(!error.to_string().contains("tries"), "{error}");
+    assert_eq!(server.requests().len(), 1);
+    service.get("abc").await.unwrap_err();
+    assert_eq!(server.requests().len(), 6, "the other one is as it was");
 }
 
 #[tokio::test(start_paused = true)]
