@@ -8,6 +8,36 @@ use super::{EventKind, GeminiEvent};
 /// A longer id is none of Google's, and would be kept by whoever remembers jobs.
 const MAX_ID: usize = 256;
 
+/// What the type of an event begins with if this crate made the event, and not Google: `gemini-webhooks.`.
+///
+/// Such an event says that a job has ended in a way that Google has no event for. The type goes on with the kind of
+/// the job and with what became of it, such as `gemini-webhooks.video.failed`. `data` has the `id` of the job, as in
+/// Google's events, so [`GeminiEvent::job`] and [`GeminiEvent::ended_job`] tell the job. [`GeminiEvent::kind`] is
+/// [`EventKind::Unknown`].
+///
+/// The feature `client` makes such events from what Google answers about a job (`client::Outcome`). Google's own types
+/// have no such prefix (its guide, copies up to 2026-10-05).
+///
+/// ```
+/// use gemini_webhooks::GeminiEvent;
+/// use gemini_webhooks::event::OWN_TYPE_PREFIX;
+///
+/// let body = r#"{"type":"gemini-webhooks.interaction.incomplete","data":{"id":"v1_a"}}"#;
+/// let event = GeminiEvent::parse(body);
+/// let own = event.type_name().and_then(|name| name.strip_prefix(OWN_TYPE_PREFIX));
+/// assert_eq!(own, Some("interaction.incomplete"));
+/// assert_eq!(event.ended_job().map(|job| job.to_string()).as_deref(), Some("interaction/v1_a"));
+/// ```
+pub const OWN_TYPE_PREFIX: &str = "gemini-webhooks.";
+
+/// The kind of the job that an event of this crate's own is about, by the event's type.
+pub(super) fn own_kind(type_name: &str) -> Option<JobKind> {
+    let (kind, _) = type_name.strip_prefix(OWN_TYPE_PREFIX)?.split_once('.')?;
+    [JobKind::Batch, JobKind::Interaction, JobKind::Video]
+        .into_iter()
+        .find(|known| known.as_str() == kind)
+}
+
 /// What sort of job it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -93,7 +123,8 @@ impl fmt::Display for JobId {
 impl GeminiEvent {
     /// Returns the job that this event is about, whether it has ended or goes on.
     ///
-    /// `None` for types that this version does not know, and if the event names no job.
+    /// `None` for types that this version does not know, except those of this crate's own ([`OWN_TYPE_PREFIX`]), and if
+    /// the event names no job.
     ///
     /// ```
     /// use gemini_webhooks::GeminiEvent;
@@ -127,7 +158,7 @@ impl GeminiEvent {
     /// Returns the job that has ended, if this event says that one has.
     ///
     /// `None` for `interaction.requires_action`, after which the job goes on, for types that this version does not
-    /// know, and if the event names no job.
+    /// know, and if the event names no job. Types of this crate's own ([`OWN_TYPE_PREFIX`]) all end their job.
     ///
     /// ```
     /// use gemini_webhooks::GeminiEvent;
@@ -160,7 +191,10 @@ impl GeminiEvent {
                 (JobKind::Interaction, interaction.id())
             }
             EventKind::VideoGenerated(video) => (JobKind::Video, video.id()),
-            EventKind::Unknown => return None,
+            EventKind::Unknown => {
+                let (kind, name) = self.envelope()?.own_job.as_ref()?;
+                (*kind, Some(name.of(&self.inner.raw)))
+            }
         };
         Some((kind, name?))
     }
@@ -213,6 +247,40 @@ mod tests {
             ),
             ("too long", "batch.succeeded", &long, None),
             ("unknown", "batch.paused", "1", None),
+            (
+                "a batch, by this crate",
+                "gemini-webhooks.batch.ended",
+                "batches/1",
+                Some("batch/1"),
+            ),
+            (
+                "an interaction, by this crate",
+                "gemini-webhooks.interaction.incomplete",
+                "v1_a",
+                Some("interaction/v1_a"),
+            ),
+            (
+                "a video, by this crate",
+                "gemini-webhooks.video.failed",
+                "models/veo/operations/77",
+                Some("video/models/veo/operations/77"),
+            ),
+            (
+                "of a later version",
+                "gemini-webhooks.batch.a.b",
+                "a\"\n",
+                Some("batch/a\"\n"),
+            ),
+            (
+                "no id, by this crate",
+                "gemini-webhooks.batch.ended",
+                "",
+                None,
+            ),
+            ("no kind", "gemini-webhooks.batch", "1", None),
+            ("another kind", "gemini-webhooks.model.tuned", "1", None),
+            ("in another case", "Gemini-webhooks.batch.ended", "1", None),
+            ("another prefix", "x.gemini-webhooks.batch.ended", "1", None),
         ] {
             let body = serde_json::json!({"type": type_name, "data": {"id": id}});
             let event = GeminiEvent::parse(body.to_string());
@@ -224,14 +292,26 @@ mod tests {
             } else {
                 assert_eq!(event.job(), event.ended_job(), "{name}");
             }
-            let named = (type_name != "batch.paused").then_some(id);
+            let is_about_none = [
+                "unknown",
+                "no kind",
+                "another kind",
+                "in another case",
+                "another prefix",
+            ];
+            let named = (!is_about_none.contains(&name)).then_some(id);
             assert_eq!(event.job_name(), named, "{name}");
+            let is_own = type_name.starts_with(OWN_TYPE_PREFIX);
+            assert!(!is_own || *event.kind() == EventKind::Unknown, "{name}");
         }
         for body in [
             "",
             "{}",
             r#"{"type":"batch.succeeded"}"#,
             r#"{"type":"batch.succeeded","data":{"id":7}}"#,
+            r#"{"type":"gemini-webhooks.batch.ended"}"#,
+            r#"{"type":"gemini-webhooks.batch.ended","data":"1"}"#,
+            r#"{"type":"gemini-webhooks.batch.ended","data":{"id":7}}"#,
         ] {
             let event = GeminiEvent::parse(body);
             assert_eq!((event.job(), event.ended_job()), (None, None), "{body}");

@@ -58,7 +58,8 @@ pub enum EventKind {
     InteractionCancelled(InteractionCancelled),
     /// `video.generated`: a video is done.
     VideoGenerated(VideoGenerated),
-    /// A type that this version does not know, or a body that has no type.
+    /// A type that this version does not know, or a body that has no type. Types of this crate's own
+    /// ([`OWN_TYPE_PREFIX`](super::OWN_TYPE_PREFIX)) have no variant either.
     Unknown,
 }
 

@@ -26,7 +26,7 @@ mod payload;
 mod serial;
 mod text;
 
-pub use job::{JobId, JobKind};
+pub use job::{JobId, JobKind, OWN_TYPE_PREFIX};
 pub use kind::EventKind;
 #[cfg(feature = "tower")]
 pub(crate) use kind::present_name;
@@ -311,6 +311,8 @@ struct Envelope {
     timestamp: Option<Span>,
     /// The JSON text of it.
     data: Option<Span>,
+    /// The job of an event that this crate made.
+    own_job: Option<(JobKind, Span)>,
 }
 
 impl Envelope {
@@ -319,8 +321,14 @@ impl Envelope {
         let [type_name, version, timestamp, data] =
             members(body, &["type", "version", "timestamp", "data"])?;
         let text = |value: Option<&RawValue>| Some(Span::new(body, string(value?)?));
+        let type_name = string(type_name?)?;
+        let own_job = job::own_kind(&type_name).and_then(|kind| {
+            let [id] = members(data?.get(), &["id"])?;
+            Some((kind, text(id)?))
+        });
         Some(Self {
-            type_name: text(type_name)?,
+            own_job,
+            type_name: Span::new(body, type_name),
             version: text(version),
             timestamp: text(timestamp),
             data: data.map(|data| Span::new(body, Cow::Borrowed(data.get()))),
