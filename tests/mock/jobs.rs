@@ -182,3 +182,43 @@ async fn videos() {
         assert!(google.finish_video(name, outcome).await.is_err());
     }
 }
+
+#[tokio::test]
+async fn a_forgotten_job_is_gone() {
+    let google = MockGoogle::start().await.unwrap();
+    let api = Api::of(&google);
+    let batch = async || {
+        let body = json!({"batch": {"inputConfig": {"fileName": "files/1"}}}).to_string();
+        let target = "/v1/models/gemini-3:batchGenerateContent";
+        text(&api.ok("POST", target, &body).await, "name").to_owned()
+    };
+    let interaction = json!({"model": "m", "input": "x"}).to_string();
+    let interaction = api.ok("POST", "/v1/interactions", &interaction).await;
+    let video = json!({"instances": [{"prompt": "a cat"}]}).to_string();
+    let target = "/v1beta/models/veo:predictLongRunning";
+    let video = api.ok("POST", target, &video).await;
+    let (first, second) = (batch().await, batch().await);
+    let without_prefix = second.strip_prefix("batches/").unwrap();
+    for (name, path) in [
+        (first.as_str(), first.clone()),
+        (without_prefix, second.clone()),
+        (
+            text(&interaction, "id"),
+            format!("interactions/{}", text(&interaction, "id")),
+        ),
+        (text(&video, "name"), text(&video, "name").to_owned()),
+    ] {
+        let target = format!("/v1/{path}");
+        api.ok("GET", &target, "").await;
+        google.forget_job(name).unwrap();
+        let (status, error) = api.call("GET", &target, "").await;
+        assert_eq!(
+            (status, &error["error"]["status"]),
+            (404, &json!("NOT_FOUND"))
+        );
+        let error = google.forget_job(name).unwrap_err();
+        let expected = format!("there is no job {name}; create it first, through the API");
+        assert_eq!(error.to_string(), expected);
+    }
+    assert_eq!(api.ok("GET", "/v1/batches", "").await, json!({}));
+}

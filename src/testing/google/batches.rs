@@ -141,6 +141,11 @@ fn open<'s>(state: &'s mut State, id: &str) -> Result<&'s mut Batch, MockError> 
     }
 }
 
+/// Whether there was one.
+pub(super) fn forget(state: &mut State, id: &str) -> bool {
+    state.batches.remove(without_prefix(id)).is_some()
+}
+
 pub(super) fn begin(state: &mut State, id: &str, now: Now) -> Result<(), MockError> {
     let batch = open(state, without_prefix(id))?;
     let metadata = &mut batch.metadata;
@@ -164,10 +169,10 @@ pub(super) fn finish(
     let (event, reached) = match outcome {
         BatchOutcome::Succeeded => ("batch.succeeded", "BATCH_STATE_SUCCEEDED"),
         BatchOutcome::Failed => {
-            let message = "The batch could not be processed.";
-            set(&mut data, "error_code", "INTERNAL");
+            let (code, message) = (13, "The batch could not be processed.");
+            set(&mut data, "error_code", code);
             set(&mut data, "error_message", message);
-            failure = Some(json!({"code": 13, "message": message}));
+            failure = Some(json!({"code": code, "message": message}));
             ("batch.failed", "BATCH_STATE_FAILED")
         }
         BatchOutcome::Expired => ("batch.expired", "BATCH_STATE_EXPIRED"),

@@ -186,8 +186,12 @@ pub(super) fn reach(
     set(&mut interaction.json, "updated", now.rfc3339());
     let mut data = json!({ "id": id });
     if status == InteractionStatus::Failed {
-        set(&mut data, "error_code", 13);
-        set(&mut data, "error_message", "The model stopped.");
+        // The form of the code is a guess: Google's SDK says that it is a URI.
+        let (code, message) = ("INTERNAL", "The model stopped.");
+        set(&mut data, "error_code", code);
+        set(&mut data, "error_message", message);
+        let errors = json!([{"code": code, "message": message}]);
+        set(&mut interaction.json, "errors", errors);
     }
     let (project, config) = (interaction.project, interaction.config.clone());
     if let Some(event) = status.event() {

@@ -302,6 +302,25 @@ impl MockGoogle {
         Ok(())
     }
 
+    /// Forgets a job, so that the service has none of this name: a `GET` is answered with Google's 404.
+    ///
+    /// `name` is that of a batch, with or without `batches/` in front, of an interaction, or of the operation of a video.
+    /// Deliveries that are pending stay so.
+    ///
+    /// # Errors
+    ///
+    /// There is no such job.
+    pub fn forget_job(&self, name: &str) -> Result<(), MockError> {
+        self.shared.with(|state, _| {
+            let is_forgotten = batches::forget(state, name)
+                || state.interactions.remove(name).is_some()
+                || state.videos.remove(name).is_some();
+            is_forgotten
+                .then_some(())
+                .ok_or_else(|| MockError::unknown("job", name))
+        })
+    }
+
     /// Makes the retries that are due by the clock, and waits for the answers.
     ///
     /// It also waits for deliveries that are under way, such as that of a ping.
