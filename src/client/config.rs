@@ -11,6 +11,9 @@ use super::shown::Shown;
 use super::uri;
 use crate::endpoint::EndpointToken;
 
+/// How the config is called. Each request takes one of the two.
+const SPELLINGS: [&str; 2] = ["webhook_config", "webhookConfig"];
+
 /// The `webhook_config` of a job: the URIs for its events, and metadata that comes back.
 ///
 /// The URIs replace the project's webhooks for this job (Google's SDKs). Without URIs, the
@@ -129,6 +132,12 @@ impl WebhookConfig {
         &self.uris
     }
 
+    /// Returns the metadata that comes back with each event of the job.
+    #[must_use]
+    pub fn metadata(&self) -> &Map<String, Value> {
+        &self.user_metadata
+    }
+
     /// Writes the config into the body of a request, and replaces what is there in either spelling.
     ///
     /// # Errors
@@ -164,7 +173,7 @@ impl WebhookConfig {
                 ));
             }
         }
-        for spelling in ["webhook_config", "webhookConfig"] {
+        for spelling in SPELLINGS {
             place.remove(spelling);
         }
         let name = match job {
@@ -188,6 +197,13 @@ impl WebhookConfig {
         }
         value.into()
     }
+}
+
+/// The metadata in the config of a job, as the service answers it, in whatever spelling.
+pub(super) fn metadata_of(job: &Value) -> Option<&Map<String, Value>> {
+    let config = SPELLINGS.into_iter().find_map(|name| job.get(name))?;
+    let mut metadata = ["user_metadata", "userMetadata"].into_iter();
+    metadata.find_map(|name| config.get(name))?.as_object()
 }
 
 /// By what it is on the wire.
@@ -311,6 +327,8 @@ mod tests {
         ] {
             assert_eq!(serde_json::to_value(&config).unwrap(), expected);
             assert_eq!(config.to_value(), expected);
+            let metadata = expected.get("user_metadata").and_then(Value::as_object);
+            assert_eq!(config.metadata(), metadata.unwrap_or(&Map::new()));
         }
     }
 

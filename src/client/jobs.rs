@@ -1,17 +1,20 @@
 //! Jobs that call back. The request is JSON: this is not a client of the whole Gemini API.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::config::{Job, WebhookConfig};
+use super::config::{Job, WebhookConfig, metadata_of};
 use super::error::ClientError;
 use super::http::{Call, Http, segment};
 use super::names::{BatchState, InteractionStatus};
 use super::pages::{Listing, Page};
 use super::retry::Repeat;
 use super::service::{page, page_query, value};
+use super::time;
+use crate::event::{JobId, JobKind};
 
 const CREATE_BATCH: &str = "batches.create";
 const GET_BATCH: &str = "batches.get";
@@ -178,19 +181,58 @@ impl Batch {
         Some(BatchState::from(self.text("/metadata/state")?))
     }
 
-    /// Returns whether the batch has ended, with success or not.
+    /// Returns whether the batch has ended, with success or not: its state or `done` says so.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.json
-            .get("done")
-            .and_then(Value::as_bool)
-            .unwrap_or_default()
+        use BatchState::{Cancelled, Expired, Failed, Succeeded};
+        let has_ended = matches!(self.state(), Some(Succeeded | Failed | Cancelled | Expired));
+        has_ended || self.json.get("done").and_then(Value::as_bool) == Some(true)
+    }
+
+    /// Returns which job it is. `None` if it has no id, or a longer one than Google's.
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        JobId::new(JobKind::Batch, &self.name)
+    }
+
+    /// Returns the name that it was given for people to read.
+    #[must_use]
+    pub fn display_name(&self) -> Option<&str> {
+        self.text("/metadata/displayName")
+    }
+
+    /// Returns when the batch was created.
+    #[must_use]
+    pub fn created_at(&self) -> Option<SystemTime> {
+        time::parse(self.text("/metadata/createTime")?)
+    }
+
+    /// Returns when the batch ended. `None` while it goes on.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<SystemTime> {
+        time::parse(self.end_time()?)
+    }
+
+    /// As the service writes it.
+    pub(super) fn end_time(&self) -> Option<&str> {
+        self.text("/metadata/endTime")
+    }
+
+    /// Returns the `user_metadata` of its [`WebhookConfig`], if the answer repeats it.
+    ///
+    /// Whether the service does so for batches is not known. So keep the metadata yourself if you need it.
+    #[must_use]
+    pub fn user_metadata(&self) -> Option<&Map<String, Value>> {
+        metadata_of(self.json.get("metadata")?)
     }
 
     /// Returns the file with the results, `files/…`. `None` if they are in the batch itself.
+    ///
+    /// Google's SDKs read it from `metadata.output`, the samples of its guide from `response`. Both are read here.
     #[must_use]
     pub fn responses_file(&self) -> Option<&str> {
         self.text("/metadata/output/responsesFile")
+            .or_else(|| self.text("/response/responsesFile"))
     }
 
     /// Returns why the batch failed.
@@ -209,7 +251,7 @@ impl Batch {
         self.json.pointer(pointer)?.as_str()
     }
 
-    fn read(call: &'static str, json: Value) -> Result<Self, ClientError> {
+    pub(super) fn read(call: &'static str, json: Value) -> Result<Self, ClientError> {
         match json.get("name").and_then(Value::as_str) {
             Some(name) => Ok(Self {
                 name: name.to_owned(),
@@ -324,13 +366,52 @@ impl Interaction {
         Some(InteractionStatus::from(status))
     }
 
+    /// Returns whether the interaction has ended, with success or not.
+    ///
+    /// One that waits for you (`requires_action`, `requires_continuation`) or does nothing at the moment (`idle`) may go
+    /// on, and so may one whose status this version does not know. It has not ended.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        use InteractionStatus::{BudgetExceeded, Cancelled, Completed, Failed, Incomplete};
+        matches!(
+            self.status(),
+            Some(Completed | Failed | Cancelled | Incomplete | BudgetExceeded)
+        )
+    }
+
+    /// Returns which job it is. `None` if it has no id, or a longer one than Google's.
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        JobId::new(JobKind::Interaction, &self.id)
+    }
+
+    /// Returns when the interaction ended: its last update. `None` while it goes on.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<SystemTime> {
+        let updated = self.updated().filter(|_| self.is_done());
+        time::parse(updated?)
+    }
+
+    /// As the service writes it.
+    pub(super) fn updated(&self) -> Option<&str> {
+        self.json.get("updated")?.as_str()
+    }
+
+    /// Returns the `user_metadata` of its [`WebhookConfig`], if the answer repeats it.
+    ///
+    /// The answer to `create` does (seen live, 2026). Whether the answer to `get` does is not known.
+    #[must_use]
+    pub fn user_metadata(&self) -> Option<&Map<String, Value>> {
+        metadata_of(&self.json)
+    }
+
     /// Returns everything that the service says, as JSON.
     #[must_use]
     pub fn json(&self) -> &Value {
         &self.json
     }
 
-    fn read(call: &'static str, json: Value) -> Result<Self, ClientError> {
+    pub(super) fn read(call: &'static str, json: Value) -> Result<Self, ClientError> {
         match json.get("id").and_then(Value::as_str) {
             Some(id) => Ok(Self {
                 id: id.to_owned(),

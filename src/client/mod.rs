@@ -31,7 +31,8 @@
 //! A [`WebhookConfig`] sends the events of one job to a URL of its own (a *dynamic webhook*).
 //! [`batches`](WebhookService::batches) and [`interactions`](WebhookService::interactions) start such
 //! jobs from JSON. The config can also be put into the request of another SDK.
-//! [`videos`](WebhookService::videos) reads what became of a video. With the feature `receiver`,
+//! [`videos`](WebhookService::videos) reads what became of a video. An [`Outcome`] has the event that Google should have
+//! sent for the end of a job, for the case that it never came. With the feature `receiver`,
 //! [`owns`](WebhookService::owns) checks for a receiver whether an event is about a job of this project.
 //!
 //! # How it sends
@@ -57,6 +58,7 @@ mod http;
 mod jobs;
 mod key;
 mod names;
+mod outcome;
 mod ownership;
 mod pages;
 mod percent;
@@ -83,6 +85,7 @@ pub use jobs::{Batch, Batches, Interaction, Interactions};
 pub use names::{
     BatchState, InteractionStatus, RevocationBehavior, SubscribedEvent, VideoState, WebhookState,
 };
+pub use outcome::Outcome;
 pub use ownership::{Ownership, OwnershipError};
 pub use pages::{Listing, Page};
 /// The HTTP client, whose builder [`WebhookServiceBuilder::http`] hands out.

@@ -10,6 +10,7 @@ use super::http::{Call, Http, segment};
 use super::names::VideoState;
 use super::retry::Repeat;
 use super::service::{WebhookService, value};
+use crate::event::{JobId, JobKind};
 
 const GET_VIDEO: &str = "videos.get";
 
@@ -114,6 +115,12 @@ impl Video {
         done.unwrap_or_default()
     }
 
+    /// Returns which job it is. `None` if it has no name, or a longer one than Google's.
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        JobId::new(JobKind::Video, &self.name)
+    }
+
     /// Returns why there is no video.
     #[must_use]
     pub fn error_message(&self) -> Option<&str> {
@@ -126,7 +133,7 @@ impl Video {
         &self.json
     }
 
-    fn read(json: Value) -> Result<Self, ClientError> {
+    pub(super) fn read(json: Value) -> Result<Self, ClientError> {
         match json.get("name").and_then(Value::as_str) {
             Some(name) => Ok(Self {
                 name: name.to_owned(),
