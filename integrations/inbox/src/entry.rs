@@ -6,6 +6,7 @@ use gemini_webhooks::GeminiEvent;
 use serde::{Deserialize, Serialize};
 
 use crate::store::Database;
+use crate::worker::ASKED;
 
 /// What has become of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -197,10 +198,16 @@ impl Entry {
         &self.webhook_id
     }
 
-    /// Returns how the delivery was signed: `v1`, `v1a` or `jwt`.
+    /// Returns how the delivery was signed: `v1`, `v1a` or `jwt`. `asked` if the event was [found](Self::found).
     #[must_use]
     pub fn scheme(&self) -> &str {
         &self.scheme
+    }
+
+    /// Returns whether the event was found by asking Google for the job, because no webhook had brought it in time.
+    #[must_use]
+    pub fn found(&self) -> bool {
+        self.scheme == ASKED
     }
 
     /// Returns the name of the key that signed the delivery.

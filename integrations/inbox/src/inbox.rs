@@ -1,7 +1,6 @@
 //! The inbox itself: what is stored, and how it is asked about.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio::time::timeout;
 use crate::entries::Entries;
 use crate::error::{InboxError, InboxErrorKind};
 use crate::opening::{Opening, Settings, at_least_a_day, milliseconds};
-use crate::receipt::Receipt;
+use crate::receipt::{HandlerFuture, Receipt};
 use crate::room::{Answer, Place, Room};
 use crate::store::{Database, Value};
 use crate::worker::Worker;
@@ -126,7 +125,7 @@ impl<DB: Database> Inbox<DB> {
         let inbox = self.clone();
         move |event, delivery| {
             let inbox = inbox.clone();
-            HandlerFuture(Box::pin(async move {
+            HandlerFuture::new(Box::pin(async move {
                 Receipt::of(inbox.put(&delivery, &event).await, &delivery)
             }))
         }
@@ -147,11 +146,15 @@ impl<DB: Database> Inbox<DB> {
         let shared = &self.shared;
         let key = shared.key(delivery, event);
         let storing = async {
+            shared.recognise(event).await?;
             let Some(place) = shared.place().await? else {
-                return self.known_or_full(key).await;
+                return shared.known_or_full(key).await;
             };
             let values = shared.values(key, delivery, event);
             let rows = shared.write(DB::STATEMENTS.put, values).await?;
+            if let Some(answer) = shared.answer_values(event) {
+                shared.write(DB::STATEMENTS.jobs.answer, answer).await?;
+            }
             Ok(shared.note(delivery, event, rows, place))
         };
         match timeout(shared.settings.timeout, storing).await {
@@ -177,24 +180,21 @@ impl<DB: Database> Inbox<DB> {
         let shared = &self.shared;
         let key = shared.key(delivery, event);
         let Some(place) = shared.place().await? else {
-            return self.known_or_full(key).await;
+            return shared.known_or_full(key).await;
         };
+        let failed = |error| shared.unavailable(error);
+        if let Some(values) = shared.recognise_values(event) {
+            let named = DB::run(transaction, DB::STATEMENTS.jobs.name, values).await;
+            named.map_err(failed)?;
+        }
         let values = shared.values(key, delivery, event);
         let rows = DB::run(transaction, DB::STATEMENTS.put, values).await;
-        let rows = rows.map_err(|error| shared.unavailable(error))?;
-        Ok(shared.note(delivery, event, rows, place))
-    }
-
-    async fn known_or_full(&self, key: Vec<u8>) -> Result<Stored, InboxError> {
-        let shared = &self.shared;
-        let known = shared.read(DB::STATEMENTS.known, vec![key.into()]).await?;
-        if !known.is_empty() {
-            return Ok(Stored::Copy);
+        let rows = rows.map_err(failed)?;
+        if let Some(answer) = shared.answer_values(event) {
+            let answered = DB::run(transaction, DB::STATEMENTS.jobs.answer, answer).await;
+            answered.map_err(failed)?;
         }
-        let limit = shared.settings.max_waiting;
-        let text =
-            format!("{limit} events wait in the inbox, as many as may; see whether a worker runs");
-        Err(InboxError::new(InboxErrorKind::Full, text))
+        Ok(shared.note(delivery, event, rows, place))
     }
 
     /// Returns a worker that works the events off, by handlers that you add to it.
@@ -231,7 +231,7 @@ impl<DB: Database> Inbox<DB> {
 
 impl<DB: Database> Shared<DB> {
     /// Room for an event, if there is any.
-    async fn place(&self) -> Result<Option<Place<'_>>, InboxError> {
+    pub(crate) async fn place(&self) -> Result<Option<Place<'_>>, InboxError> {
         let _counting = match self.room.ask(SystemClock.monotonic()) {
             Answer::Free(place) => return Ok(Some(place)),
             Answer::Full => return Ok(None),
@@ -259,6 +259,17 @@ impl<DB: Database> Shared<DB> {
             Answer::Free(place) => Some(place),
             Answer::Full | Answer::Unknown(_) => None,
         })
+    }
+
+    pub(crate) async fn known_or_full(&self, key: Vec<u8>) -> Result<Stored, InboxError> {
+        let known = self.read(DB::STATEMENTS.known, vec![key.into()]).await?;
+        if !known.is_empty() {
+            return Ok(Stored::Copy);
+        }
+        let limit = self.settings.max_waiting;
+        let text =
+            format!("{limit} events wait in the inbox, as many as may; see whether a worker runs");
+        Err(InboxError::new(InboxErrorKind::Full, text))
     }
 
     pub(crate) fn namespace(&self) -> Value {
@@ -378,26 +389,5 @@ impl<DB: Database> fmt::Debug for Inbox<DB> {
             .field("database", &self.shared.link)
             .field("settings", &self.shared.settings)
             .finish_non_exhaustive()
-    }
-}
-
-/// What [`Inbox::handler`] returns for a delivery.
-#[must_use = "it does nothing until it is polled"]
-pub struct HandlerFuture(std::pin::Pin<Box<dyn Future<Output = Receipt> + Send>>);
-
-impl Future for HandlerFuture {
-    type Output = Receipt;
-
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Receipt> {
-        self.0.as_mut().poll(cx)
-    }
-}
-
-impl fmt::Debug for HandlerFuture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HandlerFuture").finish_non_exhaustive()
     }
 }

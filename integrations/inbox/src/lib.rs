@@ -11,6 +11,7 @@
 //! | `postgres` | `Inbox::postgres`, for any number of machines |
 //! | `axum` | the handler for axum 0.8 |
 //! | `actix-web` | the handler for actix-web 4 |
+//! | `client` | starting jobs, asking after jobs whose event has not come, backfill |
 //!
 //! sqlx is re-exported as [`sqlx`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -20,6 +21,7 @@ mod entries;
 mod entry;
 mod error;
 mod inbox;
+mod jobs;
 mod opening;
 mod receipt;
 mod room;
@@ -29,9 +31,12 @@ mod worker;
 pub use entries::Entries;
 pub use entry::{Change, Entry, State, What};
 pub use error::{InboxError, InboxErrorKind};
-pub use inbox::{Depth, HandlerFuture, Inbox, Stored};
+pub use inbox::{Depth, Inbox, Stored};
+pub use jobs::{Announced, Answer, Awaited, Expect, Expectation, Progress};
+#[cfg(feature = "client")]
+pub use jobs::{Pass, StartError, StartErrorKind, Watcher};
 pub use opening::Opening;
-pub use receipt::Receipt;
+pub use receipt::{HandlerFuture, Receipt};
 pub use sqlx;
 pub use store::{Database, migration};
 pub use worker::{Work, WorkError, WorkTransaction, Worker};

@@ -158,7 +158,7 @@ impl<DB: Database> Opening<DB> {
             Ok(false) | Err(_) if self.migrate => DB::migrate(&link).await.map_err(failed)?,
             Ok(false) => {
                 return invalid(
-                    "the inbox's tables are not there: run the SQL of `migration` before",
+                    "the inbox's tables are not there, or of an older version: run the SQL of `migration` before",
                 );
             }
             Err(error) => return Err(InboxError::unavailable::<DB>(&link, error)),

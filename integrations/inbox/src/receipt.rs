@@ -1,5 +1,10 @@
 //! The answer to a delivery.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use gemini_webhooks::Delivery;
 
 use crate::error::{InboxError, InboxErrorKind};
@@ -57,6 +62,30 @@ impl Receipt {
             Err(InboxErrorKind::Full) => Some(60),
             Err(_) => Some(10),
         }
+    }
+}
+
+/// What [`Inbox::handler`](crate::Inbox::handler) returns for a delivery.
+#[must_use = "it does nothing until it is polled"]
+pub struct HandlerFuture(Pin<Box<dyn Future<Output = Receipt> + Send>>);
+
+impl HandlerFuture {
+    pub(crate) fn new(receipt: Pin<Box<dyn Future<Output = Receipt> + Send>>) -> Self {
+        Self(receipt)
+    }
+}
+
+impl Future for HandlerFuture {
+    type Output = Receipt;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Receipt> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for HandlerFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandlerFuture").finish_non_exhaustive()
     }
 }
 

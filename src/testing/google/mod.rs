@@ -302,6 +302,18 @@ impl MockGoogle {
         Ok(())
     }
 
+    /// Returns the names of all jobs that were started, also of those whose caller never learned it.
+    ///
+    /// They are in the form in which the calls that end a job take them, and in no order that means anything.
+    #[must_use]
+    pub fn job_names(&self) -> Vec<String> {
+        self.shared.with(|state, _| {
+            let batches = state.batches.keys().map(|id| format!("batches/{id}"));
+            let others = state.interactions.keys().chain(state.videos.keys());
+            batches.chain(others.cloned()).collect()
+        })
+    }
+
     /// Forgets a job, so that the service has none of this name: a `GET` is answered with Google's 404.
     ///
     /// `name` is that of a batch, with or without `batches/` in front, of an interaction, or of the operation of a video.

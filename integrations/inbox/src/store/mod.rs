@@ -1,5 +1,6 @@
 //! What the inbox asks of a database.
 
+pub(crate) mod jobs;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
@@ -152,7 +153,7 @@ impl From<sqlx::Error> for Migration {
 }
 
 /// The version of the tables that this code works with.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 pub(crate) const CREATE_VERSION: &str = "\
 CREATE TABLE IF NOT EXISTS gemini_webhooks_inbox_version (
@@ -166,6 +167,12 @@ INSERT INTO gemini_webhooks_inbox_version (version)
 SELECT $1
 WHERE NOT EXISTS (SELECT 1 FROM gemini_webhooks_inbox_version WHERE version = $1)
 RETURNING version";
+
+/// What makes the tables. Each statement may be run again, over tables of any version.
+fn tables<DB: Dialect>() -> impl Iterator<Item = &'static str> {
+    let events = DB::STATEMENTS.migrations.iter();
+    events.chain(DB::STATEMENTS.jobs.migrations).copied()
+}
 
 /// Returns the SQL that makes the tables, for those who run it by hand. It can be run twice.
 ///
@@ -183,15 +190,8 @@ RETURNING version";
 pub fn migration<DB: Database>() -> String {
     let version = SET_VERSION.replace("$1", &VERSION.to_string());
     let version = version.replace("\nRETURNING version", "");
-    let mut text = String::new();
-    let statements = [CREATE_VERSION]
-        .into_iter()
-        .chain(DB::STATEMENTS.migrations.iter().copied());
-    for statement in statements.chain([&*version]) {
-        text.push_str(statement);
-        text.push_str(";\n\n");
-    }
-    text
+    let tables: Vec<_> = [CREATE_VERSION].into_iter().chain(tables::<DB>()).collect();
+    format!("{};\n\n{version};\n\n", tables.join(";\n\n"))
 }
 
 /// Returns whether the tables are there and of this version; the inner error if the database does not say.
@@ -227,7 +227,7 @@ pub(crate) async fn migrate<DB: Dialect>(connection: &mut DB::Connection) -> Res
         Some(VERSION) => return Ok(()),
         _ => {}
     }
-    for statement in DB::STATEMENTS.migrations {
+    for statement in tables::<DB>() {
         DB::run(connection, statement, Vec::new()).await?;
     }
     DB::run(connection, SET_VERSION, vec![VERSION.into()]).await?;

@@ -3,6 +3,8 @@
 //! Each is carried out as a whole or not at all. Times are milliseconds since 1970, by the database's
 //! clock, and all numbers are `bigint`: a parameter then has the type that its column has.
 
+use super::jobs::JobStatements;
+
 /// The statements of one database.
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "part of the sealed trait")]
@@ -26,6 +28,7 @@ pub struct Statements {
     pub(crate) retry: &'static str,
     pub(crate) discard: &'static str,
     pub(crate) clean_up: &'static str,
+    pub(crate) jobs: JobStatements,
 }
 
 macro_rules! put_into {
@@ -326,6 +329,12 @@ WHERE number IN (
 )
 RETURNING number"
             ),
+            jobs: $crate::store::jobs::job_statements! {
+                number: $number,
+                bytes: $bytes,
+                now: $now,
+                skip_locked: $skip_locked,
+            },
         }
     };
 }

@@ -1,10 +1,10 @@
 //! Working the events off.
 
-mod backoff;
+pub(crate) mod backoff;
 mod ending;
 mod queue;
 mod routes;
-mod upkeep;
+pub(crate) mod upkeep;
 mod work;
 
 use std::any::Any;
@@ -38,6 +38,7 @@ use self::queue::{Queue, Taken, fetch};
 use self::routes::{Failure, Routes};
 use self::upkeep::{beat, clean_up};
 
+pub(crate) use self::work::ASKED;
 pub use self::work::{Work, WorkError, WorkTransaction};
 
 /// How long the database may take to answer what was under way when a worker is to end.

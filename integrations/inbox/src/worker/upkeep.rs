@@ -76,25 +76,54 @@ pub(crate) async fn clean_up<DB: Database>(shared: Arc<Shared<DB>>) {
 
 async fn remove<DB: Database>(shared: &Shared<DB>) -> Result<usize, InboxError> {
     let settings = &shared.settings;
-    let mut removed = 0;
+    let mut removed = clean_up_jobs(shared).await?;
     for (state, kept) in [
         (State::Done, settings.keep_done),
         (State::Dead, settings.keep_dead),
     ] {
-        loop {
+        removed += in_batches(|| {
             let values = vec![
                 shared.namespace(),
                 state.number().into(),
                 milliseconds(kept).into(),
                 BATCH.into(),
             ];
-            let batch = shared.write(DB::STATEMENTS.clean_up, values).await?.len();
-            removed += batch;
-            if i64::try_from(batch).unwrap_or(BATCH) < BATCH {
-                break;
-            }
-            sleep(PAUSE).await;
-        }
+            shared.write(DB::STATEMENTS.clean_up, values)
+        })
+        .await?;
     }
     Ok(removed)
+}
+
+/// Jobs are kept as long as their events, so that a delivery that comes again is still about a job that is known.
+async fn clean_up_jobs<DB: Database>(shared: &Shared<DB>) -> Result<usize, InboxError> {
+    mark_answered(shared).await?;
+    let kept = milliseconds(shared.settings.keep_done);
+    in_batches(|| {
+        let values = vec![shared.namespace(), kept.into(), BATCH.into()];
+        shared.write(DB::STATEMENTS.jobs.clean_up, values)
+    })
+    .await
+}
+
+/// Notes which jobs have their answer in the inbox, of those whose time is over.
+pub(crate) async fn mark_answered<DB: Database>(shared: &Shared<DB>) -> Result<usize, InboxError> {
+    let statement = DB::STATEMENTS.jobs.mark_answered;
+    in_batches(|| shared.write(statement, vec![shared.namespace(), BATCH.into()])).await
+}
+
+/// Repeats a statement that changes a batch of rows until there is less to do. Returns how many were changed.
+async fn in_batches<Row, F>(mut statement: impl FnMut() -> F) -> Result<usize, InboxError>
+where
+    F: Future<Output = Result<Vec<Row>, InboxError>>,
+{
+    let mut changed = 0;
+    loop {
+        let batch = statement().await?.len();
+        changed += batch;
+        if i64::try_from(batch).unwrap_or(BATCH) < BATCH {
+            return Ok(changed);
+        }
+        sleep(PAUSE).await;
+    }
 }

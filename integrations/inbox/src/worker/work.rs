@@ -13,7 +13,11 @@ use sqlx::Transaction;
 use crate::entry::{What, change};
 use crate::error::InboxError;
 use crate::inbox::Shared;
+use crate::jobs::Expectation;
 use crate::store::{Database, Value};
+
+/// In the place of a scheme, for what Google was asked for.
+pub(crate) const ASKED: &str = "asked";
 
 /// A run of an event that a worker has begun, and by which its end is written down.
 #[derive(Clone, Debug)]
@@ -91,10 +95,28 @@ impl<DB: Database, S> Work<DB, S> {
         &self.held.webhook_id
     }
 
-    /// Returns how the delivery was signed: `v1`, `v1a` or `jwt`.
+    /// Returns how the delivery was signed: `v1`, `v1a` or `jwt`. `asked` if the event was [found](Self::found).
     #[must_use]
     pub fn scheme(&self) -> &str {
         &self.scheme
+    }
+
+    /// Returns whether the event was found by asking Google for the job, because no webhook had brought it in time.
+    #[must_use]
+    pub fn found(&self) -> bool {
+        *self.scheme == *ASKED
+    }
+
+    /// Returns what the app wrote down about the job that the event is about, if it [expects](crate::Inbox::expect) it.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub async fn expectation(&self) -> Result<Option<Expectation>, InboxError> {
+        match self.event.job() {
+            Some(job) => self.shared.expectation(&job).await,
+            None => Ok(None),
+        }
     }
 
     /// Returns which attempt this is: 1 for the first.

@@ -1,0 +1,127 @@
+//! Jobs that were announced and have no name: a batch is looked for in the project's list, and what stays without a name
+//! until its time is over is a dead letter.
+
+use gemini_webhooks::client::{Batch, ClientError};
+use gemini_webhooks::event::JobKind;
+use serde_json::Value as Json;
+use tokio::time::sleep;
+
+use super::pass::Due;
+use super::{Pass, Watcher, now};
+use crate::error::InboxError;
+use crate::jobs::OWN_ID;
+use crate::store::Database;
+
+/// One list serves so many.
+const AT_ONCE: u32 = 1000;
+
+/// Batches of a page.
+const PAGE: u32 = 100;
+
+/// A list that goes on further is stopped.
+const PAGES: u32 = 10_000;
+
+impl<DB: Database> Watcher<DB> {
+    pub(super) async fn look_for_unnamed(&self, pass: &mut Pass) -> Result<(), InboxError> {
+        let unnamed = self
+            .due(DB::STATEMENTS.jobs.watching.unnamed, AT_ONCE)
+            .await?;
+        let is_batch = |due: &Due| due.expectation.announced().kind() == JobKind::Batch;
+        let (batches, others): (Vec<_>, Vec<_>) = unnamed.into_iter().partition(is_batch);
+        for due in others {
+            let why = "its start was announced, and neither its name was written down nor has an event told it: it may \
+                       have been started or not, and what it is called is not known";
+            self.give_up(&due, why, pass).await?;
+        }
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let missing = match self.find_in_list(batches, pass).await? {
+            Listed::Whole(missing) => missing,
+            Listed::Elsewhere => return Ok(()),
+            Listed::Failed(missing, error) => {
+                pass.failed += 1;
+                tracing::warn!("cannot look for batches that were announced: {error}");
+                self.tell_quota(&error);
+                for due in missing {
+                    self.ask_again(&due, 0, None).await?;
+                }
+                return Ok(());
+            }
+        };
+        for due in missing {
+            let left = due.left();
+            if left.is_zero() {
+                let why = "its start was announced, and no batch of the project has its id: it was not started, or is \
+                           deleted";
+                self.give_up(&due, why, pass).await?;
+            } else {
+                self.ask_again(&due, 0, Some(left)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through all pages, because Google says nothing about their order.
+    async fn find_in_list(
+        &self,
+        mut missing: Vec<Due>,
+        pass: &mut Pass,
+    ) -> Result<Listed, InboxError> {
+        let batches = self.service.batches();
+        let mut token: Option<String> = None;
+        for _ in 0..PAGES {
+            loop {
+                let taken = self.quota().take(now());
+                match taken {
+                    Ok(()) => break,
+                    // A list that was broken off would have to begin anew.
+                    Err(wait) => sleep(wait.min(self.settings.interval)).await,
+                }
+                if !self.lead().await? {
+                    return Ok(Listed::Elsewhere);
+                }
+            }
+            pass.asked += 1;
+            let page = match batches.list_page(Some(PAGE), token.as_deref()).await {
+                Ok(page) => page,
+                Err(error) => return Ok(Listed::Failed(missing, error)),
+            };
+            for batch in page.items() {
+                let Some(at) = missing.iter().position(|due| carries_id(batch, due)) else {
+                    continue;
+                };
+                let due = missing.swap_remove(at);
+                if let Some(job) = batch.job() {
+                    let announced = due.expectation.announced();
+                    self.inbox.started(announced, &job).await?;
+                    pass.named += 1;
+                    tracing::info!(%job, own_id = announced.id(), "found an announced batch in a list");
+                }
+            }
+            let next = page.next_page_token().map(str::to_owned);
+            if missing.is_empty() || next.is_none() {
+                return Ok(Listed::Whole(missing));
+            }
+            token = next;
+        }
+        Ok(Listed::Whole(missing))
+    }
+}
+
+enum Listed {
+    /// Those that are in no page.
+    Whole(Vec<Due>),
+    /// Another watcher has taken the work over.
+    Elsewhere,
+    Failed(Vec<Due>, ClientError),
+}
+
+fn carries_id(batch: &Batch, due: &Due) -> bool {
+    let id = due.expectation.announced().id();
+    let in_name = batch.display_name().is_some_and(|name| name.contains(id));
+    let metadata = batch
+        .user_metadata()
+        .and_then(|metadata| metadata.get(OWN_ID));
+    in_name || metadata.and_then(Json::as_str) == Some(id)
+}
