@@ -121,7 +121,8 @@ fn announced(event: &GeminiEvent) -> Option<(Announced, JobId)> {
     // Metadata of another form is somebody else's.
     let metadata: Map<String, Json> = event.user_metadata_as().ok().flatten()?;
     let own_id = metadata.get(OWN_ID)?.as_str()?;
-    let job = event.job()?;
+    let is_own = own_id.len() == 32 && own_id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let job = event.job().filter(|_| is_own)?;
     Some((Announced::new(job.kind(), own_id), job))
 }
 
@@ -134,13 +135,13 @@ mod tests {
         for (name, body, id) in [
             (
                 "at the top",
-                r#"{"type":"batch.succeeded","data":{"id":"batches/1"},"user_metadata":{"gemini_webhooks_id":"a"}}"#,
-                Some("a"),
+                r#"{"type":"batch.succeeded","data":{"id":"batches/1"},"user_metadata":{"gemini_webhooks_id":"0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b"}}"#,
+                Some("0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b"),
             ),
             (
                 "in the data",
-                r#"{"type":"interaction.completed","data":{"id":"v1_1","user_metadata":{"gemini_webhooks_id":"a"}}}"#,
-                Some("a"),
+                r#"{"type":"interaction.completed","data":{"id":"v1_1","user_metadata":{"gemini_webhooks_id":"0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b"}}}"#,
+                Some("0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b"),
             ),
             (
                 "of another form",
@@ -153,13 +154,18 @@ mod tests {
                 None,
             ),
             (
+                "none of ours",
+                r#"{"type":"batch.succeeded","data":{"id":"batches/1"},"user_metadata":{"gemini_webhooks_id":"a\u0000"}}"#,
+                None,
+            ),
+            (
                 "none",
                 r#"{"type":"batch.succeeded","data":{"id":"batches/1"},"user_metadata":{"order":7}}"#,
                 None,
             ),
             (
                 "no job",
-                r#"{"type":"ping","user_metadata":{"gemini_webhooks_id":"a"}}"#,
+                r#"{"type":"ping","user_metadata":{"gemini_webhooks_id":"0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b"}}"#,
                 None,
             ),
         ] {
