@@ -94,10 +94,7 @@ async fn expecting_a_job_again_replaces_what_was_wanted(home: impl Home) {
     assert_eq!((awaited.open, awaited.overdue), (1, 0));
     let found = inbox.expectation(&batch("m_1")).await.unwrap().unwrap();
     assert_eq!(json!(found.metadata()), json!({"order": 8}));
-    assert_eq!(
-        found.answer_by().duration_since(found.written_at()).is_ok(),
-        true
-    );
+    assert!(found.answer_by() > found.written_at());
 }
 
 async fn an_announced_job_gets_its_name_once(home: impl Home) {

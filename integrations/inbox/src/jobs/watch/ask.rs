@@ -58,7 +58,7 @@ impl<DB: Database> Watcher<DB> {
             Ok(_) => {
                 pass.running += 1;
                 if due.overdue() <= self.settings.give_up_after {
-                    return self.ask_again(due, 0, None).await;
+                    return self.ask_again(due).await;
                 }
                 let why = format!(
                     "it still runs {:.0?} after its time was over",
@@ -96,9 +96,7 @@ impl<DB: Database> Watcher<DB> {
         if error.means_no_such_job() {
             let denied = due.denied.saturating_add(1);
             if denied < DENIALS {
-                return self
-                    .ask_again(due, denied, Some(self.settings.first_pause))
-                    .await;
+                return self.postpone(due, self.settings.first_pause, denied).await;
             }
             let why = format!("Google says that this project has no such job: {error}");
             return self.give_up(due, &why, pass).await;
@@ -117,7 +115,7 @@ impl<DB: Database> Watcher<DB> {
         if self.tell_quota(&error) {
             return Ok(());
         }
-        self.ask_again(due, due.denied, None).await
+        self.ask_again(due).await
     }
 
     /// Returns whether it was the quota, and not the job.

@@ -62,15 +62,27 @@ impl<DB: Database> Watcher<DB> {
             return Ok(pass);
         }
         mark_answered(&self.inbox.shared).await?;
-        self.look_for_unnamed(&mut pass).await?;
         // What could not be asked about is still due: once in a pass is enough.
         let mut seen = HashSet::new();
+        self.ask_after_all(&mut seen, &mut pass).await?;
+        // It may take many requests, and so comes last.
+        if self.look_for_unnamed(&mut pass).await? {
+            self.ask_after_all(&mut seen, &mut pass).await?;
+        }
+        Ok(pass)
+    }
+
+    async fn ask_after_all(
+        &self,
+        seen: &mut HashSet<i64>,
+        pass: &mut Pass,
+    ) -> Result<(), InboxError> {
         let due = DB::STATEMENTS.jobs.watching.due;
         loop {
             let mut jobs = self.due(due, self.settings.concurrency).await?;
             jobs.retain(|job| seen.insert(job.number));
-            if jobs.is_empty() || !self.ask_after(jobs, &mut pass).await? || !self.lead().await? {
-                return Ok(pass);
+            if jobs.is_empty() || !self.ask_after(jobs, pass).await? || !self.lead().await? {
+                return Ok(());
             }
         }
     }
@@ -120,31 +132,32 @@ impl<DB: Database> Watcher<DB> {
     }
 
     /// Asks again after a pause, which grows with the times that it was asked about.
-    pub(super) async fn ask_again(
-        &self,
-        due: &Due,
-        denied: u32,
-        at_most: Option<Duration>,
-    ) -> Result<(), InboxError> {
-        let asked = due.asked.saturating_add(1);
+    pub(super) async fn ask_again(&self, due: &Due) -> Result<(), InboxError> {
         let settings = &self.settings;
         let pause = pause(
-            asked,
+            due.asked.saturating_add(1),
             settings.first_pause,
             settings.longest_pause,
             random(),
         );
-        let pause = at_most.map_or(pause, |most| pause.min(most));
+        self.postpone(due, pause, 0).await
+    }
+
+    pub(super) async fn postpone(
+        &self,
+        due: &Due,
+        pause: Duration,
+        denied: u32,
+    ) -> Result<(), InboxError> {
         let values = vec![
             due.number.into(),
             milliseconds(pause).into(),
-            i64::from(asked).into(),
+            i64::from(due.asked.saturating_add(1)).into(),
             i64::from(denied).into(),
         ];
         let shared = &self.inbox.shared;
-        shared
-            .write(DB::STATEMENTS.jobs.watching.postpone, values)
-            .await?;
+        let postpone = DB::STATEMENTS.jobs.watching.postpone;
+        shared.write(postpone, values).await?;
         Ok(())
     }
 }

@@ -22,7 +22,8 @@ const PAGE: u32 = 100;
 const PAGES: u32 = 10_000;
 
 impl<DB: Database> Watcher<DB> {
-    pub(super) async fn look_for_unnamed(&self, pass: &mut Pass) -> Result<(), InboxError> {
+    /// Returns whether a job was found.
+    pub(super) async fn look_for_unnamed(&self, pass: &mut Pass) -> Result<bool, InboxError> {
         let unnamed = self
             .due(DB::STATEMENTS.jobs.watching.unnamed, AT_ONCE)
             .await?;
@@ -34,19 +35,20 @@ impl<DB: Database> Watcher<DB> {
             self.give_up(&due, why, pass).await?;
         }
         if batches.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
+        let named = pass.named;
         let missing = match self.find_in_list(batches, pass).await? {
             Listed::Whole(missing) => missing,
-            Listed::Elsewhere => return Ok(()),
+            Listed::Elsewhere => return Ok(false),
             Listed::Failed(missing, error) => {
                 pass.failed += 1;
                 tracing::warn!("cannot look for batches that were announced: {error}");
                 self.tell_quota(&error);
                 for due in missing {
-                    self.ask_again(&due, 0, None).await?;
+                    self.ask_again(&due).await?;
                 }
-                return Ok(());
+                return Ok(pass.named > named);
             }
         };
         for due in missing {
@@ -56,10 +58,11 @@ impl<DB: Database> Watcher<DB> {
                            deleted";
                 self.give_up(&due, why, pass).await?;
             } else {
-                self.ask_again(&due, 0, Some(left)).await?;
+                // A list has what was created before it. The last word is had when its time is over.
+                self.postpone(&due, left, 0).await?;
             }
         }
-        Ok(())
+        Ok(pass.named > named)
     }
 
     /// Goes through all pages, because Google says nothing about their order.
