@@ -10,7 +10,9 @@
 #[allow(dead_code, reason = "other tests use more of it")]
 #[path = "../inbox/app.rs"]
 mod app;
+mod endpoint;
 mod expecting;
+mod health;
 #[allow(dead_code, reason = "other tests use more of it")]
 #[path = "../inbox/home.rs"]
 mod home;
