@@ -437,7 +437,8 @@ impl fmt::Display for BackfillError {
             0 => f.write_str("the backfill has looked at no batch: ")?,
             _ => write!(
                 f,
-                "the backfill has ended early, after {listed} batches, of which {found} were found; run it again to go on: "
+                "the backfill has ended early (batches that it looked at: {listed}, found: {found}); run it again to go \
+                 on: "
             )?,
         }
         match &self.source {

@@ -389,7 +389,7 @@ async fn what_was_stored_before_an_error_stays(home: impl Home) {
     assert_eq!(counts(error.so_far()), [1, 0, 0, 0, 0, 1]);
     let text = error.to_string();
     assert!(
-        text.contains("after 1 batches, of which 1 were found; run it again"),
+        text.contains("looked at: 1, found: 1); run it again"),
         "{text}"
     );
     assert_eq!(rig.stored().await, 1);
