@@ -18,7 +18,7 @@ use crate::store::{Database, Value};
 mod ask;
 mod health;
 mod pass;
-mod quota;
+pub(super) mod quota;
 mod unnamed;
 mod webhooks;
 
