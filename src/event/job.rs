@@ -85,7 +85,7 @@ pub struct JobId {
 impl JobId {
     /// Makes an id of what Google calls the job: `batches/x`, `x`, or the name of an operation.
     ///
-    /// `None` if nothing is left without the prefix, or more than 256 bytes are.
+    /// `None` if nothing is left without the prefix, or more than 256 bytes or a control character are.
     #[must_use]
     pub fn new(kind: JobKind, name: &str) -> Option<Self> {
         let id = match kind {
@@ -93,7 +93,7 @@ impl JobId {
             JobKind::Interaction => name.strip_prefix("interactions/").unwrap_or(name),
             JobKind::Video => name,
         };
-        let is_id = !id.is_empty() && id.len() <= MAX_ID;
+        let is_id = !id.is_empty() && id.len() <= MAX_ID && !id.contains(char::is_control);
         is_id.then(|| Self {
             kind,
             id: id.into(),
@@ -268,9 +268,11 @@ mod tests {
             (
                 "of a later version",
                 "gemini-webhooks.batch.a.b",
-                "a\"\n",
-                Some("batch/a\"\n"),
+                "a\"é",
+                Some("batch/a\"é"),
             ),
+            ("a line break", "batch.succeeded", "a\n", None),
+            ("a NUL", "batch.succeeded", "a\0", None),
             (
                 "no id, by this crate",
                 "gemini-webhooks.batch.ended",

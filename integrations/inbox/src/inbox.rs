@@ -145,6 +145,7 @@ impl<DB: Database> Inbox<DB> {
     ) -> Result<Stored, InboxError> {
         let shared = &self.shared;
         let key = shared.key(delivery, event);
+        let answer = shared.answer_values(event, &key);
         let storing = async {
             shared.recognise(event).await?;
             let Some(place) = shared.place().await? else {
@@ -152,7 +153,7 @@ impl<DB: Database> Inbox<DB> {
             };
             let values = shared.values(key, delivery, event);
             let rows = shared.write(DB::STATEMENTS.put, values).await?;
-            if let Some(answer) = shared.answer_values(event) {
+            if let Some(answer) = answer {
                 shared.write(DB::STATEMENTS.jobs.answer, answer).await?;
             }
             Ok(shared.note(delivery, event, rows, place))
@@ -179,6 +180,7 @@ impl<DB: Database> Inbox<DB> {
     ) -> Result<Stored, InboxError> {
         let shared = &self.shared;
         let key = shared.key(delivery, event);
+        let answer = shared.answer_values(event, &key);
         let Some(place) = shared.place().await? else {
             return shared.known_or_full(key).await;
         };
@@ -190,7 +192,7 @@ impl<DB: Database> Inbox<DB> {
         let values = shared.values(key, delivery, event);
         let rows = DB::run(transaction, DB::STATEMENTS.put, values).await;
         let rows = rows.map_err(failed)?;
-        if let Some(answer) = shared.answer_values(event) {
+        if let Some(answer) = answer {
             let answered = DB::run(transaction, DB::STATEMENTS.jobs.answer, answer).await;
             answered.map_err(failed)?;
         }
@@ -266,10 +268,21 @@ impl<DB: Database> Shared<DB> {
         if !known.is_empty() {
             return Ok(Stored::Copy);
         }
+        Err(self.full())
+    }
+
+    fn full(&self) -> InboxError {
         let limit = self.settings.max_waiting;
         let text =
             format!("{limit} events wait in the inbox, as many as may; see whether a worker runs");
-        Err(InboxError::new(InboxErrorKind::Full, text))
+        InboxError::new(InboxErrorKind::Full, text)
+    }
+
+    /// Whether an event could be stored now.
+    #[cfg(feature = "client")]
+    pub(crate) async fn has_room(&self) -> Result<(), InboxError> {
+        let place = self.place().await?;
+        place.map(drop).ok_or_else(|| self.full())
     }
 
     pub(crate) fn namespace(&self) -> Value {

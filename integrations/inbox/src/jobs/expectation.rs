@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 #[cfg(feature = "client")]
 use super::OWN_ID;
 use crate::entry::time;
+use crate::error::{InboxError, InboxErrorKind};
 use crate::store::Database;
 
 /// What an app expects of a job: an answer within some time.
@@ -50,9 +51,17 @@ impl Expect {
         self
     }
 
-    pub(super) fn metadata_text(&self) -> String {
-        // Names are texts, and values JSON: it can always be written.
-        serde_json::to_string(&self.metadata).unwrap_or_default()
+    pub(super) fn metadata_text(&self) -> Result<String, InboxError> {
+        let written = serde_json::to_string(&self.metadata);
+        // What cannot be read back would be of no use.
+        let read = written.and_then(|text| {
+            let _readable: Map<String, Json> = serde_json::from_str(&text)?;
+            Ok(text)
+        });
+        read.map_err(|error| {
+            let text = format!("the metadata of an expected job cannot be kept: {error}");
+            InboxError::new(InboxErrorKind::Invalid, text)
+        })
     }
 
     /// Metadata that stands where this has none of the name.
@@ -107,6 +116,11 @@ impl Announced {
     #[must_use]
     pub fn kind(&self) -> JobKind {
         self.kind
+    }
+
+    /// Whether the id is of the form that ours have.
+    pub(super) fn is_ours(&self) -> bool {
+        self.id.len() == 32 && self.id.bytes().all(|byte| byte.is_ascii_hexdigit())
     }
 
     pub(super) fn generate(kind: JobKind) -> Self {

@@ -6,7 +6,8 @@ use gemini_webhooks::event::{JobId, OWN_TYPE_PREFIX};
 use gemini_webhooks::{Clock as _, GeminiEvent, SystemClock};
 use serde_json::json;
 
-use super::{Expectation, Shared};
+use super::Shared;
+use super::watch::Due;
 use crate::entry::{State, What, change};
 use crate::error::InboxError;
 use crate::inbox::Stored;
@@ -26,6 +27,8 @@ pub(super) struct Finding<'a> {
     pub(super) state: State,
     pub(super) what: What,
     pub(super) why: &'a str,
+    /// The job that must still be expected as it was when it was asked about.
+    pub(super) of: Option<&'a Due>,
 }
 
 impl<DB: Database> Shared<DB> {
@@ -43,6 +46,7 @@ impl<DB: Database> Shared<DB> {
             state: State::Waiting,
             what: What::Stored,
             why,
+            of: None,
         };
         self.put_finding(finding).await
     }
@@ -50,18 +54,19 @@ impl<DB: Database> Shared<DB> {
     /// Stores an event that asks the app to act. It is told once for each time that the job is expected.
     pub(super) async fn put_call_to_act(
         &self,
-        expectation: &Expectation,
+        due: &Due,
         job: &JobId,
         event: &GeminiEvent,
         why: &str,
     ) -> Result<Stored, InboxError> {
         let finding = Finding {
-            key: own_key("act", expectation),
+            key: own_key("act", due),
             id: format!("asked_{job}"),
             event,
             state: State::Waiting,
             what: What::Stored,
             why,
+            of: Some(due),
         };
         self.put_finding(finding).await
     }
@@ -69,11 +74,8 @@ impl<DB: Database> Shared<DB> {
     /// Stores a dead letter: nothing can be learned of a job any more.
     ///
     /// Its key is not that of the job, so that an event that comes all the same is handled.
-    pub(super) async fn put_dead_letter(
-        &self,
-        expectation: &Expectation,
-        why: &str,
-    ) -> Result<Stored, InboxError> {
+    pub(super) async fn put_dead_letter(&self, due: &Due, why: &str) -> Result<Stored, InboxError> {
+        let expectation = &due.expectation;
         let announced = expectation.announced();
         let kind = announced.kind().as_str();
         let body = json!({
@@ -83,7 +85,7 @@ impl<DB: Database> Shared<DB> {
             "user_metadata": expectation.user_metadata(),
         });
         let finding = Finding {
-            key: own_key("lost", expectation),
+            key: own_key("lost", due),
             id: match expectation.job() {
                 Some(job) => format!("asked_{job}"),
                 None => format!("announced_{}", announced.id()),
@@ -92,6 +94,7 @@ impl<DB: Database> Shared<DB> {
             state: State::Dead,
             what: What::Dead,
             why,
+            of: Some(due),
         };
         self.put_finding(finding).await
     }
@@ -104,6 +107,7 @@ impl<DB: Database> Shared<DB> {
             state,
             what,
             why,
+            of,
         } = finding;
         let place = match state {
             State::Dead => None,
@@ -117,7 +121,7 @@ impl<DB: Database> Shared<DB> {
         let values: Vec<Value> = vec![
             self.namespace(),
             key.into(),
-            id.replace('\0', "\u{fffd}").into(),
+            id.into(),
             ASKED.into(),
             "".into(),
             i64::try_from(now).unwrap_or(i64::MAX).into(),
@@ -126,6 +130,8 @@ impl<DB: Database> Shared<DB> {
             milliseconds(at_least_a_day(Duration::ZERO)).into(),
             state.number().into(),
             change(what, why).into(),
+            of.map(|due| due.number).into(),
+            of.map(|due| due.round).into(),
         ];
         let put = DB::STATEMENTS.jobs.watching.put;
         if self.write(put, values).await?.is_empty() {
@@ -139,10 +145,8 @@ impl<DB: Database> Shared<DB> {
     }
 }
 
-/// The same for each time that a job is expected.
-fn own_key(what: &str, expectation: &Expectation) -> Vec<u8> {
-    let by = expectation.answer_by.duration_since(UNIX_EPOCH);
-    let by = by.unwrap_or_default().as_millis();
-    let text = format!("{what} {by} {}", expectation.announced.id);
+/// Another for each time that a job is expected.
+fn own_key(what: &str, due: &Due) -> Vec<u8> {
+    let text = format!("{what} {} {}", due.round, due.expectation.announced.id);
     [&OWN_KEY, text.as_bytes()].concat()
 }

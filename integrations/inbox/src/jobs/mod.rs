@@ -38,7 +38,8 @@ pub use start::{StartError, StartErrorKind};
 #[cfg(feature = "client")]
 pub use watch::{Pass, Watcher};
 
-/// A job without a name is looked for when the call that starts it must be over: it takes a minute at most.
+/// A job without a name is looked for when the call that starts it must be over: it takes a minute, unless the app has set
+/// another deadline.
 const FOR_A_NAME: Duration = Duration::from_secs(2 * 60);
 
 impl<DB: Database> Inbox<DB> {
@@ -74,10 +75,10 @@ impl<DB: Database> Inbox<DB> {
     ///
     /// # Errors
     ///
-    /// The database cannot be written.
+    /// The database cannot be written, or ([`Invalid`](InboxErrorKind::Invalid)) the metadata have too many levels.
     pub async fn expect(&self, job: &JobId, expect: impl Into<Expect>) -> Result<(), InboxError> {
         let shared = &self.shared;
-        let values = shared.expect_values(job, &expect.into());
+        let values = shared.expect_values(job, &expect.into())?;
         shared.write(DB::STATEMENTS.jobs.expect, values).await?;
         Ok(())
     }
@@ -94,7 +95,7 @@ impl<DB: Database> Inbox<DB> {
         expect: impl Into<Expect>,
     ) -> Result<(), InboxError> {
         let shared = &self.shared;
-        let values = shared.expect_values(job, &expect.into());
+        let values = shared.expect_values(job, &expect.into())?;
         let written = DB::run(transaction, DB::STATEMENTS.jobs.expect, values).await;
         written.map_err(|error| shared.unavailable(error))?;
         Ok(())
@@ -119,7 +120,7 @@ impl<DB: Database> Inbox<DB> {
     ) -> Result<Announced, InboxError> {
         let shared = &self.shared;
         let announced = Announced::generate(kind);
-        let values = shared.announce_values(&announced, &expect.into());
+        let values = shared.announce_values(&announced, &expect.into())?;
         shared.write(DB::STATEMENTS.jobs.announce, values).await?;
         Ok(announced)
     }
@@ -137,7 +138,7 @@ impl<DB: Database> Inbox<DB> {
     ) -> Result<Announced, InboxError> {
         let shared = &self.shared;
         let announced = Announced::generate(kind);
-        let values = shared.announce_values(&announced, &expect.into());
+        let values = shared.announce_values(&announced, &expect.into())?;
         let written = DB::run(transaction, DB::STATEMENTS.jobs.announce, values).await;
         written.map_err(|error| shared.unavailable(error))?;
         Ok(announced)
@@ -156,14 +157,20 @@ impl<DB: Database> Inbox<DB> {
             let kind = announced.kind.as_str();
             return invalid(format!("a {kind} was announced, and {job} is none"));
         }
-        if shared.name_job(announced, job).await? {
+        if !announced.is_ours() {
+            return invalid("the id of the announcement is none that `announce` makes".to_owned());
+        }
+        let named = shared.name_job(announced, job).await;
+        if matches!(named, Ok(true)) {
             return Ok(());
         }
-        match self.expectation(job).await? {
-            Some(known) if known.announced == *announced => Ok(()),
+        // Another may have written the job down at the same time, which is an error of the database then.
+        match (self.expectation(job).await?, named) {
+            (Some(known), _) if known.announced == *announced => Ok(()),
             // The app has expected it by its name as well: once is enough.
-            Some(_) => self.not_started(announced).await,
-            None => invalid(format!(
+            (Some(_), _) => self.not_started(announced).await,
+            (None, Err(error)) => Err(error),
+            (None, Ok(_)) => invalid(format!(
                 "nothing without a name was announced as {}, so {job} is not expected",
                 announced.id
             )),
@@ -220,37 +227,41 @@ impl<DB: Database> Shared<DB> {
     }
 
     /// An event that asks the app to act answers its job, and its key is not the job: so this is written down.
-    pub(crate) fn answer_values(&self, event: &GeminiEvent) -> Option<Vec<Value>> {
+    pub(crate) fn answer_values(&self, event: &GeminiEvent, key: &[u8]) -> Option<Vec<Value>> {
         let job = event.job().filter(|_| event.ended_job().is_none())?;
-        Some(vec![self.job_key(&job).into()])
+        Some(vec![self.job_key(&job).into(), key.to_vec().into()])
     }
 
-    fn expect_values(&self, job: &JobId, expect: &Expect) -> Vec<Value> {
-        vec![
+    fn expect_values(&self, job: &JobId, expect: &Expect) -> Result<Vec<Value>, InboxError> {
+        Ok(vec![
             self.namespace(),
             String::from(Announced::generate(job.kind()).id).into(),
             job.kind().as_str().into(),
-            job.id().replace('\0', "\u{fffd}").into(),
+            job.id().into(),
             self.job_key(job).into(),
-            expect.metadata_text().into(),
+            expect.metadata_text()?.into(),
             milliseconds(expect.within).into(),
-        ]
+        ])
     }
 
-    fn announce_values(&self, announced: &Announced, expect: &Expect) -> Vec<Value> {
-        vec![
+    fn announce_values(
+        &self,
+        announced: &Announced,
+        expect: &Expect,
+    ) -> Result<Vec<Value>, InboxError> {
+        Ok(vec![
             self.namespace(),
             (&*announced.id).into(),
             announced.kind.as_str().into(),
-            expect.metadata_text().into(),
+            expect.metadata_text()?.into(),
             milliseconds(expect.within).into(),
             milliseconds(match announced.kind {
-                JobKind::Batch => expect.within.min(FOR_A_NAME),
+                JobKind::Batch => FOR_A_NAME,
                 // They cannot be listed.
-                _ => expect.within,
+                _ => expect.within.max(FOR_A_NAME),
             })
             .into(),
-        ]
+        ])
     }
 
     /// Returns whether it has its name by this call.
@@ -269,7 +280,7 @@ impl<DB: Database> Shared<DB> {
             self.namespace(),
             (&*announced.id).into(),
             announced.kind.as_str().into(),
-            job.id().replace('\0', "\u{fffd}").into(),
+            job.id().into(),
             self.job_key(job).into(),
         ]
     }

@@ -121,9 +121,9 @@ fn announced(event: &GeminiEvent) -> Option<(Announced, JobId)> {
     // Metadata of another form is somebody else's.
     let metadata: Map<String, Json> = event.user_metadata_as().ok().flatten()?;
     let own_id = metadata.get(OWN_ID)?.as_str()?;
-    let is_own = own_id.len() == 32 && own_id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let job = event.job().filter(|_| is_own)?;
-    Some((Announced::new(job.kind(), own_id), job))
+    let job = event.job()?;
+    let announced = Announced::new(job.kind(), own_id);
+    announced.is_ours().then_some((announced, job))
 }
 
 #[cfg(test)]

@@ -111,12 +111,16 @@ impl Announced {
             // The call says what is wrong with it.
             return;
         };
-        let name = match batch.get("displayName") {
+        // Google takes both spellings.
+        let spellings = ["displayName", "display_name"];
+        let spelling = spellings.into_iter().find(|name| batch.contains_key(*name));
+        let spelling = spelling.unwrap_or("displayName");
+        let name = match batch.get(spelling) {
             None => self.id().to_owned(),
             Some(Json::String(name)) => format!("{name} ({})", self.id()),
             Some(_) => return,
         };
-        batch.insert("displayName".to_owned(), name.into());
+        batch.insert(spelling.to_owned(), name.into());
     }
 }
 
@@ -272,6 +276,11 @@ mod tests {
                 "a name",
                 json!({"batch": {"displayName": "nightly"}}),
                 json!({"batch": {"displayName": "nightly (0a1b)"}}),
+            ),
+            (
+                "in the other spelling",
+                json!({"batch": {"display_name": "nightly"}}),
+                json!({"batch": {"display_name": "nightly (0a1b)"}}),
             ),
             (
                 "no text",

@@ -47,7 +47,7 @@ macro_rules! due {
     ($now:literal) => {
         concat!(
             $crate::store::jobs::expectation!(),
-            ", number, asked, denied, ",
+            ", number, asked, denied, round, ",
             $now,
             "
 FROM gemini_webhooks_inbox_jobs
@@ -83,6 +83,8 @@ CREATE TABLE IF NOT EXISTS gemini_webhooks_inbox_jobs (
     ask_at bigint NOT NULL,
     asked bigint NOT NULL,
     denied bigint NOT NULL,
+    expected_at bigint NOT NULL,
+    round bigint NOT NULL,
     ended_at bigint
 )"
                 ),
@@ -110,9 +112,13 @@ CREATE TABLE IF NOT EXISTS gemini_webhooks_inbox_leases (
             expect: concat!(
                 "\
 INSERT INTO gemini_webhooks_inbox_jobs (
-    namespace, own_id, kind, id, key, metadata, state, written_at, answer_by, ask_at, asked, denied
+    namespace, own_id, kind, id, key, metadata, state,
+    written_at, answer_by, ask_at, asked, denied, expected_at, round
 )
-VALUES ($1, $2, $3, $4, $5, $6, 0, ", $now, ", ", $now, " + $7, ", $now, " + $7, 0, 0)
+VALUES (
+    $1, $2, $3, $4, $5, $6, 0,
+    ", $now, ", ", $now, " + $7, ", $now, " + $7, 0, 0, ", $now, ", 0
+)
 ON CONFLICT (key) DO UPDATE SET
     metadata = excluded.metadata,
     state = 0,
@@ -120,6 +126,8 @@ ON CONFLICT (key) DO UPDATE SET
     ask_at = excluded.ask_at,
     asked = 0,
     denied = 0,
+    expected_at = excluded.expected_at,
+    round = gemini_webhooks_inbox_jobs.round + 1,
     ended_at = NULL
 RETURNING own_id"
             ),
@@ -127,9 +135,13 @@ RETURNING own_id"
             announce: concat!(
                 "\
 INSERT INTO gemini_webhooks_inbox_jobs (
-    namespace, own_id, kind, metadata, state, written_at, answer_by, ask_at, asked, denied
+    namespace, own_id, kind, metadata, state,
+    written_at, answer_by, ask_at, asked, denied, expected_at, round
 )
-VALUES ($1, $2, $3, $4, 0, ", $now, ", ", $now, " + $5, ", $now, " + $6, 0, 0)
+VALUES (
+    $1, $2, $3, $4, 0,
+    ", $now, ", ", $now, " + $5, ", $now, " + $6, 0, 0, ", $now, ", 0
+)
 RETURNING own_id"
             ),
             // `$1` namespace, `$2` own id, `$3` kind.
@@ -147,6 +159,8 @@ UPDATE gemini_webhooks_inbox_jobs SET
     state = 0,
     ask_at = CASE WHEN answer_by > ", $now, " THEN answer_by ELSE ", $now, " END,
     asked = 0,
+    denied = 0,
+    round = round + 1,
     ended_at = NULL
 WHERE namespace = $1 AND own_id = $2 AND kind = $3 AND id IS NULL
     AND NOT EXISTS (SELECT 1 FROM gemini_webhooks_inbox_jobs WHERE key = $5)
@@ -188,7 +202,8 @@ SELECT
     (SELECT ", $now, " - min(answer_by) FROM gemini_webhooks_inbox_jobs
         WHERE namespace = $1 AND state = 0 AND answer_by <= ", $now, ")"
             ),
-            // Jobs whose time is over and whose end is in the inbox. `$1` namespace, `$2` how many.
+            // Jobs whose time is over and whose end is in the inbox, from an `ask_at` on. `$1` namespace, `$2` how many,
+            // `$3` from when on.
             mark_answered: concat!(
                 "\
 UPDATE gemini_webhooks_inbox_jobs SET
@@ -197,30 +212,36 @@ UPDATE gemini_webhooks_inbox_jobs SET
 WHERE number IN (
     SELECT number
     FROM gemini_webhooks_inbox_jobs AS job
-    WHERE namespace = $1 AND state = 0 AND ask_at <= ", $now, "
+    WHERE namespace = $1 AND state = 0 AND ask_at <= ", $now, " AND ask_at >= $3
         AND EXISTS (SELECT 1 FROM gemini_webhooks_inbox AS event WHERE event.key = job.key)
+    ORDER BY ask_at
     LIMIT $2
     ", $skip_locked, "
 )
-RETURNING number"
+RETURNING ask_at"
             ),
-            // `$1` key.
+            // `$1` key of the job, `$2` key of the event. An event that was there before the job was expected anew does not
+            // answer it.
             answer: concat!(
                 "\
 UPDATE gemini_webhooks_inbox_jobs SET
     state = 1,
     ended_at = ", $now, "
 WHERE key = $1 AND state <> 1
+    AND expected_at <= (SELECT received_at FROM gemini_webhooks_inbox WHERE key = $2)
 RETURNING number"
             ),
-            // `$1` namespace, `$2` how long it is kept, `$3` how many.
+            // A job is kept as long as its event. `$1` namespace, `$2` how long it is kept, `$3` how many, `$4` how long it
+            // is kept if it was given up.
             clean_up: concat!(
                 "\
 DELETE FROM gemini_webhooks_inbox_jobs
 WHERE number IN (
     SELECT number
-    FROM gemini_webhooks_inbox_jobs
+    FROM gemini_webhooks_inbox_jobs AS job
     WHERE namespace = $1 AND state >= 1 AND ended_at <= ", $now, " - $2
+        AND (state = 1 OR ended_at <= ", $now, " - $4)
+        AND NOT EXISTS (SELECT 1 FROM gemini_webhooks_inbox AS event WHERE event.key = job.key)
     LIMIT $3
     ", $skip_locked, "
 )
@@ -228,7 +249,8 @@ RETURNING number"
             ),
             #[cfg(feature = "client")]
             watching: $crate::store::jobs::Watching {
-                // `$1` namespace, `$2` name, `$3` holder, `$4` for how long.
+                // `$1` namespace, `$2` name, `$3` holder, `$4` for how long. What is held for longer was taken before
+                // the clock was set back.
                 lead: concat!(
                     "\
 INSERT INTO gemini_webhooks_inbox_leases (namespace, name, holder, held_until)
@@ -238,6 +260,7 @@ ON CONFLICT (namespace, name) DO UPDATE SET
     held_until = excluded.held_until
 WHERE gemini_webhooks_inbox_leases.holder = excluded.holder
     OR gemini_webhooks_inbox_leases.held_until <= ", $now, "
+    OR gemini_webhooks_inbox_leases.held_until > ", $now, " + 2 * $4
 RETURNING name"
                 ),
                 // `$1` namespace, `$2` name, `$3` holder.
@@ -261,37 +284,42 @@ LIMIT $2"
 ORDER BY ask_at, number
 LIMIT $2"
                 ),
-                // `$1` number, `$2` for how long, `$3` how often it was asked about, `$4` how often it was denied.
+                // `$1` number, `$2` round, `$3` for how long, `$4` how often it was asked about, `$5` how often in a row it
+                // was denied.
                 postpone: concat!(
                     "\
 UPDATE gemini_webhooks_inbox_jobs SET
-    ask_at = ", $now, " + $2,
-    asked = $3,
-    denied = $4
-WHERE number = $1 AND state = 0
+    ask_at = ", $now, " + $3,
+    asked = $4,
+    denied = $5
+WHERE number = $1 AND round = $2 AND state = 0
 RETURNING number"
                 ),
-                // `$1` number, `$2` state.
+                // `$1` number, `$2` round, `$3` state.
                 end: concat!(
                     "\
 UPDATE gemini_webhooks_inbox_jobs SET
-    state = $2,
+    state = $3,
     ended_at = ", $now, "
-WHERE number = $1 AND state = 0
+WHERE number = $1 AND round = $2 AND state = 0
 RETURNING number"
                 ),
-                // As `put` of an event; `$10` its state, `$11` what the history says.
+                // As `put` of an event; `$10` its state, `$11` what the history says. If `$12` is the number of a job, the
+                // job must still be expected as it was, in the round `$13`.
                 put: concat!(
                     "\
 INSERT INTO gemini_webhooks_inbox (
     namespace, key, webhook_id, scheme, key_id, sent_at, type, body,
     copies_until, state, attempts, runs, due_at, received_at, ended_at, history
 )
-VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8,
-    ", $now, " + $9, $10, 0, 0, ", $now, ", ", $now, ",
+SELECT
+    CAST($1 AS text), CAST($2 AS ", $bytes, "), CAST($3 AS text), CAST($4 AS text), CAST($5 AS text),
+    CAST($6 AS bigint), CAST($7 AS text), CAST($8 AS ", $bytes, "),
+    ", $now, " + $9, CAST($10 AS bigint), 0, 0, ", $now, ", ", $now, ",
     CASE WHEN CAST($10 AS bigint) >= 2 THEN ", $now, " END,
     '{\"at\":' || ", $now, " || ',' || CAST($11 AS text)
+WHERE CAST($12 AS bigint) IS NULL OR EXISTS (
+    SELECT 1 FROM gemini_webhooks_inbox_jobs WHERE number = $12 AND round = $13 AND state = 0
 )
 ON CONFLICT (key) DO NOTHING
 RETURNING key"

@@ -168,10 +168,16 @@ SELECT $1
 WHERE NOT EXISTS (SELECT 1 FROM gemini_webhooks_inbox_version WHERE version = $1)
 RETURNING version";
 
-/// What makes the tables. Each statement may be run again, over tables of any version.
-fn tables<DB: Dialect>() -> impl Iterator<Item = &'static str> {
-    let events = DB::STATEMENTS.migrations.iter();
-    events.chain(DB::STATEMENTS.jobs.migrations).copied()
+/// What brings tables of this version up to date; 0 if there are none. Each statement may be run again.
+///
+/// What is there is not touched: even `CREATE INDEX IF NOT EXISTS` waits for those who write.
+fn changes<DB: Dialect>(version: i64) -> impl Iterator<Item = &'static str> {
+    let of_version = [
+        (1, DB::STATEMENTS.migrations),
+        (2, DB::STATEMENTS.jobs.migrations),
+    ];
+    let lacking = of_version.into_iter().filter(move |(of, _)| *of > version);
+    lacking.flat_map(|(_, statements)| statements).copied()
 }
 
 /// Returns the SQL that makes the tables, for those who run it by hand. It can be run twice.
@@ -190,7 +196,10 @@ fn tables<DB: Dialect>() -> impl Iterator<Item = &'static str> {
 pub fn migration<DB: Database>() -> String {
     let version = SET_VERSION.replace("$1", &VERSION.to_string());
     let version = version.replace("\nRETURNING version", "");
-    let tables: Vec<_> = [CREATE_VERSION].into_iter().chain(tables::<DB>()).collect();
+    let tables: Vec<_> = [CREATE_VERSION]
+        .into_iter()
+        .chain(changes::<DB>(0))
+        .collect();
     format!("{};\n\n{version};\n\n", tables.join(";\n\n"))
 }
 
@@ -222,12 +231,14 @@ pub(crate) async fn migrate<DB: Dialect>(connection: &mut DB::Connection) -> Res
         Some(row) => DB::int(row, 0)?,
         None => None,
     };
-    match found {
-        Some(version) if version > VERSION => return Err(Migration::Newer(version)),
-        Some(VERSION) => return Ok(()),
-        _ => {}
+    let found = found.unwrap_or(0);
+    if found > VERSION {
+        return Err(Migration::Newer(found));
     }
-    for statement in tables::<DB>() {
+    if found == VERSION {
+        return Ok(());
+    }
+    for statement in changes::<DB>(found) {
         DB::run(connection, statement, Vec::new()).await?;
     }
     DB::run(connection, SET_VERSION, vec![VERSION.into()]).await?;

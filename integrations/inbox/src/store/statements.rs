@@ -313,7 +313,8 @@ UPDATE gemini_webhooks_inbox SET
 WHERE number IN (SELECT number FROM meant)
 RETURNING number"
             ),
-            // `$1` namespace, `$2` state, `$3` how long it is kept, `$4` how many.
+            // `$1` namespace, `$2` state, `$3` how long it is kept, `$4` how many. What answers a job is kept until that is
+            // noted: else Google would be asked, and it would be handled again.
             clean_up: concat!(
                 "\
 DELETE FROM gemini_webhooks_inbox
@@ -323,6 +324,10 @@ WHERE number IN (
     WHERE namespace = $1 AND state >= 2 AND state = $2
         AND ended_at <= ", $now, " - $3
         AND copies_until <= ", $now, "
+        AND NOT EXISTS (
+            SELECT 1 FROM gemini_webhooks_inbox_jobs AS job
+            WHERE job.key = gemini_webhooks_inbox.key AND job.state = 0
+        )
     ORDER BY ended_at
     LIMIT $4
     ", $skip_locked, "

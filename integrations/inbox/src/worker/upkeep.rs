@@ -98,18 +98,33 @@ async fn remove<DB: Database>(shared: &Shared<DB>) -> Result<usize, InboxError> 
 /// Jobs are kept as long as their events, so that a delivery that comes again is still about a job that is known.
 async fn clean_up_jobs<DB: Database>(shared: &Shared<DB>) -> Result<usize, InboxError> {
     mark_answered(shared).await?;
-    let kept = milliseconds(shared.settings.keep_done);
+    let settings = &shared.settings;
+    let [done, dead] = [settings.keep_done, settings.keep_dead].map(milliseconds);
     in_batches(|| {
-        let values = vec![shared.namespace(), kept.into(), BATCH.into()];
+        let values = vec![shared.namespace(), done.into(), BATCH.into(), dead.into()];
         shared.write(DB::STATEMENTS.jobs.clean_up, values)
     })
     .await
 }
 
-/// Notes which jobs have their answer in the inbox, of those whose time is over.
-pub(crate) async fn mark_answered<DB: Database>(shared: &Shared<DB>) -> Result<usize, InboxError> {
-    let statement = DB::STATEMENTS.jobs.mark_answered;
-    in_batches(|| shared.write(statement, vec![shared.namespace(), BATCH.into()])).await
+/// Notes which jobs have their answer in the inbox, of those whose time is over. It goes on where it was, because those
+/// without an answer stay.
+pub(crate) async fn mark_answered<DB: Database>(shared: &Shared<DB>) -> Result<(), InboxError> {
+    let mut from = i64::MIN;
+    loop {
+        let values = vec![shared.namespace(), BATCH.into(), from.into()];
+        let marked = shared
+            .write(DB::STATEMENTS.jobs.mark_answered, values)
+            .await?;
+        if i64::try_from(marked.len()).unwrap_or(BATCH) < BATCH {
+            return Ok(());
+        }
+        for row in &marked {
+            let at = DB::int(row, 0).map_err(|error| shared.unavailable(error))?;
+            from = from.max(at.unwrap_or(from));
+        }
+        sleep(PAUSE).await;
+    }
 }
 
 /// Repeats a statement that changes a batch of rows until there is less to do. Returns how many were changed.

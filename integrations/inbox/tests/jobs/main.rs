@@ -7,6 +7,7 @@
     reason = "a test fails loudly"
 )]
 
+mod anew;
 #[allow(dead_code, reason = "other tests use more of it")]
 #[path = "../inbox/app.rs"]
 mod app;

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::post;
 use gemini_webhooks::client::{WebhookConfig, WebhookService};
 use gemini_webhooks::testing::google::{API_KEY, MockGoogle};
-use gemini_webhooks::{GeminiEvent, VerifyLayer, WebhookReceiver};
+use gemini_webhooks::{Clock as _, GeminiEvent, SystemClock, VerifyLayer, WebhookReceiver};
 use gemini_webhooks_inbox::{Inbox, Watcher, Work};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
@@ -103,6 +103,15 @@ impl<H: Home> Rig<H> {
         self.home.execute(statement).await;
     }
 
+    /// The same for those whose time is over, or nearly.
+    pub(crate) async fn make_due_if_over(&self) {
+        let now = SystemClock.now().duration_since(std::time::UNIX_EPOCH);
+        let soon = (now.unwrap() + Duration::from_secs(60)).as_millis();
+        let statement =
+            format!("UPDATE gemini_webhooks_inbox_jobs SET ask_at = 0 WHERE answer_by < {soon}");
+        self.home.execute(&statement).await;
+    }
+
     /// As if the time of all jobs had been over for so long.
     pub(crate) async fn make_overdue(&self, time: Duration) {
         let back = time.as_millis();
@@ -133,6 +142,22 @@ impl<H: Home> Rig<H> {
         stop.cancel();
         working.await.unwrap().unwrap();
         seen.all()
+    }
+
+    /// Has a worker clean up, which it does when it starts, until this holds.
+    pub(crate) async fn clean_up(&self, is_done: impl AsyncFn() -> bool) {
+        for _ in 0..20 {
+            let stop = tokio_util::sync::CancellationToken::new();
+            let worker = self.inbox.worker().ignore_others();
+            let working = tokio::spawn(worker.run_until(stop.clone().cancelled_owned()));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stop.cancel();
+            working.await.unwrap().unwrap();
+            if is_done().await {
+                return;
+            }
+        }
+        panic!("the worker does not clean up");
     }
 
     /// How often Google was asked with this in the path.

@@ -100,6 +100,9 @@ async fn a_batch_whose_name_was_lost_is_found_in_the_list(home: impl Home) {
     );
     assert_eq!(rig.inbox.awaited().await.unwrap().unnamed, 1);
 
+    let pass = rig.watcher().pass().await.unwrap();
+    assert_eq!(pass.asked, 0, "it may be about to be named");
+    rig.make_due().await;
     rig.google.fail(Call::BatchesList, 1, Fault::Status(503));
     let pass = rig.watcher().pass().await.unwrap();
     assert_eq!(
@@ -162,6 +165,7 @@ async fn an_interaction_whose_name_was_lost_is_named_by_its_delivery(home: impl 
     };
     start(LATER).await;
     start(AT_ONCE).await;
+    rig.make_due_if_over().await;
     assert_eq!(
         rig.watcher().pass().await.unwrap().given_up,
         1,

@@ -80,6 +80,7 @@ async fn a_job_that_may_be_about_to_be_named_comes_again(home: impl Home) {
 async fn a_job_without_a_name_whose_time_is_over_holds_up_nobody(home: impl Home) {
     let rig = Rig::new(home).await;
     rig.inbox.announce(JobKind::Batch, AT_ONCE).await.unwrap();
+    rig.make_due().await;
     assert_eq!(rig.watcher().pass().await.unwrap().given_up, 1);
     let batches = rig.service.batches();
     let strange = batches

@@ -7,6 +7,7 @@ use gemini_webhooks::testing::ManualClock;
 use gemini_webhooks::testing::google::{
     BatchOutcome, Call, DeliveryFault, Fault, InteractionStatus, MockGoogle, VideoOutcome,
 };
+use gemini_webhooks::{Clock as _, SystemClock};
 use gemini_webhooks_inbox::{InboxErrorKind, Progress, State};
 use serde_json::json;
 
@@ -150,14 +151,11 @@ async fn a_job_that_is_gone_is_a_dead_letter(home: impl Home) {
     let unaskable = JobId::new(JobKind::Video, "op7").unwrap();
     rig.inbox.expect(&unaskable, AT_ONCE).await.unwrap();
     let watcher = rig.watcher();
-    let pass = watcher.pass().await.unwrap();
-    assert_eq!(
-        (pass.asked, pass.given_up),
-        (3, 1),
-        "one word is not enough"
-    );
-    rig.make_due().await;
-    assert_eq!(watcher.pass().await.unwrap().given_up, 2);
+    for given_up in [1, 0, 2] {
+        let pass = watcher.pass().await.unwrap();
+        assert_eq!(pass.given_up, given_up, "one word is not enough");
+        rig.make_due().await;
+    }
     let dead = rig.inbox.entries().state(State::Dead).list().await.unwrap();
     let mut told: Vec<_> = dead
         .iter()
@@ -288,9 +286,18 @@ async fn one_watcher_at_a_time_does_the_work(home: impl Home) {
         "it has left the work"
     );
     // One that died holds it until its lease ends.
+    let now = SystemClock.now().duration_since(std::time::UNIX_EPOCH);
+    let soon = (now.unwrap() + Duration::from_secs(50)).as_millis();
+    let held =
+        format!("INSERT INTO gemini_webhooks_inbox_leases VALUES ('default', 'watch', '', {soon})");
+    rig.home.execute(&held).await;
+    assert!(second.pass().await.unwrap().is_elsewhere);
+    // The clock of the database was set back since.
     rig.home
-        .execute("INSERT INTO gemini_webhooks_inbox_leases VALUES ('default', 'watch', '', 99999999999999)")
+        .execute("UPDATE gemini_webhooks_inbox_leases SET held_until = held_until + 100000")
         .await;
+    assert!(!second.pass().await.unwrap().is_elsewhere);
+    rig.home.execute(&held).await;
     assert!(second.pass().await.unwrap().is_elsewhere);
     rig.home
         .execute("UPDATE gemini_webhooks_inbox_leases SET held_until = 1")

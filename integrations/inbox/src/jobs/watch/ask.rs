@@ -5,28 +5,49 @@ use gemini_webhooks::client::{ClientError, ClientErrorKind, Outcome, WebhookServ
 use gemini_webhooks::event::{JobId, JobKind};
 use serde_json::{Map, Value as Json};
 
-use super::pass::Due;
-use super::{Pass, Watcher, now};
+use super::{Due, Pass, Watcher, now};
 use crate::error::InboxError;
 use crate::inbox::Stored;
 use crate::jobs::{Progress, telling};
 use crate::store::Database;
 
-/// A new job may not be visible at once, and nobody's word ends a job that is asked about once.
-const DENIALS: u32 = 2;
+/// A new job may not be visible at once, and a wrong API key knows no job. The last two are an hour apart, so that somebody
+/// can set it right.
+const DENIALS: u32 = 3;
+
+/// So often it is asked about before errors make a dead letter of it, which takes most of a day.
+const ATTEMPTS: u32 = 20;
+
+/// What Google has answered about a job.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Outcome(Outcome),
+    /// The answer is about this one, which nobody has asked about.
+    Another(String),
+}
 
 pub(super) async fn ask(
     service: &WebhookService,
     job: &JobId,
     metadata: &Map<String, Json>,
-) -> Result<Outcome, ClientError> {
-    Ok(match job.kind() {
-        JobKind::Batch => service.batches().get(job.id()).await?.outcome(metadata),
+) -> Result<Heard, ClientError> {
+    let (answered, outcome) = match job.kind() {
+        JobKind::Batch => {
+            let batch = service.batches().get(job.id()).await?;
+            (batch.job(), batch.outcome(metadata))
+        }
         JobKind::Interaction => {
             let interaction = service.interactions().get(job.id()).await?;
-            interaction.outcome(metadata)
+            (interaction.job(), interaction.outcome(metadata))
         }
-        _ => service.videos().get(job.id()).await?.outcome(metadata),
+        _ => {
+            let video = service.videos().get(job.id()).await?;
+            (video.job(), video.outcome(metadata))
+        }
+    };
+    Ok(match answered {
+        Some(answered) if answered == *job => Heard::Outcome(outcome),
+        answered => Heard::Another(answered.map_or_else(String::new, |job| job.to_string())),
     })
 }
 
@@ -35,38 +56,34 @@ impl<DB: Database> Watcher<DB> {
         &self,
         due: &Due,
         job: &JobId,
-        answer: Result<Outcome, ClientError>,
+        answer: Result<Heard, ClientError>,
         pass: &mut Pass,
     ) -> Result<(), InboxError> {
         let shared = &self.inbox.shared;
-        let why = format!(
-            "found by asking Google, {:.0?} after its time was over",
-            due.overdue()
-        );
+        let overdue = due.overdue();
+        let why = format!("found by asking Google, {overdue:.0?} after its time was over");
         match answer {
-            Ok(Outcome::Ended(event)) => {
+            Ok(Heard::Outcome(Outcome::Ended(event))) => {
                 let stored = shared.put_found(job, &event, &why).await?;
                 self.found(due, job, &event, stored, pass).await
             }
-            Ok(Outcome::RequiresAction(event)) => {
-                let expectation = &due.expectation;
-                let stored = shared
-                    .put_call_to_act(expectation, job, &event, &why)
-                    .await?;
+            Ok(Heard::Outcome(Outcome::RequiresAction(event))) => {
+                let stored = shared.put_call_to_act(due, job, &event, &why).await?;
                 self.found(due, job, &event, stored, pass).await
             }
-            Ok(_) => {
+            Ok(Heard::Outcome(_)) => {
                 pass.running += 1;
-                if due.overdue() <= self.settings.give_up_after {
-                    return self.ask_again(due).await;
+                if overdue <= self.settings.give_up_after {
+                    return self.ask_again(due, 0).await;
                 }
-                let why = format!(
-                    "it still runs {:.0?} after its time was over",
-                    due.overdue()
-                );
+                let why = format!("it still runs {overdue:.0?} after its time was over");
                 self.give_up(due, &why, pass).await
             }
-            Err(error) => self.no_answer(due, job, error, pass).await,
+            Ok(Heard::Another(other)) => {
+                let why = format!("Google was asked about it, and answered about {other:?}");
+                self.no_answer(due, job, &why, pass).await
+            }
+            Err(error) => self.refused(due, job, error, pass).await,
         }
     }
 
@@ -86,7 +103,7 @@ impl<DB: Database> Watcher<DB> {
         self.end(due, Progress::Answered).await
     }
 
-    async fn no_answer(
+    async fn refused(
         &self,
         due: &Due,
         job: &JobId,
@@ -95,43 +112,60 @@ impl<DB: Database> Watcher<DB> {
     ) -> Result<(), InboxError> {
         if error.means_no_such_job() {
             let denied = due.denied.saturating_add(1);
-            if denied < DENIALS {
-                return self.postpone(due, self.settings.first_pause, denied).await;
-            }
             let why = format!("Google says that this project has no such job: {error}");
-            return self.give_up(due, &why, pass).await;
+            if denied >= DENIALS {
+                return self.give_up(due, &why, pass).await;
+            }
+            let pause = match denied {
+                1 => self.settings.first_pause,
+                _ => self.settings.longest_pause,
+            };
+            tracing::warn!(%job, "{why}; it is asked about again in {pause:.0?}");
+            return self.postpone(due, pause, denied).await;
         }
         if error.status().is_none() && error.kind() == ClientErrorKind::InvalidArgument {
-            return self
-                .give_up(due, &format!("it cannot be asked about: {error}"), pass)
-                .await;
-        }
-        pass.failed += 1;
-        if due.overdue() > self.settings.give_up_after {
-            let why = format!("Google has not said what became of it: {error}");
+            let why = format!("it cannot be asked about: {error}");
             return self.give_up(due, &why, pass).await;
         }
-        tracing::warn!(%job, "cannot ask after a job, and goes on trying: {error}");
-        if self.tell_quota(&error) {
-            return Ok(());
-        }
-        self.ask_again(due).await
+        self.tell_quota(&error);
+        self.no_answer(due, job, &error.to_string(), pass).await
     }
 
-    /// Returns whether it was the quota, and not the job.
-    pub(super) fn tell_quota(&self, error: &ClientError) -> bool {
-        let is_limited = error.kind() == ClientErrorKind::RateLimited;
-        let is_outage = matches!(
+    /// The job is not at fault, as far as is known.
+    async fn no_answer(
+        &self,
+        due: &Due,
+        job: &JobId,
+        why: &str,
+        pass: &mut Pass,
+    ) -> Result<(), InboxError> {
+        pass.failed += 1;
+        if self.is_in_vain(due) {
+            let why = format!("Google has not said what became of it: {why}");
+            return self.give_up(due, &why, pass).await;
+        }
+        tracing::warn!(%job, "cannot ask after a job, and goes on trying: {why}");
+        self.ask_again(due, due.denied).await
+    }
+
+    /// Whether it was asked about long enough, and often enough: the watcher may not have run all the time.
+    pub(super) fn is_in_vain(&self, due: &Due) -> bool {
+        due.overdue() > self.settings.give_up_after && due.asked >= ATTEMPTS
+    }
+
+    /// Asks nothing for a while, if it is not about one job that Google does not answer.
+    pub(super) fn tell_quota(&self, error: &ClientError) {
+        let is_for_all = matches!(
             error.kind(),
-            ClientErrorKind::Server
+            ClientErrorKind::RateLimited
+                | ClientErrorKind::Server
                 | ClientErrorKind::Transport
                 | ClientErrorKind::Timeout
                 | ClientErrorKind::Auth
         );
-        if is_limited || is_outage {
+        if is_for_all {
             self.quota().pause(now(), error.retry_after());
         }
-        is_limited
     }
 
     /// Nothing more can be learned.
@@ -141,20 +175,21 @@ impl<DB: Database> Watcher<DB> {
         why: &str,
         pass: &mut Pass,
     ) -> Result<(), InboxError> {
-        let stored = self
-            .inbox
-            .shared
-            .put_dead_letter(&due.expectation, why)
-            .await?;
+        let stored = self.inbox.shared.put_dead_letter(due, why).await?;
+        // Else it is expected anew, or another watcher has done so.
         if stored == Stored::New {
+            pass.given_up += 1;
             telling::given_up(&due.expectation, why);
         }
-        pass.given_up += 1;
         self.end(due, Progress::GivenUp).await
     }
 
     async fn end(&self, due: &Due, progress: Progress) -> Result<(), InboxError> {
-        let values = vec![due.number.into(), progress.number().into()];
+        let values = vec![
+            due.number.into(),
+            due.round.into(),
+            progress.number().into(),
+        ];
         let shared = &self.inbox.shared;
         shared
             .write(DB::STATEMENTS.jobs.watching.end, values)

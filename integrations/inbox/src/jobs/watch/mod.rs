@@ -10,18 +10,20 @@ use gemini_webhooks::replay::ClaimToken;
 use gemini_webhooks::{Clock as _, SystemClock};
 use tokio::time::sleep;
 
-use super::{Expectation, Inbox, telling};
+use super::{Inbox, telling};
 use crate::error::{InboxError, InboxErrorKind};
 use crate::opening::milliseconds;
 use crate::store::{Database, Value};
 
 mod ask;
+mod due;
 mod health;
 mod pass;
 pub(super) mod quota;
 mod unnamed;
 mod webhooks;
 
+pub(super) use due::Due;
 pub(super) use health::{Look, Seen};
 use quota::Quota;
 use webhooks::Webhooks;
@@ -50,9 +52,9 @@ struct Settings {
 /// | Google says | what becomes of the job |
 /// |---|---|
 /// | it has ended | its event is stored: the one that a webhook should have brought, or one of a [type of our own](gemini_webhooks::client::Outcome) |
-/// | it waits for the app (`requires_action`) | its event is stored, and the job is not asked about again |
+/// | it waits for the app (`requires_action`) | its event is stored, and the job is not asked about again; if a webhook brings the event too, it is handled twice |
 /// | it still runs | it is asked about again, after a minute, two, four and so on up to an hour |
-/// | there is no such job in this project | asked again after a minute; then a dead letter says so |
+/// | there is no such job in this project | it is asked about again after a minute and after an hour; then a dead letter says so |
 /// | nothing, or an error | it is asked about again |
 ///
 /// ```no_run
@@ -75,6 +77,8 @@ pub struct Watcher<DB: Database> {
     /// By which the database knows this watcher.
     holder: [u8; 16],
     quota: Mutex<Quota>,
+    /// Two passes at a time would ask everything twice.
+    passing: tokio::sync::Mutex<()>,
     webhooks: Webhooks,
 }
 
@@ -124,6 +128,7 @@ impl<DB: Database> Inbox<DB> {
             },
             holder: ClaimToken::generate().to_bytes(),
             quota: Mutex::new(Quota::new(per_minute)),
+            passing: tokio::sync::Mutex::default(),
             webhooks: Webhooks::default(),
         }
     }
@@ -160,8 +165,10 @@ impl<DB: Database> Watcher<DB> {
         self
     }
 
-    /// Makes a dead letter of a job that still runs so long after its time, or cannot be asked about. 7 days if it is not
-    /// set.
+    /// Makes a dead letter of a job that still runs so long after its time. 7 days if it is not set.
+    ///
+    /// The same goes for a job that was asked about at least 20 times, and got no answer that says what became of it. An
+    /// answer above 4 MiB is none: a batch has its results in it, unless they are in a file.
     pub fn give_up_after(mut self, time: Duration) -> Self {
         self.settings.give_up_after = time;
         self
@@ -240,6 +247,8 @@ impl<DB: Database> Watcher<DB> {
                         );
                     }
                     failed = true;
+                    // Another may be able to.
+                    let _left_or_not = self.leave().await;
                 }
             }
             sleep(self.settings.interval).await;
@@ -257,6 +266,7 @@ impl<DB: Database> Watcher<DB> {
     pub async fn pass(&self) -> Result<Pass, InboxError> {
         self.check()?;
         telling::describe();
+        let _passing = self.passing.lock().await;
         let pass = self.one_pass().await;
         let left = self.leave().await;
         pass.and_then(|pass| left.map(|()| pass))

@@ -1,59 +1,20 @@
 //! One pass: what is due, a few jobs at a time, as long as the quota lasts.
 
 use std::collections::HashSet;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use gemini_webhooks::client::{ClientError, Outcome};
+use gemini_webhooks::client::ClientError;
 use gemini_webhooks::event::JobId;
 use tokio::task::JoinSet;
 
-use super::{Expectation, Pass, Watcher, ask::ask, now};
-use crate::entry::time;
+use super::ask::{Heard, ask};
+use super::{Due, Pass, Watcher, now};
 use crate::error::InboxError;
 use crate::jobs::telling;
 use crate::opening::milliseconds;
-use crate::store::Database;
+use crate::store::{Database, Value};
 use crate::worker::backoff::{pause, random};
 use crate::worker::upkeep::mark_answered;
-
-/// A job that is due.
-#[derive(Debug)]
-pub(super) struct Due {
-    pub(super) expectation: Expectation,
-    pub(super) number: i64,
-    /// How often it was asked about before.
-    pub(super) asked: u32,
-    /// How often in a row Google has said that there is none.
-    pub(super) denied: u32,
-    /// By the database's clock, as all of its times.
-    now: SystemTime,
-}
-
-impl Due {
-    /// In the order of `due!`.
-    fn read<DB: Database>(row: &DB::Row) -> Result<Self, sqlx::Error> {
-        let number = |column| DB::int(row, column).map(Option::unwrap_or_default);
-        Ok(Self {
-            expectation: Expectation::read::<DB>(row)?,
-            number: number(7)?,
-            asked: number(8)?.try_into().unwrap_or(u32::MAX),
-            denied: number(9)?.try_into().unwrap_or(u32::MAX),
-            now: time(number(10)?),
-        })
-    }
-
-    /// For how long its time has been over.
-    pub(super) fn overdue(&self) -> Duration {
-        let over = self.now.duration_since(self.expectation.answer_by());
-        over.unwrap_or_default()
-    }
-
-    /// How long until its time is over.
-    pub(super) fn left(&self) -> Duration {
-        let left = self.expectation.answer_by().duration_since(self.now);
-        left.unwrap_or_default()
-    }
-}
 
 impl<DB: Database> Watcher<DB> {
     pub(super) async fn one_pass(&self) -> Result<Pass, InboxError> {
@@ -89,7 +50,12 @@ impl<DB: Database> Watcher<DB> {
         loop {
             let mut jobs = self.due(due, self.settings.concurrency).await?;
             jobs.retain(|job| seen.insert(job.number));
-            if jobs.is_empty() || !self.ask_after(jobs, pass).await? || !self.lead().await? {
+            if jobs.is_empty() {
+                return Ok(());
+            }
+            // Else what is found could not be stored, and would be asked about time and again.
+            self.inbox.shared.has_room().await?;
+            if !self.ask_after(jobs, pass).await? || !self.lead().await? {
                 return Ok(());
             }
         }
@@ -103,16 +69,39 @@ impl<DB: Database> Watcher<DB> {
         let shared = &self.inbox.shared;
         let values = vec![shared.namespace(), i64::from(limit).into()];
         let rows = shared.read(statement, values).await?;
-        let due: Result<_, _> = rows.iter().map(Due::read::<DB>).collect();
-        due.map_err(|error| shared.unavailable(error))
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match Due::read::<DB>(row) {
+                Ok(due) => jobs.push(due),
+                Err(error) => self.put_off(row, error).await?,
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// What cannot be read must not hold up the rest. A later version of this crate may be able to read it.
+    async fn put_off(&self, row: &DB::Row, error: sqlx::Error) -> Result<(), InboxError> {
+        let shared = &self.inbox.shared;
+        let [number, round] = Due::place::<DB>(row).map_err(|error| shared.unavailable(error))?;
+        tracing::error!(
+            number,
+            "cannot read what was written down about a job: {error}"
+        );
+        let pause = milliseconds(self.settings.longest_pause);
+        let values = [number, round, pause, 0, 0].map(Value::from).to_vec();
+        let postpone = DB::STATEMENTS.jobs.watching.postpone;
+        shared.write(postpone, values).await?;
+        Ok(())
     }
 
     /// Returns whether the quota allows more.
     async fn ask_after(&self, jobs: Vec<Due>, pass: &mut Pass) -> Result<bool, InboxError> {
-        let mut asking: JoinSet<(Due, JobId, Result<Outcome, ClientError>)> = JoinSet::new();
+        let mut asking: JoinSet<(Due, JobId, Result<Heard, ClientError>)> = JoinSet::new();
         let mut is_allowed = true;
         for due in jobs {
             let Some(job) = due.expectation.job().cloned() else {
+                let why = "its name is none that a job has, so it cannot be asked about";
+                self.give_up(&due, why, pass).await?;
                 continue;
             };
             is_allowed = self.quota().take(now()).is_ok();
@@ -140,7 +129,7 @@ impl<DB: Database> Watcher<DB> {
     }
 
     /// Asks again after a pause, which grows with the times that it was asked about.
-    pub(super) async fn ask_again(&self, due: &Due) -> Result<(), InboxError> {
+    pub(super) async fn ask_again(&self, due: &Due, denied: u32) -> Result<(), InboxError> {
         let settings = &self.settings;
         let pause = pause(
             due.asked.saturating_add(1),
@@ -148,7 +137,7 @@ impl<DB: Database> Watcher<DB> {
             settings.longest_pause,
             random(),
         );
-        self.postpone(due, pause, 0).await
+        self.postpone(due, pause, denied).await
     }
 
     pub(super) async fn postpone(
@@ -159,6 +148,7 @@ impl<DB: Database> Watcher<DB> {
     ) -> Result<(), InboxError> {
         let values = vec![
             due.number.into(),
+            due.round.into(),
             milliseconds(pause).into(),
             i64::from(due.asked.saturating_add(1)).into(),
             i64::from(denied).into(),

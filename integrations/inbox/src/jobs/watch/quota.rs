@@ -1,13 +1,14 @@
 //! How often Google may be asked.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Requests in any minute, and pauses that Google has asked for.
 #[derive(Debug)]
 pub(in crate::jobs) struct Quota {
-    per_minute: u32,
-    minute: Option<Instant>,
-    asked: u32,
+    per_minute: usize,
+    /// When the requests of the last minute were made, the oldest first.
+    asked: VecDeque<Instant>,
     paused_until: Option<Instant>,
 }
 
@@ -22,9 +23,8 @@ const LONGEST: Duration = Duration::from_secs(10 * 60);
 impl Quota {
     pub(in crate::jobs) fn new(per_minute: u32) -> Self {
         Self {
-            per_minute,
-            minute: None,
-            asked: 0,
+            per_minute: usize::try_from(per_minute).unwrap_or(usize::MAX),
+            asked: VecDeque::new(),
             paused_until: None,
         }
     }
@@ -38,16 +38,19 @@ impl Quota {
             }
             self.paused_until = None;
         }
-        let minute = *self.minute.get_or_insert(now);
-        let gone = now.saturating_duration_since(minute);
-        if gone >= MINUTE {
-            self.minute = Some(now);
-            self.asked = 0;
-        } else if self.asked >= self.per_minute {
-            return Err(MINUTE.saturating_sub(gone));
+        let age = |asked: &Instant| now.saturating_duration_since(*asked);
+        while self.asked.front().is_some_and(|asked| age(asked) >= MINUTE) {
+            self.asked.pop_front();
         }
-        self.asked = self.asked.saturating_add(1);
-        Ok(())
+        match self.asked.front() {
+            Some(oldest) if self.asked.len() >= self.per_minute => {
+                Err(MINUTE.saturating_sub(age(oldest)))
+            }
+            _ => {
+                self.asked.push_back(now);
+                Ok(())
+            }
+        }
     }
 
     /// Asks nothing for so long, or for a while that suits an outage.
@@ -72,8 +75,9 @@ mod tests {
             (20, Some(40)),
             (59, Some(1)),
             (60, None),
-            (61, None),
-            (62, Some(58)),
+            (61, Some(9)),
+            (70, None),
+            (71, Some(49)),
             (500, None),
         ] {
             let taken = quota.take(at(second)).err().map(|wait| wait.as_secs());

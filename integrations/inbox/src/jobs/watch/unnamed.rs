@@ -1,12 +1,13 @@
 //! Jobs that were announced and have no name: a batch is looked for in the project's list, and what stays without a name
 //! until its time is over is a dead letter.
 
-use gemini_webhooks::client::{Batch, ClientError};
+use std::collections::HashSet;
+
+use gemini_webhooks::client::Batch;
 use gemini_webhooks::event::JobKind;
 use serde_json::Value as Json;
 
-use super::pass::Due;
-use super::{Pass, Watcher};
+use super::{Due, Pass, Watcher};
 use crate::error::InboxError;
 use crate::jobs::OWN_ID;
 use crate::store::Database;
@@ -40,12 +41,17 @@ impl<DB: Database> Watcher<DB> {
         let missing = match self.find_in_list(batches, pass).await? {
             Listed::Whole(missing) => missing,
             Listed::Elsewhere => return Ok(false),
-            Listed::Failed(missing, error) => {
+            Listed::Failed(missing, why) => {
                 pass.failed += 1;
-                tracing::warn!("cannot look for batches that were announced: {error}");
-                self.tell_quota(&error);
+                tracing::warn!("cannot look for batches that were announced: {why}");
                 for due in missing {
-                    self.ask_again(&due).await?;
+                    if self.is_in_vain(&due) {
+                        let why =
+                            format!("its start was announced, and cannot be looked for: {why}");
+                        self.give_up(&due, &why, pass).await?;
+                    } else {
+                        self.ask_again(&due, 0).await?;
+                    }
                 }
                 return Ok(pass.named > named);
             }
@@ -72,6 +78,7 @@ impl<DB: Database> Watcher<DB> {
     ) -> Result<Listed, InboxError> {
         let batches = self.service.batches();
         let mut token: Option<String> = None;
+        let mut seen = HashSet::new();
         for _ in 0..PAGES {
             // A list that was broken off would have to begin anew.
             if !self.wait_for_quota().await? {
@@ -80,27 +87,33 @@ impl<DB: Database> Watcher<DB> {
             pass.asked += 1;
             let page = match batches.list_page(Some(PAGE), token.as_deref()).await {
                 Ok(page) => page,
-                Err(error) => return Ok(Listed::Failed(missing, error)),
+                Err(error) => {
+                    self.tell_quota(&error);
+                    return Ok(Listed::Failed(missing, error.to_string()));
+                }
             };
             for batch in page.items() {
-                let Some(at) = missing.iter().position(|due| carries_id(batch, due)) else {
+                let at = missing.iter().position(|due| carries_id(batch, due));
+                let (Some(at), Some(job)) = (at, batch.job()) else {
                     continue;
                 };
                 let due = missing.swap_remove(at);
-                if let Some(job) = batch.job() {
-                    let announced = due.expectation.announced();
-                    self.inbox.started(announced, &job).await?;
-                    pass.named += 1;
-                    tracing::info!(%job, own_id = announced.id(), "found an announced batch in a list");
-                }
+                let announced = due.expectation.announced();
+                self.inbox.started(announced, &job).await?;
+                pass.named += 1;
+                tracing::info!(%job, own_id = announced.id(), "found an announced batch in a list");
             }
             let next = page.next_page_token().map(str::to_owned);
-            if missing.is_empty() || next.is_none() {
+            let (false, Some(next)) = (missing.is_empty(), next) else {
                 return Ok(Listed::Whole(missing));
+            };
+            if !seen.insert(next.clone()) {
+                break;
             }
-            token = next;
+            token = Some(next);
         }
-        Ok(Listed::Whole(missing))
+        let why = "the list of the project's batches does not come to an end";
+        Ok(Listed::Failed(missing, why.to_owned()))
     }
 }
 
@@ -109,7 +122,7 @@ enum Listed {
     Whole(Vec<Due>),
     /// Another watcher has taken the work over.
     Elsewhere,
-    Failed(Vec<Due>, ClientError),
+    Failed(Vec<Due>, String),
 }
 
 fn carries_id(batch: &Batch, due: &Due) -> bool {
