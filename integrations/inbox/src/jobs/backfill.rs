@@ -9,6 +9,7 @@ use gemini_webhooks::event::{JobId, JobKind};
 use gemini_webhooks::{Clock as _, SystemClock};
 use tokio::time::sleep;
 
+use super::recognise::is_own_id;
 use super::watch::now;
 use super::watch::quota::Quota;
 use super::{Announced, Inbox, telling};
@@ -367,8 +368,7 @@ fn own_id(display_name: &str) -> Option<&str> {
         .strip_suffix(')')
         .and_then(|name| name.rsplit_once(" ("));
     let id = bracketed.map_or(display_name, |(_, id)| id);
-    let is_own = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_own.then_some(id)
+    is_own_id(id).then_some(id)
 }
 
 /// With one digit behind the point, if that is not 0.

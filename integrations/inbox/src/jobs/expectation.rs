@@ -118,11 +118,6 @@ impl Announced {
         self.kind
     }
 
-    /// Whether the id is of the form that ours have.
-    pub(super) fn is_ours(&self) -> bool {
-        self.id.len() == 32 && self.id.bytes().all(|byte| byte.is_ascii_hexdigit())
-    }
-
     pub(super) fn generate(kind: JobKind) -> Self {
         let random = u128::from_be_bytes(ClaimToken::generate().to_bytes());
         let id = format!("{random:032x}").into();

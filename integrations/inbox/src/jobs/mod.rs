@@ -157,7 +157,7 @@ impl<DB: Database> Inbox<DB> {
             let kind = announced.kind.as_str();
             return invalid(format!("a {kind} was announced, and {job} is none"));
         }
-        if !announced.is_ours() {
+        if !recognise::is_own_id(&announced.id) {
             return invalid("the id of the announcement is none that `announce` makes".to_owned());
         }
         let named = shared.name_job(announced, job).await;

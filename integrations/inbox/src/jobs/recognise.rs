@@ -121,9 +121,13 @@ fn announced(event: &GeminiEvent) -> Option<(Announced, JobId)> {
     // Metadata of another form is somebody else's.
     let metadata: Map<String, Json> = event.user_metadata_as().ok().flatten()?;
     let own_id = metadata.get(OWN_ID)?.as_str()?;
-    let job = event.job()?;
-    let announced = Announced::new(job.kind(), own_id);
-    announced.is_ours().then_some((announced, job))
+    let job = event.job().filter(|_| is_own_id(own_id))?;
+    Some((Announced::new(job.kind(), own_id), job))
+}
+
+/// As [`Announced`] makes them.
+pub(super) fn is_own_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
