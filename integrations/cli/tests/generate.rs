@@ -112,6 +112,11 @@ fn bash_completes_options_and_their_values() {
         ("gemini-webhooks send --tamper re", &["reserialize"]),
         ("gemini-webhooks send --rep", &["--repeat"]),
         ("gemini-webhooks inbox l", &["list"]),
+        ("gemini-webhooks inbox back", &["backfill"]),
+        (
+            "gemini-webhooks inbox backfill --since",
+            &["--since-last-event"],
+        ),
         ("gemini-webhooks inbox list --sta", &["--state"]),
         ("gemini-webhooks inbox list --state d", &["dead", "done"]),
         (

@@ -34,7 +34,9 @@ pub use error::{InboxError, InboxErrorKind};
 pub use inbox::{Depth, Inbox, Stored};
 pub use jobs::{Announced, Answer, Awaited, Expect, Expectation, Progress};
 #[cfg(feature = "client")]
-pub use jobs::{Pass, StartError, StartErrorKind, Watcher};
+pub use jobs::{
+    Backfill, BackfillError, Backfilled, FoundJob, Pass, StartError, StartErrorKind, Watcher,
+};
 pub use opening::Opening;
 pub use receipt::{HandlerFuture, Receipt};
 pub use sqlx;

@@ -37,6 +37,8 @@ macro_rules! on_both {
     };
 }
 
+pub(crate) use on_both;
+
 on_both! {
     what_is_there_is_counted_listed_and_shown
     dead_letters_are_tried_again

@@ -10,6 +10,7 @@
 
 #[cfg(target_os = "linux")]
 mod asked;
+mod backfill;
 mod commands;
 mod home;
 mod page;

@@ -14,6 +14,8 @@ use crate::inbox::{Inbox, Shared};
 use crate::opening::milliseconds;
 use crate::store::{Database, Value};
 
+#[cfg(feature = "client")]
+mod backfill;
 mod expectation;
 #[cfg(feature = "client")]
 mod found;
@@ -25,6 +27,8 @@ mod telling;
 #[cfg(feature = "client")]
 pub(crate) mod watch;
 
+#[cfg(feature = "client")]
+pub use backfill::{Backfill, BackfillError, Backfilled, FoundJob};
 pub use expectation::{Announced, Awaited, Expect, Expectation, Progress};
 pub use recognise::Answer;
 #[cfg(feature = "client")]

@@ -22,6 +22,12 @@ pub(super) fn found(
     );
 }
 
+/// No warning: before the inbox was there, nobody has failed.
+pub(super) fn backfilled(job: &JobId, event: &GeminiEvent) {
+    let name = event.type_name().unwrap_or("none");
+    tracing::info!(%job, r#type = name, "a backfill has found how this batch ended");
+}
+
 pub(super) fn given_up(expectation: &Expectation, why: &str) {
     let job = expectation.job().map(JobId::to_string);
     tracing::error!(

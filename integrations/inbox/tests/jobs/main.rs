@@ -10,6 +10,7 @@
 #[allow(dead_code, reason = "other tests use more of it")]
 #[path = "../inbox/app.rs"]
 mod app;
+mod backfill;
 mod expecting;
 #[allow(dead_code, reason = "other tests use more of it")]
 #[path = "../inbox/home.rs"]

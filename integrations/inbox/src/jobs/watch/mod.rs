@@ -17,7 +17,7 @@ use crate::store::{Database, Value};
 
 mod ask;
 mod pass;
-mod quota;
+pub(super) mod quota;
 mod unnamed;
 
 use quota::Quota;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Requests in any minute, and pauses that Google has asked for.
 #[derive(Debug)]
-pub(super) struct Quota {
+pub(in crate::jobs) struct Quota {
     per_minute: u32,
     minute: Option<Instant>,
     asked: u32,
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 impl Quota {
-    pub(super) fn new(per_minute: u32) -> Self {
+    pub(in crate::jobs) fn new(per_minute: u32) -> Self {
         Self {
             per_minute,
             minute: None,
@@ -30,7 +30,7 @@ impl Quota {
     }
 
     /// Takes a request, or says for how long there is none.
-    pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+    pub(in crate::jobs) fn take(&mut self, now: Instant) -> Result<(), Duration> {
         if let Some(end) = self.paused_until {
             let left = end.saturating_duration_since(now);
             if !left.is_zero() {

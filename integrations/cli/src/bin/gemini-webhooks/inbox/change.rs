@@ -335,7 +335,7 @@ impl Which {
     }
 }
 
-fn events(count: u64) -> String {
+pub(super) fn events(count: u64) -> String {
     match count {
         1 => "1 event".to_owned(),
         _ => format!("{count} events"),

@@ -88,11 +88,13 @@ impl Place {
     }
 
     /// Opens the inbox, and returns what its database is called. The name shows no password.
-    pub(super) async fn open(&self) -> Result<(Opened, String), Failure> {
+    ///
+    /// `kept` is for how long the app keeps events that are over.
+    pub(super) async fn open(&self, kept: Duration) -> Result<(Opened, String), Failure> {
         let meant = self.meant().await?;
         match kind(&meant.text)? {
-            Kind::Sqlite => self.sqlite(&meant).await,
-            Kind::Postgres => self.postgres(&meant).await,
+            Kind::Sqlite => self.sqlite(&meant, kept).await,
+            Kind::Postgres => self.postgres(&meant, kept).await,
         }
     }
 
@@ -136,7 +138,7 @@ impl Place {
         }
     }
 
-    async fn sqlite(&self, meant: &Meant) -> Result<(Opened, String), Failure> {
+    async fn sqlite(&self, meant: &Meant, kept: Duration) -> Result<(Opened, String), Failure> {
         let text = meant.text.as_str();
         let file = if text.starts_with("sqlite:") {
             SqliteConnectOptions::from_str(text)
@@ -152,13 +154,15 @@ impl Place {
         let opened = Inbox::sqlite(text)
             .namespace(&self.namespace)
             .connections(CONNECTIONS)
+            .keep_done(kept)
+            .keep_dead(kept)
             .without_migrating()
             .await
             .map_err(|error| not_opened(&error, &name))?;
         Ok((Opened::Sqlite(opened), name))
     }
 
-    async fn postgres(&self, meant: &Meant) -> Result<(Opened, String), Failure> {
+    async fn postgres(&self, meant: &Meant, kept: Duration) -> Result<(Opened, String), Failure> {
         let options = PgConnectOptions::from_str(&meant.text)
             .map_err(|_| meant.is_no_url_of_postgres())?
             .application_name("gemini-webhooks inbox");
@@ -177,6 +181,8 @@ impl Place {
         let opened = Inbox::postgres(pool)
             .namespace(&self.namespace)
             .connections(CONNECTIONS)
+            .keep_done(kept)
+            .keep_dead(kept)
             .without_migrating()
             .await
             .map_err(|error| not_opened(&error, &name))?;

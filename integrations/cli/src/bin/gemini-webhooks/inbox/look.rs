@@ -1,9 +1,9 @@
-//! What changes nothing: `count`, `list` and `show`.
+//! What changes nothing: `count`, `list`, `show` and `jobs`.
 
 use std::time::Duration;
 
 use clap::Args;
-use gemini_webhooks_inbox::{Database, Depth, Entry, Inbox};
+use gemini_webhooks_inbox::{Awaited, Database, Depth, Entry, Inbox};
 use serde_json::{Value, json};
 
 use super::{Filter, entry, failed, number};
@@ -67,8 +67,8 @@ pub(super) fn depth(depth: &Depth) -> Value {
     })
 }
 
-/// For how long the oldest of those that wait or run has been here, in its two largest units.
-fn age(age: Duration) -> String {
+/// An age in its two largest units.
+pub(super) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match (days, hours, minutes) {
@@ -242,6 +242,51 @@ impl Show {
                 "{} events have this webhook-id: they are signed in different ways.",
                 found.len()
             ));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+const JOBS_EXAMPLES: &str = "\
+Examples:
+  gemini-webhooks inbox jobs --sqlite webhooks.db
+  gemini-webhooks inbox jobs --json --sqlite webhooks.db";
+
+/// Count the jobs whose end your app expects, and say for how long the first of them is overdue.
+///
+/// Your app expects a job when it writes it down in the inbox. `unnamed` are jobs that were announced, and whose name is not
+/// known yet; `overdue` are jobs whose time is over. If jobs stay overdue, no watcher runs.
+#[derive(Debug, Args)]
+#[command(after_help = JOBS_EXAMPLES)]
+pub(super) struct Jobs {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Jobs {
+    pub(super) async fn run<DB: Database>(&self, inbox: &Inbox<DB>) -> Result<Exit, Failure> {
+        let awaited = inbox.awaited().await.map_err(|error| failed(&error))?;
+        let Awaited {
+            open,
+            unnamed,
+            overdue,
+            longest_overdue,
+            ..
+        } = awaited;
+        if self.json {
+            shown::json(&json!({
+                "open": open,
+                "unnamed": unnamed,
+                "overdue": overdue,
+                "longest_overdue_seconds": longest_overdue.map(|time| time.as_secs()),
+            }))?;
+        } else {
+            shown::line(format_args!("open     {open}"))?;
+            shown::line(format_args!("unnamed  {unnamed}"))?;
+            shown::line(format_args!("overdue  {overdue}"))?;
+            let longest = longest_overdue.map_or("none".to_owned(), age);
+            shown::line(format_args!("longest  {longest}"))?;
         }
         Ok(Exit::Done)
     }

@@ -1,11 +1,14 @@
-//! `inbox`: looks at the events in an inbox, has them tried again, and drops them.
+//! `inbox`: looks at the events in an inbox, has them tried again, drops them, and finds those that never came.
 
+mod backfill;
 mod change;
 mod database;
 mod entry;
 mod look;
 mod order;
 mod ui;
+
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use gemini_webhooks_inbox::{Database, Entries, Inbox as Events, InboxError, State};
@@ -24,9 +27,11 @@ Examples:
   gemini-webhooks inbox show 42 --sqlite webhooks.db
   gemini-webhooks inbox retry --state dead --type batch.succeeded --sqlite webhooks.db
   gemini-webhooks inbox drop 42 --why 'the order was cancelled' --sqlite webhooks.db
+  gemini-webhooks inbox jobs --sqlite webhooks.db
+  gemini-webhooks inbox backfill --dry-run --sqlite webhooks.db
   gemini-webhooks inbox ui --sqlite webhooks.db";
 
-/// Look at the events in an inbox, have them tried again, or drop them.
+/// Look at the events in an inbox, have them tried again, drop them, or find those that never came.
 ///
 /// The inbox is the one of the crate gemini-webhooks-inbox, in SQLite or PostgreSQL. The program neither makes an
 /// inbox nor changes its tables. It may run beside the app's receivers and workers.
@@ -47,6 +52,8 @@ enum Command {
     Show(look::Show),
     Retry(change::Retry),
     Drop(change::Discard),
+    Jobs(look::Jobs),
+    Backfill(Box<backfill::Options>),
     Ui(ui::Ui),
 }
 
@@ -115,7 +122,10 @@ impl Filter {
 pub(crate) async fn run(options: &Inbox) -> Result<Exit, Failure> {
     let mut stop = Stop::listen()?;
     options.command.check()?;
-    let Some(opened) = stop.unless(options.place.open()).await else {
+    let Some(opened) = stop
+        .unless(options.place.open(options.command.kept()))
+        .await
+    else {
         return Err(Failure::stopped());
     };
     let (opened, name) = opened?;
@@ -136,6 +146,14 @@ impl Command {
         }
     }
 
+    /// For how long the app keeps events that are over. It matters to a backfill only.
+    fn kept(&self) -> Duration {
+        match self {
+            Self::Backfill(options) => options.kept_for(),
+            _ => backfill::SHORTEST,
+        }
+    }
+
     async fn run<DB: Database>(
         &self,
         inbox: &Events<DB>,
@@ -150,6 +168,8 @@ impl Command {
             Self::Show(show) => stop.unless(show.run(inbox, namespace)).await,
             Self::Retry(retry) => Some(retry.run(inbox, namespace, stop).await),
             Self::Drop(discard) => Some(discard.run(inbox, namespace, stop).await),
+            Self::Jobs(jobs) => stop.unless(jobs.run(inbox)).await,
+            Self::Backfill(options) => Some(options.run(inbox, stop).await),
             Self::Ui(ui) => Some(ui.run(inbox, name, namespace, stop).await),
         };
         looked.unwrap_or(Ok(Exit::Stopped))

@@ -38,8 +38,8 @@ pub(crate) struct Api {
 
 /// The API, and what a message about a failed call needs to know.
 #[derive(Debug)]
-pub(super) struct Service {
-    pub(super) client: WebhookService,
+pub(crate) struct Service {
+    pub(crate) client: WebhookService,
     /// The variable or the file that the key came from.
     pub(super) key_from: String,
     pub(super) base_url: String,
@@ -48,7 +48,7 @@ pub(super) struct Service {
 
 impl Api {
     /// Reads the key and checks the settings. Nothing is sent.
-    pub(super) async fn service(&self) -> Result<Service, Failure> {
+    pub(crate) async fn service(&self) -> Result<Service, Failure> {
         let (key_from, key) = match &self.api_key_file {
             Some(path) => (
                 input::name(path),

@@ -15,6 +15,9 @@ mod webhook;
 
 use clap::{Args, Subcommand};
 
+pub(crate) use api::Api;
+pub(crate) use refused::About;
+
 use crate::exit::{Exit, Failure};
 use crate::{shown, uri};
 

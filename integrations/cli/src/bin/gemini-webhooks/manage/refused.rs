@@ -11,7 +11,7 @@ use crate::shown::{self, plain};
 
 /// What a call was about.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum About<'i> {
+pub(crate) enum About<'i> {
     /// All webhooks, or one that is to be made.
     Project,
     /// This webhook, which stays as it is.
@@ -22,7 +22,7 @@ pub(super) enum About<'i> {
 
 impl Service {
     /// The failure of a call, with what to do.
-    pub(super) fn failed(&self, error: &ClientError, about: About<'_>) -> Failure {
+    pub(crate) fn failed(&self, error: &ClientError, about: About<'_>) -> Failure {
         let facts = Facts {
             kind: error.kind(),
             was_sent: error.status().is_some() || error.kind() != Kind::InvalidArgument,
