@@ -15,6 +15,7 @@ mod app {
     async fn what_is_lost_is_found_and_what_is_strange_refused() {
         use gemini_webhooks::WebhookReceiver;
         use gemini_webhooks::testing::google::{BatchOutcome, DeliveryFault, MockGoogle};
+        use gemini_webhooks_inbox::Entry;
 
         use crate::home::{Home as _, SqliteHome};
 
@@ -69,7 +70,7 @@ mod app {
         let (ran, ()) = tokio::join!(running, watching);
         ran.unwrap();
         let entries = inbox.entries().list().await.unwrap();
-        let mut found: Vec<_> = entries.iter().map(|entry| entry.found()).collect();
+        let mut found: Vec<_> = entries.iter().map(Entry::found).collect();
         found.sort_unstable();
         assert_eq!(found, [false, true]);
         assert_eq!(inbox.depth().await.unwrap().dead, 0);
@@ -174,6 +175,34 @@ mod handle {
         let depth = inbox.depth().await.unwrap();
         assert_eq!((depth.waiting, depth.dead), (0, 0));
         assert_eq!(inbox.entries().count().await.unwrap(), 2);
+    }
+}
+
+mod backfill {
+    include!("jobs_backfill.rs");
+
+    #[tokio::test]
+    async fn a_batch_that_nobody_wrote_down_is_found_once() {
+        use gemini_webhooks::testing::google::{BatchOutcome, MockGoogle};
+
+        use crate::home::{Home as _, SqliteHome};
+
+        let google = MockGoogle::start().await.unwrap();
+        let service = super::service(&google);
+        let home = SqliteHome::new().await;
+        let inbox = home.open().await.unwrap();
+        let request = serde_json::json!({"batch": {"inputConfig": {"fileName": "files/1"}}});
+        let batches = service.batches();
+        let batch = batches.create("gemini-3", request, None).await.unwrap();
+        assert_eq!(backfill(&inbox, &service).await.unwrap(), 0, "it runs");
+        google
+            .finish_batch(batch.name(), BatchOutcome::Succeeded)
+            .await
+            .unwrap();
+        for found in [1, 0] {
+            assert_eq!(backfill(&inbox, &service).await.unwrap(), found);
+        }
+        assert_eq!(inbox.depth().await.unwrap().waiting, 1);
     }
 }
 

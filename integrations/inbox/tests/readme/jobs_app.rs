@@ -4,7 +4,7 @@ use axum::{Router, routing::post};
 use gemini_webhooks::client::{WebhookConfig, WebhookService};
 use gemini_webhooks::{GeminiEvent, VerifyLayer, WebhookReceiverBuilder};
 use gemini_webhooks_inbox::sqlx::Sqlite;
-use gemini_webhooks_inbox::{Expect, Inbox, StartError, Work};
+use gemini_webhooks_inbox::{Expect, Expectation, Inbox, StartError, Work};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +46,7 @@ async fn run(
     let worker = inbox.worker().otherwise(
         async |event: GeminiEvent, work: Work<_>| {
             let expected = work.expectation().await?;
-            let order = expected.as_ref().map(|job| job.metadata());
+            let order = expected.as_ref().map(Expectation::metadata);
             println!("{:?} of {order:?}", event.type_name());
             Ok(())
         },

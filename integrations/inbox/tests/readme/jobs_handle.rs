@@ -1,6 +1,8 @@
 use gemini_webhooks::GeminiEvent;
 use gemini_webhooks::event::BatchSucceeded;
-use gemini_webhooks_inbox::{Database, Inbox, Work, WorkError, Worker};
+use gemini_webhooks_inbox::{
+    Database, Expectation, Inbox, Work, WorkError, Worker,
+};
 use serde_json::Value;
 
 fn worker<DB: Database>(inbox: &Inbox<DB>) -> Worker<DB> {
@@ -13,7 +15,7 @@ async fn on_batch<DB: Database>(
     work: Work<DB>,
 ) -> Result<(), WorkError> {
     let expected = work.expectation().await?;
-    let metadata = expected.as_ref().map(|job| job.metadata());
+    let metadata = expected.as_ref().map(Expectation::metadata);
     let order = metadata.and_then(|metadata| metadata.get("order"));
     println!("order {order:?} is in {:?}", batch.output_file_uri());
     if work.found() {
