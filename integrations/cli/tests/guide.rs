@@ -24,8 +24,9 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use gemini_webhooks::adapter::Finished;
+use gemini_webhooks::client::WebhookService;
 use gemini_webhooks::testing;
-use gemini_webhooks::testing::google::{API_KEY, MockGoogle};
+use gemini_webhooks::testing::google::{API_KEY, BatchOutcome, MockGoogle};
 use gemini_webhooks::{
     Clock as _, DeliveryHeaders, GeminiEvent, SigningSecret, SystemClock, WebhookReceiver,
 };
@@ -188,6 +189,20 @@ async fn inbox(database: &Path) -> Inbox<Sqlite> {
     inbox
 }
 
+/// A batch of the project that has ended, and of which no webhook tells.
+async fn end_batch(google: &MockGoogle) {
+    let service = WebhookService::builder()
+        .api_key(API_KEY)
+        .base_url(google.base_url())
+        .build()
+        .unwrap();
+    let request = serde_json::json!({"batch": {"inputConfig": {"fileName": "files/7"}}});
+    let batches = service.batches();
+    let batch = batches.create("gemini-3", request, None).await.unwrap();
+    let outcome = BatchOutcome::Succeeded;
+    google.finish_batch(batch.name(), outcome).await.unwrap();
+}
+
 fn json_lines(text: &str) -> Vec<Value> {
     let lines = text.lines();
     lines
@@ -204,6 +219,7 @@ async fn every_command_of_the_page_does_what_it_says() {
     fs::create_dir(&home).unwrap();
     fs::create_dir(&out).unwrap();
     let inbox = inbox(&home.join("webhooks.db")).await;
+    end_batch(&google).await;
     let bin = programs(folder.path());
     let free = || {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -287,6 +303,11 @@ async fn every_command_of_the_page_does_what_it_says() {
         "{shown}"
     );
     assert!(told("gemini-webhooks inbox").contains("msg_dead"));
+    let backfilled = told("gemini-webhooks inbox backfill");
+    for says in ["1 event would be stored.", "1 event was stored."] {
+        assert!(backfilled.contains(says), "{backfilled}");
+    }
+    assert!(told("gemini-webhooks inbox jobs").contains("open     0"));
     let depth = inbox.depth().await.unwrap();
-    assert_eq!((depth.waiting, depth.dead), (1, 0));
+    assert_eq!((depth.waiting, depth.dead), (2, 0));
 }

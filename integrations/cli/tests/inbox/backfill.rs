@@ -259,7 +259,7 @@ async fn ctrl_c_ends_it_and_what_was_stored_stays() {
     let google = MockGoogle::start().await.unwrap();
     first_page(&google).await;
     let terminal = Terminal::start(&program(&place, &google, &["--per-minute", "1"]));
-    terminal.shows("Still going through the project's batches, 1 requests a minute at most.");
+    terminal.shows("Still going through the project's batches, within --per-minute 1.");
     // Ctrl-C itself would end the shell at the terminal as well.
     terminal.signal("-INT");
     let (code, screen) = terminal.ended();

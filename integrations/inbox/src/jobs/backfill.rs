@@ -40,7 +40,8 @@ const NAMED: usize = 10_000;
 ///
 /// Run it once when you begin to use the inbox, and after an outage. It needs no [expected jobs](Inbox::expect): it goes
 /// through all batches of the project, in a request for each 100. Interactions and videos cannot be listed, so it finds
-/// none of them.
+/// none of them. It stores the batches that other apps of the project have started as well, as a static webhook brings
+/// them: let your handler leave alone what is not its own.
 ///
 /// A found event is handled by a worker as any other, and is marked ([`Work::found`](crate::Work::found)). Its key is the
 /// job. So it is stored once, and a webhook that comes later is a copy. If the job was expected, the event has its metadata.

@@ -11,7 +11,9 @@
 #[path = "../inbox/app.rs"]
 mod app;
 mod backfill;
+mod endpoint;
 mod expecting;
+mod health;
 #[allow(dead_code, reason = "other tests use more of it")]
 #[path = "../inbox/home.rs"]
 mod home;

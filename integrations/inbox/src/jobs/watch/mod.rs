@@ -10,17 +10,21 @@ use gemini_webhooks::replay::ClaimToken;
 use gemini_webhooks::{Clock as _, SystemClock};
 use tokio::time::sleep;
 
-use super::{Expectation, Inbox};
+use super::{Expectation, Inbox, telling};
 use crate::error::{InboxError, InboxErrorKind};
 use crate::opening::milliseconds;
 use crate::store::{Database, Value};
 
 mod ask;
+mod health;
 mod pass;
 pub(super) mod quota;
 mod unnamed;
+mod webhooks;
 
+pub(super) use health::{Look, Seen};
 use quota::Quota;
+use webhooks::Webhooks;
 
 /// What a watcher is set to.
 #[derive(Clone, Debug)]
@@ -32,9 +36,12 @@ struct Settings {
     longest_pause: Duration,
     give_up_after: Duration,
     lease: Duration,
+    webhook_interval: Duration,
 }
 
 /// Asks Google after jobs that were [expected](Inbox::expect), whose time is over, and of which no event has come.
+///
+/// It also [looks](Self::webhook) whether Google still delivers to your registered webhooks.
 ///
 /// It may run in every replica: one at a time does the work. What it finds is stored as an event, which a worker handles
 /// as any other, and is marked ([`Work::found`](crate::Work::found)). A found event is also a warning in the log: a
@@ -68,6 +75,7 @@ pub struct Watcher<DB: Database> {
     /// By which the database knows this watcher.
     holder: [u8; 16],
     quota: Mutex<Quota>,
+    webhooks: Webhooks,
 }
 
 /// What a watcher has done in one pass.
@@ -88,6 +96,10 @@ pub struct Pass {
     pub given_up: u64,
     /// Questions that got no answer. They are asked again.
     pub failed: u64,
+    /// Webhooks that were looked at, and that Google had switched off because deliveries failed.
+    pub switched_off: u64,
+    /// Webhooks that Google had switched off and that are enabled again.
+    pub enabled_again: u64,
 }
 
 impl<DB: Database> Inbox<DB> {
@@ -108,9 +120,11 @@ impl<DB: Database> Inbox<DB> {
                 longest_pause: Duration::from_secs(60 * 60),
                 give_up_after: Duration::from_secs(7 * 24 * 60 * 60),
                 lease: Duration::from_secs(60),
+                webhook_interval: Duration::from_secs(5 * 60),
             },
             holder: ClaimToken::generate().to_bytes(),
             quota: Mutex::new(Quota::new(per_minute)),
+            webhooks: Webhooks::default(),
         }
     }
 }
@@ -174,6 +188,8 @@ impl<DB: Database> Watcher<DB> {
             "the watcher's first pause is longer than the longest"
         } else if settings.lease <= settings.interval {
             "the watcher's lease is not longer than its interval, so that it would lose the work each time it waits"
+        } else if let Err(wrong) = self.webhooks.check() {
+            wrong
         } else {
             return Ok(());
         };
@@ -190,6 +206,7 @@ impl<DB: Database> Watcher<DB> {
     /// A setting is wrong.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), InboxError> {
         self.check()?;
+        telling::describe();
         let link = &self.inbox.shared.link;
         let namespace = &*self.inbox.shared.settings.namespace;
         tracing::info!(namespace, "the watcher runs, on {link:?}");
@@ -198,6 +215,7 @@ impl<DB: Database> Watcher<DB> {
             () = shutdown => {}
             () = self.passes() => {}
         }
+        telling::handed_over(self.webhooks.ids());
         // Another need not wait for the end of the lease.
         if let Err(error) = self.leave().await {
             tracing::warn!("the watcher ends, and another waits for the end of its lease: {error}");
@@ -238,6 +256,7 @@ impl<DB: Database> Watcher<DB> {
     /// A setting is wrong, the database cannot be used, or the inbox is full.
     pub async fn pass(&self) -> Result<Pass, InboxError> {
         self.check()?;
+        telling::describe();
         let pass = self.one_pass().await;
         let left = self.leave().await;
         pass.and_then(|pass| left.map(|()| pass))
@@ -266,6 +285,20 @@ impl<DB: Database> Watcher<DB> {
         vec![namespace, "watch".into(), self.holder.to_vec().into()]
     }
 
+    /// Waits until the quota has a request, and takes it. Returns whether the work is still this watcher's.
+    async fn wait_for_quota(&self) -> Result<bool, InboxError> {
+        loop {
+            let taken = self.quota().take(now());
+            let Err(wait) = taken else {
+                return Ok(true);
+            };
+            sleep(wait.min(self.settings.interval)).await;
+            if !self.lead().await? {
+                return Ok(false);
+            }
+        }
+    }
+
     fn quota(&self) -> MutexGuard<'_, Quota> {
         self.quota.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -281,6 +314,7 @@ impl<DB: Database> fmt::Debug for Watcher<DB> {
             .field("inbox", &self.inbox)
             .field("service", &self.service)
             .field("settings", &self.settings)
+            .field("webhooks", &self.webhooks)
             .finish_non_exhaustive()
     }
 }

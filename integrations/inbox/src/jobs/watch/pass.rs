@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::{Expectation, Pass, Watcher, ask::ask, now};
 use crate::entry::time;
 use crate::error::InboxError;
+use crate::jobs::telling;
 use crate::opening::milliseconds;
 use crate::store::Database;
 use crate::worker::backoff::{pause, random};
@@ -59,9 +60,15 @@ impl<DB: Database> Watcher<DB> {
         let mut pass = Pass::default();
         if !self.lead().await? {
             pass.is_elsewhere = true;
+            self.webhooks.forget();
+            telling::handed_over(self.webhooks.ids());
             return Ok(pass);
         }
         mark_answered(&self.inbox.shared).await?;
+        // One request now and then, which many jobs must not put off.
+        if !self.look_at_webhooks(&mut pass).await? {
+            return Ok(pass);
+        }
         // What could not be asked about is still due: once in a pass is enough.
         let mut seen = HashSet::new();
         self.ask_after_all(&mut seen, &mut pass).await?;
@@ -69,6 +76,7 @@ impl<DB: Database> Watcher<DB> {
         if self.look_for_unnamed(&mut pass).await? {
             self.ask_after_all(&mut seen, &mut pass).await?;
         }
+        telling::awaited(&self.inbox).await?;
         Ok(pass)
     }
 

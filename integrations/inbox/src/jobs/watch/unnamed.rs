@@ -4,10 +4,9 @@
 use gemini_webhooks::client::{Batch, ClientError};
 use gemini_webhooks::event::JobKind;
 use serde_json::Value as Json;
-use tokio::time::sleep;
 
 use super::pass::Due;
-use super::{Pass, Watcher, now};
+use super::{Pass, Watcher};
 use crate::error::InboxError;
 use crate::jobs::OWN_ID;
 use crate::store::Database;
@@ -74,16 +73,9 @@ impl<DB: Database> Watcher<DB> {
         let batches = self.service.batches();
         let mut token: Option<String> = None;
         for _ in 0..PAGES {
-            loop {
-                let taken = self.quota().take(now());
-                match taken {
-                    Ok(()) => break,
-                    // A list that was broken off would have to begin anew.
-                    Err(wait) => sleep(wait.min(self.settings.interval)).await,
-                }
-                if !self.lead().await? {
-                    return Ok(Listed::Elsewhere);
-                }
+            // A list that was broken off would have to begin anew.
+            if !self.wait_for_quota().await? {
+                return Ok(Listed::Elsewhere);
             }
             pass.asked += 1;
             let page = match batches.list_page(Some(PAGE), token.as_deref()).await {

@@ -32,7 +32,7 @@ Examples:
 /// Look for batches that ended lately and of which the inbox has no event, and store their events.
 ///
 /// Run it when you begin to use the inbox, and after an outage. It goes through all batches of the project that the API key
-/// belongs to. A worker of your app handles the events. A webhook that comes later is recognised as a copy. If it ends early,
+/// belongs to, also through those of other apps. A worker of your app handles the events. A webhook that comes later is recognised as a copy. If it ends early,
 /// what was stored stays: run it again to go on. Interactions and videos cannot be listed, so it finds none of them.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -139,7 +139,7 @@ impl Options {
             () = tokio::time::sleep(SLOW) => {}
         }
         shown::note(format_args!(
-            "Still going through the project's batches, {} requests a minute at most. Ctrl-C ends it.",
+            "Still going through the project's batches, within --per-minute {}. Ctrl-C ends it.",
             self.per_minute
         ));
         walk.await
