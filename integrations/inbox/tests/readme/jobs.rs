@@ -178,6 +178,44 @@ mod handle {
     }
 }
 
+mod health {
+    include!("jobs_health.rs");
+
+    #[tokio::test]
+    async fn what_google_has_switched_off_is_enabled_again() {
+        use gemini_webhooks::client::{WebhookSpec, WebhookState};
+        use gemini_webhooks::testing::google::{BatchOutcome, MockGoogle};
+
+        use crate::home::{Home as _, SqliteHome};
+
+        let google = MockGoogle::start().await.unwrap();
+        let service = super::service(&google);
+        let home = SqliteHome::new().await;
+        let inbox = home.open().await.unwrap();
+        // Nobody answers there: nothing is delivered to another machine.
+        let spec = WebhookSpec::new("https://example.com/", ["batch.succeeded"]);
+        let created = service.create(&spec).await.unwrap();
+        let id = created.webhook().id();
+        let request = serde_json::json!({"batch": {"inputConfig": {"fileName": "files/1"}}});
+        let batches = service.batches();
+        let batch = batches.create("gemini-3", request, None).await.unwrap();
+        google
+            .finish_batch(batch.name(), BatchOutcome::Succeeded)
+            .await
+            .unwrap();
+        for _ in 0..20 {
+            google.retry_now().await;
+        }
+        let state = async || service.get(id).await.unwrap().state().cloned();
+        let off = Some(WebhookState::DisabledDueToFailedDeliveries);
+        assert_eq!(state().await, off);
+        let watcher = watcher(&inbox, service.clone(), id);
+        let pass = watcher.pass().await.unwrap();
+        assert_eq!((pass.switched_off, pass.enabled_again), (1, 1));
+        assert_eq!(state().await, Some(WebhookState::Enabled));
+    }
+}
+
 mod backfill {
     include!("jobs_backfill.rs");
 

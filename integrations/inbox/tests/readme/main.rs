@@ -213,12 +213,13 @@ mod operating {
 }
 
 /// What the guide shows of the inbox, and the page.
-const IN_THE_GUIDE: [(&str, &str); 8] = [
+const IN_THE_GUIDE: [(&str, &str); 9] = [
     ("answering-at-once.md", include_str!("smallest.rs")),
     ("no-event-missed.md", include_str!("jobs_app.rs")),
     ("no-event-missed.md", include_str!("jobs_expect.rs")),
     ("no-event-missed.md", include_str!("jobs_video.rs")),
     ("no-event-missed.md", include_str!("jobs_handle.rs")),
+    ("no-event-missed.md", include_str!("jobs_health.rs")),
     ("no-event-missed.md", include_str!("jobs_backfill.rs")),
     ("testing.md", include_str!("jobs_testing.rs")),
     ("testing.md", include_str!("testing.rs")),
