@@ -28,6 +28,12 @@ pub mod each_event_once {}
 #[doc = "\n\nIn this documentation: [`Delivery`], [`GeminiEvent`]."]
 pub mod answering_at_once {}
 
+// Its examples need the inbox: `integrations/inbox/tests/readme` runs them.
+#[doc = include_str!("guide/links.md")]
+#[cfg_attr(not(doctest), doc = include_str!("../docs/no-event-missed.md"))]
+#[doc = "\n\nIn this documentation: [`client`](crate::client), [`WebhookReceiverBuilder`]."]
+pub mod no_event_missed {}
+
 // Its example needs the client of NATS: `tests/engines` runs it.
 #[doc = include_str!("guide/links.md")]
 #[cfg_attr(not(doctest), doc = include_str!("../docs/other-engines.md"))]

@@ -1,5 +1,5 @@
 //! What the inbox stores and works off in a second, beside an INSERT of the app's own and beside the
-//! storages of the job engine. On databases of its own; `scripts/bench-inbox` runs this.
+//! storages of the job engine; and what its watcher asks. On databases of its own; `scripts/bench-inbox` runs this.
 
 use std::env;
 
@@ -9,6 +9,7 @@ mod app;
 mod delay;
 mod postgres;
 mod sqlite;
+mod watch;
 mod workers;
 
 use postgres::Postgres;
@@ -52,6 +53,18 @@ async fn main() -> Result<(), Error> {
     if has("workers") {
         let store = Postgres::start().await?;
         workers::measure(&store.url(), &store.inbox().await?).await?;
+    }
+    if has("watch") {
+        watch::measure("SQLite", async || {
+            let store = Sqlite::start().await?;
+            Ok((store.inbox().await?, store))
+        })
+        .await?;
+        watch::measure("PostgreSQL", async || {
+            let store = Postgres::start().await?;
+            Ok((store.inbox().await?, store))
+        })
+        .await?;
     }
     Ok(())
 }

@@ -21,28 +21,23 @@
 //! filters it.
 
 use std::error::Error;
-use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
 use gemini_webhooks::VerifyLayer;
 use gemini_webhooks_inbox::sqlx::PgPool;
 use gemini_webhooks_inbox::{Database, Inbox};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::info;
 
 mod app;
+#[path = "app/serve.rs"]
+mod serve;
 
 use app::{
     Role, dynamic_receiver, exit_code, start_log, static_receiver, stop, stopped, variable, work,
 };
-
-/// How long requests in flight may take after the signal to stop.
-const GRACE: Duration = Duration::from_secs(15);
+use serve::{listen, serve};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -70,12 +65,7 @@ async fn receive_and_work<DB: Database>(
         if role == Role::Work {
             return Ok(());
         }
-        let address = variable("LISTEN_ADDR")?.unwrap_or_else(|| "127.0.0.1:8000".to_owned());
-        let listener = TcpListener::bind(&address)
-            .await
-            .map_err(|error| format!("LISTEN_ADDR: cannot listen on {address}: {error}"))?;
-        info!("listening on http://{}", listener.local_addr()?);
-        serve(listener, routes(&inbox)?, stop.clone()).await?;
+        serve(listen().await?, routes(&inbox)?, stop.clone()).await?;
         Ok::<_, Box<dyn Error>>(())
     };
     let working = async {
@@ -105,21 +95,4 @@ fn routes<DB: Database>(inbox: &Inbox<DB>) -> Result<Router, Box<dyn Error>> {
         }
     }
     Ok(app)
-}
-
-/// Serves until `stop`, and then for a while what is in flight. The example `axum` of `gemini-webhooks` has
-/// a server that also limits idle connections and slow heads.
-async fn serve(listener: TcpListener, app: Router, stop: watch::Receiver<bool>) -> io::Result<()> {
-    let server = axum::serve(listener, app).with_graceful_shutdown(stopped(stop.clone()));
-    let grace = async {
-        stopped(stop).await;
-        sleep(GRACE).await;
-    };
-    tokio::select! {
-        ended = server => ended,
-        () = grace => {
-            warn!("cut off the requests that were still in flight {GRACE:?} after the signal to stop");
-            Ok(())
-        }
-    }
 }

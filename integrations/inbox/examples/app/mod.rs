@@ -1,4 +1,4 @@
-//! What the examples with axum and with actix-web have in common: the receivers, the inbox and the worker.
+//! What the examples have in common: the receivers, the inbox and the worker.
 
 use std::env;
 use std::error::Error;
@@ -61,7 +61,10 @@ pub(crate) async fn work<DB: Database>(
 }
 
 /// Stands for what your app does. An error is a failure, and the event is tried again.
-async fn on_event<DB: Database>(event: GeminiEvent, work: Work<DB>) -> Result<(), WorkError> {
+pub(crate) async fn on_event<DB: Database>(
+    event: GeminiEvent,
+    work: Work<DB>,
+) -> Result<(), WorkError> {
     let line = serde_json::to_string(&Line {
         webhook_id: work.webhook_id(),
         scheme: work.scheme(),
@@ -131,17 +134,21 @@ pub(crate) fn dynamic_receiver() -> Result<Option<WebhookReceiver>, Box<dyn Erro
         );
         return Ok(None);
     }
-    let keys = match variable("GEMINI_JWKS_URL")? {
-        Some(url) => {
-            HttpKeySource::new(&url).map_err(|error| format!("GEMINI_JWKS_URL: {error}"))?
-        }
-        None => HttpKeySource::google()?,
-    };
-    builder = builder.key_source(keys);
+    builder = builder.key_source(keys()?);
     if let Some(audience) = variable("GEMINI_WEBHOOK_AUDIENCE")? {
         builder = builder.accept_jwt(audience);
     }
     Ok(Some(builder.build()?))
+}
+
+/// The public keys of dynamic webhooks.
+pub(crate) fn keys() -> Result<HttpKeySource, Box<dyn Error>> {
+    Ok(match variable("GEMINI_JWKS_URL")? {
+        Some(url) => {
+            HttpKeySource::new(&url).map_err(|error| format!("GEMINI_JWKS_URL: {error}"))?
+        }
+        None => HttpKeySource::google()?,
+    })
 }
 
 /// Returns an environment variable without the white space around it, unless nothing else is in it.

@@ -2,7 +2,7 @@
 
 use tokio::process::Command;
 
-use crate::process::{EVENT, Example, program};
+use crate::process::{EVENT, Example, clean, program};
 
 /// In KiB. The tables take a part of it.
 const LIMIT: u32 = 512;
@@ -14,7 +14,7 @@ async fn what_is_answered_200_is_stored_and_the_rest_503() {
     let url = format!("sqlite:{}", folder.path().join("inbox.db").display());
     // The limit that it may lift itself. Without the signal, the write fails, as on a full disk.
     let script = format!("trap '' XFSZ; ulimit -S -f {LIMIT}; exec \"$0\" receive");
-    let mut command = Command::new("/bin/bash");
+    let mut command = clean("/bin/bash");
     command.args(["-c", &script]).arg(program("axum_inbox"));
     let receiver = Example::run(command, true, &url).await;
 

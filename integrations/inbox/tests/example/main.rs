@@ -8,6 +8,7 @@
 )]
 
 mod full;
+mod jobs;
 mod process;
 mod quickstart;
 mod roles;

@@ -1,10 +1,12 @@
 //! An example that runs, and deliveries to it.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use gemini_webhooks::{Clock as _, SystemClock, testing};
+use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
@@ -30,6 +32,13 @@ pub(crate) fn program(name: &str) -> PathBuf {
     program
 }
 
+/// A command that inherits no settings.
+pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    command
+}
+
 pub(crate) struct Example {
     process: Child,
     log: Lines<BufReader<ChildStderr>>,
@@ -41,14 +50,13 @@ pub(crate) struct Example {
 impl Example {
     /// Starts an example, as `receive`, as `work`, or as both.
     pub(crate) async fn start(name: &str, role: Option<&str>, database: &str) -> Self {
-        let mut command = Command::new(program(name));
+        let mut command = clean(program(name));
         command.args(role);
         Self::run(command, role != Some("work"), database).await
     }
 
     pub(crate) async fn run(mut command: Command, receives: bool, database: &str) -> Self {
         let mut process = command
-            .env_clear()
             .env("DATABASE_URL", database)
             .env("LISTEN_ADDR", "127.0.0.1:0")
             .env("WEBHOOK_SIGNING_SECRET", testing::SECRET)
@@ -80,6 +88,11 @@ impl Example {
             lines,
             address,
         }
+    }
+
+    /// Where it listens.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -115,10 +128,17 @@ impl Example {
 
     /// The id of the next event that the worker prints.
     pub(crate) async fn next(&mut self) -> String {
+        self.next_line().await["webhook_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// The next event, as the worker prints it.
+    pub(crate) async fn next_line(&mut self) -> Value {
         let line = timeout(SOON, self.lines.next_line()).await;
         let line = line.expect("a line").unwrap().expect("it has not ended");
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        line["webhook_id"].as_str().unwrap().to_owned()
+        serde_json::from_str(&line).unwrap()
     }
 
     /// Ends it as a supervisor does. Returns the ids of the events that it printed and nobody has read.
@@ -137,7 +157,7 @@ impl Example {
         let printed = async {
             let mut printed = Vec::new();
             while let Some(line) = self.lines.next_line().await.unwrap() {
-                let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+                let line: Value = serde_json::from_str(&line).unwrap();
                 printed.push(line["webhook_id"].as_str().unwrap().to_owned());
             }
             printed

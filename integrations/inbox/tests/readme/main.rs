@@ -13,6 +13,7 @@ mod app;
 #[allow(dead_code, reason = "other tests use more of it")]
 #[path = "../inbox/home.rs"]
 mod home;
+mod jobs;
 
 mod axum_app {
     include!("axum_app.rs");
@@ -211,18 +212,47 @@ mod operating {
     }
 }
 
+/// What the guide shows of the inbox, and the page.
+const IN_THE_GUIDE: [(&str, &str); 9] = [
+    ("answering-at-once.md", include_str!("smallest.rs")),
+    ("no-event-missed.md", include_str!("jobs_app.rs")),
+    ("no-event-missed.md", include_str!("jobs_expect.rs")),
+    ("no-event-missed.md", include_str!("jobs_video.rs")),
+    ("no-event-missed.md", include_str!("jobs_handle.rs")),
+    ("no-event-missed.md", include_str!("jobs_health.rs")),
+    ("no-event-missed.md", include_str!("jobs_backfill.rs")),
+    ("testing.md", include_str!("jobs_testing.rs")),
+    ("testing.md", include_str!("testing.rs")),
+];
+
 /// The guide is not in the package.
 #[test]
-fn the_guide_has_these_texts() {
+fn the_guide_has_these_texts_and_no_others() {
     let guide = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    for (page, text) in [
-        ("answering-at-once.md", include_str!("smallest.rs")),
-        ("testing.md", include_str!("testing.rs")),
-    ] {
-        if let Ok(page) = std::fs::read_to_string(guide.join(page)) {
-            assert!(page.contains(&format!("\n{text}```")), "{text}");
+    let Ok(pages) = std::fs::read_dir(guide) else {
+        return;
+    };
+    let mut shown = Vec::new();
+    for page in pages {
+        let page = page.unwrap();
+        let name = page.file_name().into_string().unwrap();
+        if !name.ends_with(".md") {
+            continue;
         }
+        let text = std::fs::read_to_string(page.path()).unwrap();
+        let blocks = text.split("\n```rust").skip(1).map(|block| {
+            let (_, block) = block.split_once('\n').unwrap();
+            block.split_once("```").unwrap().0
+        });
+        let of_inbox = blocks.filter(|block| block.contains("use gemini_webhooks_inbox"));
+        shown.extend(of_inbox.map(|block| (name.clone(), block.to_owned())));
     }
+    let mut run: Vec<_> = IN_THE_GUIDE
+        .map(|(page, text)| (page.to_owned(), text.to_owned()))
+        .into();
+    shown.sort();
+    run.sort();
+    assert_eq!(shown, run);
 }
 
 mod smallest {
@@ -272,9 +302,10 @@ fn the_readme_has_these_texts() {
         include_str!("typed.rs"),
         include_str!("actix_app.rs"),
         include_str!("once.rs"),
+        include_str!("jobs_app.rs"),
         include_str!("operating.rs"),
     ] {
         assert!(readme.contains(&format!("```rust\n{text}```")), "{text}");
     }
-    assert_eq!(readme.matches("```rust\n").count(), 5);
+    assert_eq!(readme.matches("```rust\n").count(), 6);
 }
