@@ -8,33 +8,11 @@
 )]
 
 mod app;
+mod both;
 mod home;
 mod operating;
 mod storing;
 mod transactions;
 mod working;
 
-/// Runs each of these on either database.
-macro_rules! on_both {
-    ($($name:ident)+) => {
-        mod sqlite {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $name() {
-                    super::$name(crate::home::SqliteHome::new().await).await;
-                }
-            )+
-        }
-
-        mod postgres {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $name() {
-                    super::$name(crate::home::PostgresHome::new().await).await;
-                }
-            )+
-        }
-    };
-}
-
-pub(crate) use on_both;
+pub(crate) use both::on_both;

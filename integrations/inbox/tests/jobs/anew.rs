@@ -174,12 +174,7 @@ async fn what_cannot_be_read_holds_up_nothing(home: impl Home) {
     ] {
         rig.home.execute(statement).await;
     }
-    rig.google.disturb(1, DeliveryFault::Lose);
-    let name = rig.start_batch(AT_ONCE).await;
-    rig.google
-        .finish_batch(&name, BatchOutcome::Succeeded)
-        .await
-        .unwrap();
+    rig.lose_batch().await;
     let watcher = rig.watcher().concurrency(1);
     let mut found = 0;
     let mut given_up = 0;

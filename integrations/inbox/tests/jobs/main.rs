@@ -12,6 +12,8 @@ mod anew;
 #[path = "../inbox/app.rs"]
 mod app;
 mod backfill;
+#[path = "../inbox/both.rs"]
+mod both;
 mod endpoint;
 mod expecting;
 mod health;
@@ -23,27 +25,4 @@ mod starting;
 mod tying;
 mod watching;
 
-/// Runs each of these on either database.
-macro_rules! on_both {
-    ($($name:ident)+) => {
-        mod sqlite {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $name() {
-                    super::$name(crate::home::SqliteHome::new().await).await;
-                }
-            )+
-        }
-
-        mod postgres {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $name() {
-                    super::$name(crate::home::PostgresHome::new().await).await;
-                }
-            )+
-        }
-    };
-}
-
-pub(crate) use on_both;
+pub(crate) use both::on_both;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::post;
 use gemini_webhooks::client::{WebhookConfig, WebhookService};
-use gemini_webhooks::testing::google::{API_KEY, MockGoogle};
+use gemini_webhooks::testing::google::{API_KEY, BatchOutcome, DeliveryFault, MockGoogle};
 use gemini_webhooks::{Clock as _, GeminiEvent, SystemClock, VerifyLayer, WebhookReceiver};
 use gemini_webhooks_inbox::{Inbox, Watcher, Work};
 use serde_json::{Value, json};
@@ -71,6 +71,14 @@ impl<H: Home> Rig<H> {
             .inbox
             .start_batch(&batches, "gemini-3", batch_request(), config, within);
         batch.await.unwrap().name().to_owned()
+    }
+
+    /// A batch that has ended, whose time is over and whose event was lost.
+    pub(crate) async fn lose_batch(&self) {
+        let name = self.start_batch(AT_ONCE).await;
+        self.google.disturb(1, DeliveryFault::Lose);
+        let ended = self.google.finish_batch(&name, BatchOutcome::Succeeded);
+        ended.await.unwrap();
     }
 
     pub(crate) async fn start_interaction(&self, within: Duration) -> String {

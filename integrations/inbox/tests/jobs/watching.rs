@@ -231,12 +231,7 @@ async fn the_quota_is_kept(home: impl Home) {
 
 async fn an_outage_of_google_changes_nothing(home: impl Home) {
     let rig = Rig::new(home).await;
-    rig.google.disturb(1, DeliveryFault::Lose);
-    let name = rig.start_batch(AT_ONCE).await;
-    rig.google
-        .finish_batch(&name, BatchOutcome::Succeeded)
-        .await
-        .unwrap();
+    rig.lose_batch().await;
     for fault in [
         Fault::Status(500),
         Fault::Status(503),
@@ -270,12 +265,7 @@ async fn one_watcher_at_a_time_does_the_work(home: impl Home) {
     }
     let second = rig.watcher();
     assert!(second.pass().await.unwrap().is_elsewhere);
-    rig.google.disturb(1, DeliveryFault::Lose);
-    let name = rig.start_batch(AT_ONCE).await;
-    rig.google
-        .finish_batch(&name, BatchOutcome::Succeeded)
-        .await
-        .unwrap();
+    rig.lose_batch().await;
     while rig.inbox.awaited().await.unwrap().open > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
