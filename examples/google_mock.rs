@@ -11,12 +11,16 @@
 //! | Command | What it does |
 //! |---|---|
 //! | `batch ID succeeded` | ends a batch; the outcome can also be `failed`, `expired` or `cancelled` |
-//! | `interaction ID completed` | ends an interaction; the status can also be `requires_action`, `failed` or `cancelled` |
+//! | `interaction ID completed` | sets the status of an interaction, such as `requires_action`, `failed` or `incomplete` |
 //! | `video NAME generated` | ends a video; the outcome can also be `failed` |
 //! | `trigger ID` | starts the interaction of a trigger, and prints its id |
 //! | `forward ORIGIN URL` | sends deliveries for `https://my-api.com` to `http://127.0.0.1:8080` |
+//! | `lose N` | the next N events never arrive |
+//! | `forget NAME` | the job is gone |
 //! | `rotate-keys` | publishes a new key |
 //! | `deliveries` | prints all events with their attempts, as JSON in one line |
+//!
+//! After 10 deliveries in a row that fail, a registered webhook is switched off.
 //!
 //! It answers each command with `ok` or `error: …`, and ends when its input ends.
 
@@ -26,7 +30,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gemini_webhooks::testing::google::{
-    API_KEY, BatchOutcome, InteractionStatus, MockGoogle, SentEvent, VideoOutcome,
+    API_KEY, BatchOutcome, DeliveryFault, InteractionStatus, MockGoogle, SentEvent, VideoOutcome,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -77,10 +81,14 @@ async fn run(google: &MockGoogle, command: &str) -> Result<String, BoxError> {
         ["interaction", id, status] => {
             let status = match *status {
                 "requires_action" => InteractionStatus::RequiresAction,
+                "requires_continuation" => InteractionStatus::RequiresContinuation,
+                "incomplete" => InteractionStatus::Incomplete,
+                "budget_exceeded" => InteractionStatus::BudgetExceeded,
+                "idle" => InteractionStatus::Idle,
                 "completed" => InteractionStatus::Completed,
                 "failed" => InteractionStatus::Failed,
                 "cancelled" => InteractionStatus::Cancelled,
-                other => return Err(format!("an interaction does not end {other}").into()),
+                other => return Err(format!("an interaction is never {other}").into()),
             };
             google.set_interaction(id, status).await?;
         }
@@ -94,6 +102,8 @@ async fn run(google: &MockGoogle, command: &str) -> Result<String, BoxError> {
         }
         ["trigger", id] => return Ok(google.fire_trigger(id)?),
         ["forward", origin, to] => google.forward(origin, to),
+        ["lose", events] => google.disturb(events.parse()?, DeliveryFault::Lose),
+        ["forget", name] => google.forget_job(name)?,
         ["rotate-keys"] => google.rotate_keys(),
         ["deliveries"] => {
             // What is under way ends first.

@@ -11,7 +11,7 @@
 //! | Variable | Meaning |
 //! |---|---|
 //! | `GOOGLE_API_KEY`, else `GEMINI_API_KEY` | the API key; unset: the mock |
-//! | `GEMINI_BASE_URL` | where the API is, if not at Google |
+//! | `GEMINI_API_URL` | where the API is, if not at Google |
 //! | `WEBHOOK_URI` | below what the webhook is; `https://example.com/gemini-callback` if unset |
 //! | `WEBHOOK_SIGNING_SECRET` | signing secrets that you have, separated by white space or commas, to see whether one is the webhook's |
 
@@ -47,7 +47,7 @@ async fn main() -> Result<(), BoxError> {
             .build()?;
         return tour(&service, &uri, &spec, &mut io::stdout()).await;
     }
-    let base = variable("GEMINI_BASE_URL").unwrap_or(GOOGLE_API_URL.to_owned());
+    let base = variable("GEMINI_API_URL").unwrap_or(GOOGLE_API_URL.to_owned());
     let service = builder.base_url(base).build()?;
     tour(&service, &uri, &spec, &mut io::stdout()).await
 }

@@ -142,7 +142,7 @@ impl fmt::Display for ConfigError {
                 "no signing secret and no public keys were given, so no delivery could be verified: call `signing_secret` for a static webhook, or `google_keys` (feature `jwks`) for a dynamic one",
             ),
             Self::AnyGoogleProject => f.write_str(
-                "all of Google's customers share its public keys, so they do not prove that a delivery is about your project: call `endpoint_token` or `accept_if`; or call `allow_any_google_project` if your handler itself checks that it knows the job",
+                "all of Google's customers share its public keys, so they do not prove that a delivery is about your project: call `endpoint_token`, or `accept_if` with a check that knows your jobs; or call `allow_any_google_project` if your handler itself checks that it knows the job",
             ),
             Self::EndpointTokenTooShort { chars } => write!(
                 f,

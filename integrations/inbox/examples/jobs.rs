@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `FILE…` | Names of uploaded files with requests. A batch is started for each. |
 //! | `GOOGLE_API_KEY`, else `GEMINI_API_KEY` | The API key of the project whose jobs these are. |
-//! | `GEMINI_BASE_URL` | Where the API is. Google's by default. |
+//! | `GEMINI_API_URL` | Where the API is. Google's by default. |
 //! | `GEMINI_MODEL` | The model. `gemini-3-flash-preview` by default. |
 //! | `WEBHOOK_URI` | The URL at which Google reaches this app, as `POST /gemini-webhook-dynamic`. |
 //! | `WEBHOOK_ENDPOINT_TOKEN` | An endpoint token. If it is set, it is a part of the URL and required in deliveries. |
@@ -64,7 +64,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
 async fn run_with<DB: Database>(inbox: Inbox<DB>) -> Result<(), Box<dyn Error>> {
     let mut service = WebhookService::builder();
-    if let Some(base) = variable("GEMINI_BASE_URL")? {
+    if let Some(base) = variable("GEMINI_API_URL")? {
         service = service.base_url(base);
     }
     let service = service.build()?;

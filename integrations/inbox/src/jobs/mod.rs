@@ -103,12 +103,14 @@ impl<DB: Database> Inbox<DB> {
 
     /// Writes down that a job is about to be started, before anybody knows its name.
     ///
-    /// Put the [id](Announced::id) into the `user_metadata` of its `webhook_config`, as `gemini_webhooks_id`, and for a
-    /// batch also at the end of its `displayName`. Start the job, and call [`started`](Self::started) with its name. If
-    /// it certainly was not started, call [`not_started`](Self::not_started).
+    /// Let the [id](Announced::id) go along with the request: `Announced::put_into` does so (feature `client`). It belongs
+    /// into the `user_metadata` of the `webhook_config`, as `gemini_webhooks_id`, and for a batch also at the end of its
+    /// `displayName`. Start the job, and call [`started`](Self::started) with its name. If it certainly was not started,
+    /// call [`not_started`](Self::not_started).
     ///
-    /// If the process dies in between, a batch is found by listing, and an interaction or a video by its delivery. What
-    /// has no name when its time is over becomes a dead letter that says so.
+    /// If the process dies in between, a batch is found by listing, no sooner than two minutes later, as the call that
+    /// starts it may still run; and an interaction or a video by its delivery. What has no name when its time is over
+    /// becomes a dead letter that says so.
     ///
     /// # Errors
     ///

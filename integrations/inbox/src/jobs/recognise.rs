@@ -45,6 +45,7 @@ impl<DB: Database> Inbox<DB> {
     /// | the job | answer |
     /// |---|---|
     /// | is written down, or its event carries the id of an [announced](Self::announce) one | accepted |
+    /// | has its end in the inbox, such as after a backfill | accepted, as a copy |
     /// | is not, and one of its kind was announced and has no name yet | 503: Google sends the event again |
     /// | is not | 400 |
     /// | cannot be looked up | 503 |
@@ -69,7 +70,17 @@ impl<DB: Database> Inbox<DB> {
                 match shared.standing(&job).await? {
                     2 => Ok(true),
                     1 => Err(NotNamedYet(job).into()),
-                    _ => Ok(false),
+                    _ => {
+                        let webhook_id = delivery.id();
+                        tracing::info!(
+                            webhook_id,
+                            %job,
+                            r#type = event.type_name(),
+                            "the event is refused, because its job is not expected: nobody has called `start_batch`, \
+                             `expect` or `announce` for it"
+                        );
+                        Ok(false)
+                    }
                 }
             })
         }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use gemini_webhooks::client::{
-    Batch, Batches, ClientError, Interaction, Interactions, WebhookConfig,
+    Batch, Batches, ClientError, Interaction, Interactions, Job, WebhookConfig,
 };
 use gemini_webhooks::event::{JobId, JobKind};
 use serde_json::Value as Json;
@@ -98,14 +98,36 @@ impl Error for StartError {
 }
 
 impl Announced {
-    /// Puts the id into the `user_metadata` of a `webhook_config`, by which the job's event is recognised.
-    pub fn put_into(&self, config: WebhookConfig) -> WebhookConfig {
-        config.user_metadata(OWN_ID, self.id())
+    /// Puts the `webhook_config` into the request that starts the job, with the id in its `user_metadata`, by which the job's
+    /// event is recognised. For a batch the id is also put at the end of the `displayName`, by which the batch is found in a
+    /// list: it is the only text of a batch that Google's reference says comes back there.
+    ///
+    /// Use it if you send the request yourself. A job without a `config` calls the registered webhook, and its event does
+    /// not carry the id.
+    ///
+    /// # Errors
+    ///
+    /// As of [`WebhookConfig::put_into`]: the request is not one for a job of this kind.
+    pub fn put_into(
+        &self,
+        config: Option<&WebhookConfig>,
+        request: &mut Json,
+    ) -> Result<(), ClientError> {
+        let job = match self.kind() {
+            JobKind::Batch => Job::Batch,
+            JobKind::Interaction => Job::Interaction,
+            _ => Job::Video,
+        };
+        if let Some(config) = config {
+            let config = config.clone().user_metadata(OWN_ID, self.id());
+            config.put_into(job, request)?;
+        }
+        if self.kind() == JobKind::Batch {
+            self.put_into_display_name(request);
+        }
+        Ok(())
     }
 
-    /// Puts the id at the end of a batch's `displayName`, by which the batch is found in a list.
-    ///
-    /// It is the only text of a batch that Google's reference says comes back in lists.
     fn put_into_display_name(&self, request: &mut Json) {
         let Some(batch) = request.get_mut("batch").and_then(Json::as_object_mut) else {
             // The call says what is wrong with it.
@@ -167,9 +189,10 @@ impl<DB: Database> Inbox<DB> {
         config: Option<&WebhookConfig>,
         expect: impl Into<Expect>,
     ) -> Result<Batch, StartError> {
-        let (announced, config) = self.write_down(JobKind::Batch, config, expect).await?;
-        announced.put_into_display_name(&mut request);
-        let started = batches.create(model, request, config.as_ref()).await;
+        let announced = self
+            .write_down(JobKind::Batch, config, expect, &mut request)
+            .await?;
+        let started = batches.create(model, request, None).await;
         self.note_start(&announced, started, Batch::job).await
     }
 
@@ -178,19 +201,40 @@ impl<DB: Database> Inbox<DB> {
     /// It does as [`start_batch`](Self::start_batch). Interactions cannot be listed: after a crash it is recognised by its
     /// delivery, if there is a `config`, and otherwise becomes a dead letter when its time is over.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "sqlite")]
+    /// # async fn f(
+    /// #     inbox: gemini_webhooks_inbox::Inbox<gemini_webhooks_inbox::sqlx::Sqlite>,
+    /// #     config: gemini_webhooks::client::WebhookConfig,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use gemini_webhooks::client::WebhookService;
+    /// use serde_json::json;
+    ///
+    /// let interactions = WebhookService::from_env()?.interactions();
+    /// let request = json!({ "model": "gemini-3-flash-preview", "input": "Hello" });
+    /// let hour = Duration::from_secs(60 * 60);
+    /// let interaction = inbox
+    ///     .start_interaction(&interactions, request, Some(&config), hour)
+    ///     .await?;
+    /// println!("{}", interaction.id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`StartError`], whose kind says what has become of the interaction.
     pub async fn start_interaction(
         &self,
         interactions: &Interactions,
-        request: Json,
+        mut request: Json,
         config: Option<&WebhookConfig>,
         expect: impl Into<Expect>,
     ) -> Result<Interaction, StartError> {
         let kind = JobKind::Interaction;
-        let (announced, config) = self.write_down(kind, config, expect).await?;
-        let started = interactions.create(request, config.as_ref()).await;
+        let announced = self.write_down(kind, config, expect, &mut request).await?;
+        let started = interactions.create(request, None).await;
         self.note_start(&announced, started, Interaction::job).await
     }
 
@@ -199,7 +243,8 @@ impl<DB: Database> Inbox<DB> {
         kind: JobKind,
         config: Option<&WebhookConfig>,
         expect: impl Into<Expect>,
-    ) -> Result<(Announced, Option<WebhookConfig>), StartError> {
+        request: &mut Json,
+    ) -> Result<Announced, StartError> {
         let mut expect = expect.into();
         if let Some(config) = config {
             expect = expect.or_metadata(config.metadata());
@@ -208,12 +253,25 @@ impl<DB: Database> Inbox<DB> {
         let announced = announced.map_err(StartError::not_written)?;
         let config = config.map(|config| {
             let metadata = expect.all_metadata().iter();
-            let config = metadata.fold(config.clone(), |config, (name, value)| {
+            metadata.fold(config.clone(), |config, (name, value)| {
                 config.user_metadata(name, value.clone())
-            });
-            announced.put_into(config)
+            })
         });
-        Ok((announced, config))
+        match announced.put_into(config.as_ref(), request) {
+            Ok(()) => Ok(announced),
+            Err(error) => Err(self.take_back(&announced, error).await),
+        }
+    }
+
+    async fn take_back(&self, announced: &Announced, error: ClientError) -> StartError {
+        if let Err(unwritten) = self.not_started(announced).await {
+            tracing::warn!(
+                own_id = announced.id(),
+                "a job was not started, and becomes a dead letter when its time is over, because that cannot be written \
+                 down: {unwritten}"
+            );
+        }
+        StartError::google(StartErrorKind::NotStarted, error)
     }
 
     async fn note_start<J>(
@@ -228,16 +286,7 @@ impl<DB: Database> Inbox<DB> {
             Err(error) if error.may_have_been_carried_out() => {
                 return Err(StartError::google(StartErrorKind::MayHaveStarted, error));
             }
-            Err(error) => {
-                if let Err(unwritten) = self.not_started(announced).await {
-                    tracing::warn!(
-                        own_id,
-                        "a job was not started, and becomes a dead letter when its time is over, because that cannot be \
-                         written down: {unwritten}"
-                    );
-                }
-                return Err(StartError::google(StartErrorKind::NotStarted, error));
-            }
+            Err(error) => return Err(self.take_back(announced, error).await),
         };
         // The job runs, so this is no error: it is found by its id.
         let named = match job(&started) {

@@ -67,12 +67,11 @@ pub(super) fn found(
 ) {
     #[cfg(feature = "metrics")]
     metrics::counter!(names::FOUND, "type" => types::label(event)).increment(1);
-    let name = event.type_name().unwrap_or("none");
     tracing::warn!(
         %job,
-        r#type = name,
+        r#type = event.type_name(),
         own_id = expectation.announced().id(),
-        "no webhook has told how this job ended: {name} was found by asking, {overdue:.0?} after its time was over"
+        "no webhook has brought this event: it was found by asking, {overdue:.0?} after the job's time was over"
     );
 }
 
@@ -88,6 +87,7 @@ pub(super) fn given_up(expectation: &Expectation, why: &str) {
     let job = expectation.job().map(JobId::to_string);
     tracing::error!(
         job,
+        kind = expectation.announced().kind().as_str(),
         own_id = expectation.announced().id(),
         "an expected job is a dead letter: {why}"
     );

@@ -179,11 +179,12 @@ RETURNING number",
 FROM gemini_webhooks_inbox_jobs
 WHERE key = $1"
             ),
-            // 2 if the job is written down, 1 if it may be one that has no name yet, else 0. `$1` namespace, `$2` key,
-            // `$3` kind.
+            // 2 if the job is written down or its end is in the inbox, 1 if it may be one that has no name yet, else 0. `$1`
+            // namespace, `$2` key, `$3` kind.
             standing: "\
 SELECT CAST(CASE
     WHEN EXISTS (SELECT 1 FROM gemini_webhooks_inbox_jobs WHERE key = $2) THEN 2
+    WHEN EXISTS (SELECT 1 FROM gemini_webhooks_inbox WHERE key = $2) THEN 2
     WHEN EXISTS (
         SELECT 1 FROM gemini_webhooks_inbox_jobs
         WHERE namespace = $1 AND kind = $3 AND id IS NULL AND state = 0

@@ -35,7 +35,7 @@ async fn its_jobs_end_and_others_are_refused(database: &str) {
     command
         .args(["files/told", "files/lost"])
         .env("GEMINI_API_KEY", API_KEY)
-        .env("GEMINI_BASE_URL", google.base_url())
+        .env("GEMINI_API_URL", google.base_url())
         .env("GEMINI_JWKS_URL", google.jwks_url())
         .env("WEBHOOK_URI", &uri)
         .env("WEBHOOK_ENDPOINT_TOKEN", secret)

@@ -2,7 +2,9 @@
 
 use gemini_webhooks::WebhookReceiver;
 use gemini_webhooks::event::{JobId, JobKind};
-use gemini_webhooks::testing::google::{BatchOutcome, InteractionStatus, MockGoogle};
+use gemini_webhooks::testing::google::{
+    BatchOutcome, DeliveryFault, InteractionStatus, MockGoogle,
+};
 
 use crate::app::{BATCH, deliver};
 use crate::home::Home;
@@ -112,6 +114,24 @@ async fn a_dead_database_is_503(home: impl Home) {
     assert_eq!(answers(&rig.google, &own), [503, 200]);
 }
 
+async fn a_webhook_of_a_backfilled_job_is_a_copy(home: impl Home) {
+    let rig = Rig::new(home).await;
+    let batches = rig.service.batches();
+    let batch = batches.create("gemini-3", batch_request(), Some(&rig.config));
+    let name = batch.await.unwrap().name().to_owned();
+    rig.google.disturb(
+        1,
+        DeliveryFault::Delay(std::time::Duration::from_secs(3600)),
+    );
+    let ended = rig.google.finish_batch(&name, BatchOutcome::Succeeded);
+    ended.await.unwrap();
+    let backfilled = rig.inbox.backfill(&rig.service).run().await.unwrap();
+    assert_eq!(backfilled.found, 1);
+    rig.google.retry_now().await;
+    assert_eq!(answers(&rig.google, &name), [200]);
+    assert_eq!(rig.work().await.len(), 1);
+}
+
 async fn static_webhooks_are_the_projects_own(home: impl Home) {
     let rig = Rig::new(home).await;
     let receiver = WebhookReceiver::builder()
@@ -138,5 +158,6 @@ on_both! {
     a_job_that_may_be_about_to_be_named_comes_again
     a_job_without_a_name_whose_time_is_over_holds_up_nobody
     a_dead_database_is_503
+    a_webhook_of_a_backfilled_job_is_a_copy
     static_webhooks_are_the_projects_own
 }

@@ -101,37 +101,74 @@ mod expect {
     }
 }
 
-mod video {
-    include!("jobs_video.rs");
+mod own {
+    include!("jobs_own.rs");
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn it_is_expected_under_its_name() {
+    async fn jobs_of_an_own_client_are_expected_and_found() {
         use gemini_webhooks::testing::google::{API_KEY, MockGoogle};
+        use serde_json::json;
 
         use crate::home::{Home as _, SqliteHome};
 
         let google = MockGoogle::start().await.unwrap();
         let home = SqliteHome::new().await;
         let inbox = home.open().await.unwrap();
-        let url = format!(
-            "{}/v1beta/models/veo-3.1:predictLongRunning",
-            google.base_url()
-        );
-        let send = async |body: Value| {
-            let request = reqwest::Client::new().post(url);
+        let config = WebhookConfig::new().uri("https://example.com/");
+        let base = google.base_url();
+        let send = async |path: &str, body: Value| -> Result<String, Box<dyn Error>> {
+            let request = reqwest::Client::new().post(format!("{base}/{path}"));
             let request = request.header("x-goog-api-key", API_KEY);
             let answer = request.body(body.to_string()).send().await?.bytes().await?;
             let answer: Value = serde_json::from_slice(&answer)?;
-            Ok(answer["name"].as_str().ok_or("no name")?.to_owned())
+            let name = answer.get("name").or(answer.get("id"));
+            Ok(name.and_then(Value::as_str).ok_or("no name")?.to_owned())
         };
-        let body = serde_json::json!({"instances": [{"prompt": "a cat"}]});
-        let config = WebhookConfig::new().uri("https://example.com/");
-        start_video(&inbox, body, config, send).await.unwrap();
-        let job = JobId::new(JobKind::Video, &google.job_names()[0]).unwrap();
-        let known = inbox.expectation(&job).await.unwrap().unwrap();
-        let sent = google.requests().pop().unwrap().body;
-        assert!(String::from_utf8_lossy(&sent).contains(known.announced().id()));
+        for (kind, path, body) in [
+            (
+                JobKind::Batch,
+                "v1/models/gemini-3:batchGenerateContent",
+                json!({"batch": {"inputConfig": {"fileName": "files/1"}}}),
+            ),
+            (
+                JobKind::Interaction,
+                "v1/interactions",
+                json!({"model": "gemini-3", "input": "hello"}),
+            ),
+            (
+                JobKind::Video,
+                "v1beta/models/veo-3.1:predictLongRunning",
+                json!({"instances": [{"prompt": "a cat"}]}),
+            ),
+        ] {
+            let send_this = async |body| send(path, body).await;
+            start_own(&inbox, kind, body, &config, send_this)
+                .await
+                .unwrap();
+            let sent = google.requests().pop().unwrap().body;
+            let sent = String::from_utf8_lossy(&sent).into_owned();
+            let name = google.job_names().into_iter();
+            let jobs = name.filter_map(|name| JobId::new(kind, &name));
+            let mut known = None;
+            for job in jobs {
+                known = known.or(inbox.expectation(&job).await.unwrap());
+            }
+            assert!(sent.contains(known.unwrap().announced().id()), "{sent}");
+        }
         assert_eq!(inbox.awaited().await.unwrap().unnamed, 0);
+
+        // A batch whose name is lost has its id where the list shows it.
+        let lost = async |body| {
+            send("v1/models/gemini-3:batchGenerateContent", body).await?;
+            Err("the connection broke".into())
+        };
+        let body = json!({"batch": {"inputConfig": {"fileName": "files/1"}}});
+        let ended = start_own(&inbox, JobKind::Batch, body, &config, lost).await;
+        assert!(ended.is_err());
+        home.execute("UPDATE gemini_webhooks_inbox_jobs SET ask_at = 0 WHERE id IS NULL")
+            .await;
+        let watcher = inbox.watch(super::service(&google));
+        assert_eq!(watcher.pass().await.unwrap().named, 1);
     }
 }
 

@@ -217,7 +217,7 @@ const IN_THE_GUIDE: [(&str, &str); 9] = [
     ("answering-at-once.md", include_str!("smallest.rs")),
     ("no-event-missed.md", include_str!("jobs_app.rs")),
     ("no-event-missed.md", include_str!("jobs_expect.rs")),
-    ("no-event-missed.md", include_str!("jobs_video.rs")),
+    ("no-event-missed.md", include_str!("jobs_own.rs")),
     ("no-event-missed.md", include_str!("jobs_handle.rs")),
     ("no-event-missed.md", include_str!("jobs_health.rs")),
     ("no-event-missed.md", include_str!("jobs_backfill.rs")),

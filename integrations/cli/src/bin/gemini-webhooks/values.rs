@@ -13,8 +13,16 @@ pub(crate) fn offset(text: &str) -> Result<SignedDuration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(SignedDuration::from_secs(seconds));
     }
-    text.parse()
-        .map_err(|_| "write a duration, such as 30s, 10m or 1h, or a number of seconds".to_owned())
+    // Of 24 hours: a library that knows of clocks being set refuses to say how long a day is.
+    let days = text
+        .strip_suffix('d')
+        .and_then(|days| days.parse::<i32>().ok());
+    if let Some(days) = days {
+        return Ok(SignedDuration::from_hours(24 * i64::from(days)));
+    }
+    text.parse().map_err(|_| {
+        "write a duration, such as 30s, 10m, 1h or 3d, or a number of seconds".to_owned()
+    })
 }
 
 /// A duration that is longer than zero.
@@ -81,6 +89,7 @@ mod tests {
             ("-600", Some(-600)),
             ("+1h", Some(3600)),
             ("1h 30m", Some(5400)),
+            ("3d", Some(259_200)),
             ("10", Some(10)),
             ("", None),
             ("soon", None),

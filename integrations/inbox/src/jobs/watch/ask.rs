@@ -73,6 +73,7 @@ impl<DB: Database> Watcher<DB> {
             }
             Ok(Heard::Outcome(_)) => {
                 pass.running += 1;
+                tracing::debug!(%job, "the job still runs, {overdue:.0?} after its time was over");
                 if overdue <= self.settings.give_up_after {
                     return self.ask_again(due, 0).await;
                 }

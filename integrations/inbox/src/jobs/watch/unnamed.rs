@@ -59,8 +59,8 @@ impl<DB: Database> Watcher<DB> {
         for due in missing {
             let left = due.left();
             if left.is_zero() {
-                let why = "its start was announced, and no batch of the project has its id: it was not started, or is \
-                           deleted";
+                let why = "its start was announced, and no batch of the project has its id in `displayName` or \
+                           `user_metadata`: it was not started, was started without the id, or is deleted";
                 self.give_up(&due, why, pass).await?;
             } else {
                 // A list has what was created before it. The last word is had when its time is over.
