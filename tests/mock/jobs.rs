@@ -209,8 +209,10 @@ async fn a_forgotten_job_is_gone() {
         (text(&video, "name"), text(&video, "name").to_owned()),
     ] {
         let target = format!("/v1/{path}");
-        api.ok("GET", &target, "").await;
+        let answer = api.ok("GET", &target, "").await;
+        assert_eq!(google.job(name), Some(answer));
         google.forget_job(name).unwrap();
+        assert_eq!(google.job(name), None);
         let (status, error) = api.call("GET", &target, "").await;
         assert_eq!(
             (status, &error["error"]["status"]),

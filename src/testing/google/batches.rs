@@ -118,6 +118,11 @@ pub(super) fn get(state: &State, project: usize, id: &str) -> Answered {
         .ok_or_else(|| Refusal::not_found("Batch", id))
 }
 
+/// Whatever project it is of.
+pub(super) fn find(state: &State, id: &str) -> Option<Value> {
+    state.batches.get(without_prefix(id)).map(Batch::json)
+}
+
 pub(super) fn list(state: &State, project: usize, query: &[(String, String)]) -> Answered {
     page(
         &state.batches,

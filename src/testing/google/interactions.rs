@@ -81,6 +81,12 @@ pub(super) struct Interaction {
     json: Value,
 }
 
+impl Interaction {
+    pub(super) fn json(&self) -> Value {
+        self.json.clone()
+    }
+}
+
 pub(super) struct Trigger {
     project: usize,
     interaction: Object,
@@ -166,7 +172,7 @@ pub(super) fn get(state: &State, project: usize, id: &str, query: &[(String, Str
     let interaction = state.interactions.get(id);
     interaction
         .filter(|interaction| interaction.project == project)
-        .map(|interaction| interaction.json.clone())
+        .map(Interaction::json)
         .ok_or_else(|| Refusal::not_found("Interaction", id))
 }
 

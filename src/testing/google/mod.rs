@@ -74,8 +74,10 @@ pub use refusal::ErrorShape;
 pub use server::Received;
 pub use videos::VideoOutcome;
 
+use interactions::Interaction;
 use outbox::Sending;
 use time::Now;
+use videos::Video;
 
 /// The API key that a [`MockGoogle`] accepts by default.
 pub const API_KEY: &str = "mock-api-key";
@@ -311,6 +313,21 @@ impl MockGoogle {
             let batches = state.batches.keys().map(|id| format!("batches/{id}"));
             let others = state.interactions.keys().chain(state.videos.keys());
             batches.chain(others.cloned()).collect()
+        })
+    }
+
+    /// Returns a job as the service answers a `GET` for it, without a request.
+    ///
+    /// `name` is that of a batch, with or without `batches/` in front, of an interaction, or of the operation of a video.
+    /// `None` if there is no such job.
+    #[must_use]
+    pub fn job(&self, name: &str) -> Option<serde_json::Value> {
+        self.shared.with(|state, _| {
+            let interaction = || state.interactions.get(name).map(Interaction::json);
+            let video = || state.videos.get(name).map(Video::json);
+            batches::find(state, name)
+                .or_else(interaction)
+                .or_else(video)
         })
     }
 

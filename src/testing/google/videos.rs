@@ -26,6 +26,12 @@ pub(super) struct Video {
     operation: Value,
 }
 
+impl Video {
+    pub(super) fn json(&self) -> Value {
+        self.operation.clone()
+    }
+}
+
 pub(super) fn create(state: &mut State, project: usize, model: &str, body: &[u8]) -> Answered {
     let body = fields::object(body)?;
     only(body.keys(), &["instances", "parameters", "webhookConfig"])?;
@@ -52,7 +58,7 @@ pub(super) fn get(state: &State, project: usize, name: &str) -> Answered {
     let video = state.videos.get(name);
     video
         .filter(|video| video.project == project)
-        .map(|video| video.operation.clone())
+        .map(Video::json)
         .ok_or_else(|| Refusal::not_found("Operation", name))
 }
 

@@ -126,6 +126,7 @@ fn line<'a>(delivery: &'a Delivery, event: &'a GeminiEvent, once: bool) -> Line<
         scheme: delivery.scheme().as_str(),
         r#type: event.type_name(),
         once,
+        job: None,
     }
 }
 

@@ -20,13 +20,14 @@ use crate::planted::store_later;
 use crate::{BoxError, NAMESPACE, receivers, required, serve, stopped};
 
 /// When a worker gives no sign of life for so long, others take its events.
-const HEARTBEAT: Duration = Duration::from_secs(4);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(4);
 /// A run may take so long.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// A failed event waits so long for its next run: first, and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(4));
+pub(crate) const PAUSES: (Duration, Duration) =
+    (Duration::from_millis(500), Duration::from_secs(4));
 /// So often an event is tried. The faults of a run can make an event fail several times in a row.
-const ATTEMPTS: u32 = 6;
+pub(crate) const ATTEMPTS: u32 = 6;
 
 /// Both roles, unless one is named.
 pub(crate) async fn run(role: &[&str], stop: watch::Receiver<bool>) -> Result<(), BoxError> {
@@ -131,6 +132,7 @@ async fn on_event<DB: Runs>(event: GeminiEvent, work: Work<DB, Mishaps>) -> Resu
         scheme: work.scheme(),
         r#type: event.type_name(),
         once,
+        job: None,
     };
     line.print()?;
     mishap.after();

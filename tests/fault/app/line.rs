@@ -12,6 +12,18 @@ pub(crate) struct Line<'a> {
     pub(crate) r#type: Option<&'a str>,
     /// The work and the mark that it is done were committed together.
     pub(crate) once: bool,
+    /// Where jobs are expected.
+    #[serde(flatten)]
+    pub(crate) job: Option<JobLine>,
+}
+
+/// Which job the event is about, and who brought it.
+#[derive(Serialize)]
+pub(crate) struct JobLine {
+    /// Kind and id, such as `batch/8kq2`.
+    pub(crate) job: String,
+    /// The watcher did, and not a webhook.
+    pub(crate) found: bool,
 }
 
 impl Line<'_> {

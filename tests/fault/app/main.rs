@@ -2,7 +2,7 @@
 //! hangs or aborts the process.
 //!
 //! ```text
-//! fault_app memory | redis | postgres | inbox [receive | work]
+//! fault_app memory | redis | postgres | inbox [receive | work] | jobs
 //! ```
 //!
 //! It has the settings of the example receivers, and these:
@@ -11,8 +11,11 @@
 //! |---|---|
 //! | `WEBHOOK_SIGNING_SECRET_FILE` | The file with the signing secrets. It is followed. |
 //! | `FAULT_RANDOM` | A number, from which it follows what happens to the handlers. Without it nothing happens to them. |
-//! | `FAULT_PLANT` | `marks-first` or `answers-first`: a mistake that loses events, for `fault` to find. |
+//! | `FAULT_PLANT` | `marks-first`, `answers-first` or `never-asks`: a mistake that loses events, for `fault` to find. |
+//! | `GEMINI_API_KEY`, `GEMINI_BASE_URL` | With `jobs`: the API that has the jobs. |
+//! | `FAULT_CALLBACK` | With `jobs`: the URL that jobs call back to. |
 //!
+//! With `jobs`, `POST /start` starts a job.
 //! `GET /tasks` answers with the number of tasks that live.
 
 use std::env;
@@ -35,6 +38,7 @@ use tracing_subscriber::EnvFilter;
 
 mod guarded;
 mod inbox;
+mod jobs;
 mod line;
 mod mishap;
 mod planted;
@@ -79,9 +83,10 @@ async fn run() -> Result<(), BoxError> {
         ["redis"] => guarded::redis(stop).await?,
         ["postgres"] => guarded::postgres(stop).await?,
         ["inbox", role @ ..] => inbox::run(role, stop).await?,
+        ["jobs"] => jobs::run(stop).await?,
         _ => {
             return Err(
-                "usage: fault_app memory | redis | postgres | inbox [receive | work]".into(),
+                "usage: fault_app memory | redis | postgres | inbox [receive | work] | jobs".into(),
             );
         }
     }

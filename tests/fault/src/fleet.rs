@@ -1,6 +1,6 @@
 //! The processes of a set-up.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl Fleet {
                 program: parts.program.clone(),
                 arguments: arguments.clone(),
                 variables: variables.to_vec(),
-                log: folder.join(format!("{}.log", name.replace(' ', "-"))),
+                log: log(folder, &name),
                 mishaps: parts.mishaps.then(|| random.u64(..)),
                 clock_ahead: if is_ahead { CLOCK_AHEAD } else { 0 },
             };
@@ -109,6 +109,11 @@ impl Fleet {
         }
     }
 
+    /// The log of each replica.
+    pub(crate) fn logs(&self, folder: &Path) -> Vec<PathBuf> {
+        self.names.iter().map(|name| log(folder, name)).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.replicas.len()
     }
@@ -124,4 +129,8 @@ impl Fleet {
         try_join_all(self.replicas.into_iter().map(Replica::end)).await?;
         Ok(self.names)
     }
+}
+
+fn log(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{}.log", name.replace(' ', "-")))
 }

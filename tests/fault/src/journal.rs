@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::Deserialize;
+
 use crate::clock::{Clock, Moment};
 
 /// All of it, in the order in which it was noticed.
@@ -53,6 +55,18 @@ pub(crate) struct Run {
     pub(crate) life: Life,
     /// The app says that it committed the work together with its mark.
     pub(crate) once: bool,
+    /// In the set-ups with expected jobs.
+    pub(crate) told: Option<Told>,
+}
+
+/// What an event says of a job.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Told {
+    /// Kind and id.
+    pub(crate) job: String,
+    pub(crate) r#type: String,
+    /// By asking, and not by a webhook.
+    pub(crate) found: bool,
 }
 
 /// One process: which replica, and its how many-th start.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::clock::Moment;
 use crate::events::Event;
-use crate::journal::{Answer, Attempt, Death, Entries, How, Life, Run};
+use crate::journal::{Answer, Attempt, Death, Entries, How, Life, Outage, Run};
 use crate::store::DeadLetter;
 
 /// Where nothing is broken, an event is marked as handled that soon after its line, in milliseconds.
@@ -166,15 +166,18 @@ pub(crate) fn judge(evidence: Evidence<'_>, rules: Rules) -> Verdict {
     let rows = evidence.rows.into_iter().flat_map(HashMap::keys);
     let foreign = rows.filter(|id| !known.contains(id.as_str()));
     verdict.foreign.extend(foreign.cloned());
-    judge_deaths(evidence, &mut verdict);
-    verdict.not_tried = not_tried(evidence);
+    verdict.processes = judge_deaths(entries, evidence.names);
+    verdict.not_tried = not_tried(entries, evidence.names.len(), evidence.breakable);
     verdict
 }
 
-fn not_tried(evidence: Evidence<'_>) -> Vec<&'static str> {
-    let Entries {
+pub(crate) fn not_tried(
+    Entries {
         deaths, outages, ..
-    } = evidence.entries;
+    }: &Entries,
+    processes: usize,
+    breakable: bool,
+) -> Vec<&'static str> {
     let mut missing = Vec::new();
     if !deaths.iter().any(|death| death.how == How::Killed) {
         missing.push("no process was killed");
@@ -183,10 +186,10 @@ fn not_tried(evidence: Evidence<'_>) -> Vec<&'static str> {
     let stopped = deaths
         .iter()
         .filter(|death| matches!(death.how, How::Stopped(_) | How::Hung));
-    if stopped.count() <= evidence.names.len() {
+    if stopped.count() <= processes {
         missing.push("no process was stopped in order");
     }
-    if evidence.breakable && outages.is_empty() {
+    if breakable && outages.is_empty() {
         missing.push("the store did not fail");
     }
     missing
@@ -264,7 +267,7 @@ impl Story<'_> {
     }
 
     fn name(&self, evidence: Evidence<'_>, run: &Run) -> String {
-        name(evidence, run.life)
+        name(evidence.names, run.life)
     }
 
     /// What kept the first run from being marked, before the second.
@@ -275,58 +278,73 @@ impl Story<'_> {
         evidence: Evidence<'_>,
         rules: Rules,
     ) -> Option<String> {
-        if first.once {
-            // Its mark was committed with it. Nothing can explain another.
-            return None;
-        }
-        let from = first.at.before(LATE);
-        let to = first.at.after(MARKED).min(second.at);
-        let still_held = second.at < first.at.after(rules.held);
-        let within = |at: Moment| from <= at && at <= to;
-        let entries = evidence.entries;
-        let death = entries.deaths.iter().find(|death| {
-            let died = matches!(death.how, How::Killed | How::Aborted | How::ByItself(_));
-            died && death.life == first.life && within(death.at) && !still_held
-        });
-        if let Some(Death { at, how, life, .. }) = death {
-            let how = match how {
-                How::Killed => "was killed",
-                How::Aborted => "was aborted",
-                _ => "ended",
-            };
-            return Some(format!("{} {how} at {at}", name(evidence, *life)));
-        }
         // After an answer of 2xx the event is marked, sooner or later, as long as its process lives.
         let mut marked = self.attempts.iter().filter(|_| rules.runs_in_delivery);
         let marked = marked.any(|attempt| {
-            let early = from <= attempt.ended && attempt.ended <= second.at;
+            let early = first.at.before(LATE) <= attempt.ended && attempt.ended <= second.at;
             attempt.answer.is_success() && early
         });
-        let outage = entries.outages.iter().find(|outage| {
-            let at_its_time = outage.from <= to && from <= outage.to;
-            let ends = outage.to.after(MARKED).min(second.at);
-            let died = entries
-                .deaths
-                .iter()
-                .any(|death| death.life == first.life && from <= death.at && death.at <= ends);
-            at_its_time && !still_held && (!marked || died)
-        });
-        if let Some(outage) = outage {
-            let (what, from, to) = (&outage.what, outage.from, outage.to);
-            return Some(format!("{what} from {from} to {to}"));
+        let Evidence { entries, names, .. } = evidence;
+        let broken = broken_between(entries, names, (first, second), rules.held, marked);
+        if broken.is_some() || first.once || !rules.runs_in_delivery {
+            return broken;
         }
-        if rules.runs_in_delivery {
-            let left = self.attempts.iter().find(|attempt| {
-                let left = matches!(attempt.answer, Answer::TimedOut | Answer::Broken);
-                left && within(attempt.ended)
-            })?;
-            return Some(match left.answer {
-                Answer::TimedOut => format!("the sender had no more patience at {}", left.ended),
-                _ => format!("the delivery's connection broke at {}", left.ended),
-            });
-        }
-        None
+        let (from, to) = span(first, second);
+        let left = self.attempts.iter().find(|attempt| {
+            let left = matches!(attempt.answer, Answer::TimedOut | Answer::Broken);
+            left && from <= attempt.ended && attempt.ended <= to
+        })?;
+        Some(match left.answer {
+            Answer::TimedOut => format!("the sender had no more patience at {}", left.ended),
+            _ => format!("the delivery's connection broke at {}", left.ended),
+        })
     }
+}
+
+/// In which a mark of the first run is made, unless something keeps it from that.
+fn span(first: &Run, second: &Run) -> (Moment, Moment) {
+    let to = first.at.after(MARKED).min(second.at);
+    (first.at.before(LATE), to)
+}
+
+/// What of the processes and the store kept the first of two runs from being marked. `held` is that of the rules;
+/// `marked` says that it was marked, unless its process died.
+pub(crate) fn broken_between(
+    entries: &Entries,
+    names: &[String],
+    (first, second): (&Run, &Run),
+    held: u64,
+    marked: bool,
+) -> Option<String> {
+    if first.once || second.at < first.at.after(held) {
+        // Its mark was committed with it, or nobody else could have it. Nothing can explain another.
+        return None;
+    }
+    let (from, to) = span(first, second);
+    let within = |at: Moment| from <= at && at <= to;
+    let death = entries.deaths.iter().find(|death| {
+        let died = matches!(death.how, How::Killed | How::Aborted | How::ByItself(_));
+        died && death.life == first.life && within(death.at)
+    });
+    if let Some(Death { at, how, life, .. }) = death {
+        let how = match how {
+            How::Killed => "was killed",
+            How::Aborted => "was aborted",
+            _ => "ended",
+        };
+        return Some(format!("{} {how} at {at}", name(names, *life)));
+    }
+    let outage = entries.outages.iter().find(|outage| {
+        let at_its_time = outage.from <= to && from <= outage.to;
+        let ends = outage.to.after(MARKED).min(second.at);
+        let died = entries
+            .deaths
+            .iter()
+            .any(|death| death.life == first.life && from <= death.at && death.at <= ends);
+        at_its_time && (!marked || died)
+    })?;
+    let Outage { what, from, to } = outage;
+    Some(format!("{what} from {from} to {to}"))
 }
 
 /// What was not taken for the reason of a second run, for whoever looks for it.
@@ -346,23 +364,25 @@ fn near(evidence: Evidence<'_>, first: &Run) -> String {
     format!("the first process: {death}{once}; the store before: {outage}")
 }
 
-fn name(evidence: Evidence<'_>, life: Life) -> String {
-    let name = evidence.names.get(life.replica);
+pub(crate) fn name(names: &[String], life: Life) -> String {
+    let name = names.get(life.replica);
     let name = name.map_or("a process", String::as_str);
     format!("{name} (start {})", life.start)
 }
 
-fn judge_deaths(evidence: Evidence<'_>, verdict: &mut Verdict) {
+/// Processes that ended by themselves, or not in order when they were asked to.
+pub(crate) fn judge_deaths(entries: &Entries, names: &[String]) -> Vec<String> {
+    let mut against_the_plan = Vec::new();
     for Death {
         life,
         born,
         at,
         how,
-    } in &evidence.entries.deaths
+    } in &entries.deaths
     {
-        let name = name(evidence, *life);
+        let name = name(names, *life);
         let starts_in_vain = || {
-            let mut outages = evidence.entries.outages.iter();
+            let mut outages = entries.outages.iter();
             let young = *at <= born.after(START);
             young && outages.any(|outage| outage.from <= *at && *born <= outage.to)
         };
@@ -379,8 +399,9 @@ fn judge_deaths(evidence: Evidence<'_>, verdict: &mut Verdict) {
             How::Hung => "was stopped in order, did not end within 30 s, and was killed".to_owned(),
             How::ByItself(code) => format!("ended by itself {}", with(code)),
         };
-        verdict.processes.push(format!("{name} {against} at {at}"));
+        against_the_plan.push(format!("{name} {against} at {at}"));
     }
+    against_the_plan
 }
 
 #[cfg(test)]

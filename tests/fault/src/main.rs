@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 mod clock;
 mod events;
 mod fleet;
+mod jobs;
 mod journal;
 mod judge;
 mod keys;
@@ -44,17 +45,18 @@ type Error = Box<dyn error::Error + Send + Sync>;
     after_help = "Examples:\n  \
     fault --setup redis --events 20000\n  \
     fault --setup inbox-sqlite --events 1000 --rate 100 --seed 7\n  \
+    fault --setup jobs-postgres --events 10000\n  \
     fault --setup redis --events 500 --plant marks-first     # must find losses\n  \
     fault --app target/debug/examples/axum_sqlx --store postgres --replicas 3"
 )]
 struct Arguments {
-    /// What to run, again for several. All four if none is given
+    /// What to run, again for several. All six if none is given
     #[arg(long, value_enum)]
     setup: Vec<SetUp>,
-    /// How many events are sent in each set-up
+    /// How many events are sent in each set-up, or jobs started
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     events: u32,
-    /// How many events are sent a second
+    /// How many events are sent a second, or jobs started
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rate: u32,
     /// Repeats the events and the faults of another run. Random if it is not given
@@ -118,6 +120,16 @@ enum Ended {
     Stopped,
 }
 
+impl Ended {
+    fn of(holds: bool, is_tried: bool) -> Self {
+        match (holds, is_tried) {
+            (true, true) => Self::Holds,
+            (true, false) => Self::TooShort,
+            (false, _) => Self::DoesNotHold,
+        }
+    }
+}
+
 async fn run_all(arguments: &Arguments) -> Result<Ended, Error> {
     let own = arguments.app.as_deref().map(|program| {
         let wrong = |error: &dyn Display| format!("--app {}: {error}", program.display());
@@ -170,12 +182,11 @@ async fn run_all(arguments: &Arguments) -> Result<Ended, Error> {
                 .prefix("gemini-webhooks-fault-")
                 .tempdir()?,
         };
-        let ended = run::run(&parts, size, folder.path()).await;
-        let end = match &ended {
-            Ok((verdict, _)) if verdict.holds() && verdict.not_tried.is_empty() => Ended::Holds,
-            Ok((verdict, _)) if verdict.holds() => Ended::TooShort,
-            _ => Ended::DoesNotHold,
+        let ended = match parts.has_jobs {
+            true => jobs::run(&parts, size, folder.path()).await,
+            false => run::run(&parts, size, folder.path()).await,
         };
+        let end = ended.as_ref().map_or(Ended::DoesNotHold, |(end, _)| *end);
         worst = worst.max(end);
         if let Ok((_, summary)) = &ended {
             writeln!(io::stdout(), "{summary}")?;

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::Error;
 use crate::clock::Moment;
-use crate::journal::{Death, How, Journal, Life, Run};
+use crate::journal::{Death, How, Journal, Life, Run, Told};
 
 /// The signal that a process that calls `abort` ends by.
 const SIGABRT: i32 = 6;
@@ -58,8 +58,16 @@ pub(crate) struct Replica {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
-    Kill { down: u64 },
-    Stop { down: u64 },
+    Kill {
+        down: u64,
+    },
+    /// Without waiting for a line.
+    KillAtOnce {
+        down: u64,
+    },
+    Stop {
+        down: u64,
+    },
     End,
 }
 
@@ -69,6 +77,8 @@ struct Line {
     webhook_id: String,
     #[serde(default)]
     once: bool,
+    #[serde(flatten)]
+    told: Option<Told>,
 }
 
 impl Replica {
@@ -176,12 +186,12 @@ impl Keeper {
                     if let Ok(Some(line)) = line.unwrap_or(Ok(None)) {
                         self.read(&line, process.life)?;
                     }
-                    let status = process.child.wait().await?;
-                    let how = if status.signal() == Some(SIGKILL) {
-                        How::Killed
-                    } else {
-                        self.by_itself(status)
-                    };
+                    let how = self.killed(process).await?;
+                    return Ok((how, Duration::from_millis(down)));
+                }
+                Order::KillAtOnce { down } => {
+                    process.child.start_kill()?;
+                    let how = self.killed(process).await?;
                     return Ok((how, Duration::from_millis(down)));
                 }
                 Order::Stop { down } => {
@@ -194,6 +204,14 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    async fn killed(&self, process: &mut Process) -> Result<How, Error> {
+        let status = process.child.wait().await?;
+        Ok(match status.signal() {
+            Some(SIGKILL) => How::Killed,
+            _ => self.by_itself(status),
+        })
     }
 
     /// Reads its lines on, until it has ended in order.
@@ -249,7 +267,11 @@ impl Keeper {
     }
 
     fn read_at(&self, at: Moment, line: &str, life: Life) -> Result<(), Error> {
-        let Line { webhook_id, once } = serde_json::from_str(line)
+        let Line {
+            webhook_id,
+            once,
+            told,
+        } = serde_json::from_str(line)
             .map_err(|error| {
                 format!(
                     "{} printed {line:?} to stdout, where a line of JSON with a `webhook_id` must tell of each handled event, and nothing else may be: {error}. Send logs to stderr",
@@ -261,6 +283,7 @@ impl Keeper {
             at,
             life,
             once,
+            told,
         };
         self.journal.write().runs.push(run);
         Ok(())

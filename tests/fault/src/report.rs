@@ -56,6 +56,15 @@ impl Display for Faults<'_> {
     }
 }
 
+/// What is said first.
+pub(crate) fn result(holds: bool, is_tried: bool) -> &'static str {
+    match (holds, is_tried) {
+        (true, true) => "HOLDS",
+        (true, false) => "TOO SHORT TO SAY",
+        (false, _) => "DOES NOT HOLD",
+    }
+}
+
 /// The end of a set-up.
 pub(crate) struct Summary<'a> {
     pub(crate) title: &'a str,
@@ -68,11 +77,7 @@ pub(crate) struct Summary<'a> {
 impl Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = self.verdict;
-        let result = match (verdict.holds(), verdict.not_tried.is_empty()) {
-            (true, true) => "HOLDS",
-            (true, false) => "TOO SHORT TO SAY",
-            (false, _) => "DOES NOT HOLD",
-        };
+        let result = result(verdict.holds(), verdict.not_tried.is_empty());
         writeln!(
             f,
             "{result}: {} (seed {}, {} s)",
@@ -116,7 +121,12 @@ impl Display for Summary<'_> {
     }
 }
 
-fn list(f: &mut fmt::Formatter<'_>, name: &str, lines: &[String], longest: usize) -> fmt::Result {
+pub(crate) fn list(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    lines: &[String],
+    longest: usize,
+) -> fmt::Result {
     if lines.is_empty() {
         return Ok(());
     }

@@ -11,12 +11,11 @@ use gemini_webhooks_harness::Balancer;
 use tokio::sync::Mutex;
 use tokio::time::{interval, sleep};
 
-use crate::Error;
 use crate::clock::{Clock, Moment};
 use crate::events::{self, Wish};
 use crate::fleet::Fleet;
 use crate::journal::Journal;
-use crate::judge::{Evidence, Verdict, judge};
+use crate::judge::{Evidence, judge};
 use crate::keys::Keys;
 use crate::plan::{self, Breakable, Fault, Scene};
 use crate::replica::Order;
@@ -24,11 +23,12 @@ use crate::report::{self, Faults, Summary};
 use crate::sender::Sender;
 use crate::setup::{Front, Parts, Plant, StoreKind};
 use crate::store::Store;
+use crate::{Ended, Error};
 
 /// What is stored is worked off after the last fault. If nothing of it is done for so long, in milliseconds, nothing
 /// will be. An event that always aborts its process takes half of that.
 const STANDSTILL: u64 = 90_000;
-const PROGRESS: Duration = Duration::from_secs(5);
+pub(crate) const PROGRESS: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
@@ -50,12 +50,12 @@ struct World {
     balancer: Balancer,
 }
 
-/// Returns the verdict and its summary. The folder gets the files and the logs of the app.
+/// Returns what came of it, with its summary. The folder gets the files and the logs of the app.
 pub(crate) async fn run(
     parts: &Parts,
     size: Size,
     folder: &Path,
-) -> Result<(Verdict, String), Error> {
+) -> Result<(Ended, String), Error> {
     let world = World::start(parts, size, folder).await?;
     let length = size.events as u64 * 1_000 / u64::from(size.rate.max(1));
     let scene = Scene {
@@ -215,7 +215,7 @@ impl World {
     }
 
     /// Stops all processes in order, and judges.
-    async fn end(self, parts: &Parts, seed: u64) -> Result<(Verdict, String), Error> {
+    async fn end(self, parts: &Parts, seed: u64) -> Result<(Ended, String), Error> {
         let names = self.fleet.end().await?;
         drop(self.balancer);
         let rows = self.store.rows().await?;
@@ -237,7 +237,7 @@ impl World {
             faults: Faults(&entries).to_string(),
             verdict: &verdict,
         };
-        let summary = summary.to_string();
-        Ok((verdict, summary))
+        let ended = Ended::of(verdict.holds(), verdict.not_tried.is_empty());
+        Ok((ended, summary.to_string()))
     }
 }

@@ -16,6 +16,10 @@ pub(crate) enum SetUp {
     InboxPostgres,
     /// One process behind HAProxy, with an inbox in SQLite.
     InboxSqlite,
+    /// Three processes behind nginx, which start jobs and expect their events, with an inbox in PostgreSQL.
+    JobsPostgres,
+    /// One process behind HAProxy, which starts jobs and expects their events, with an inbox in SQLite.
+    JobsSqlite,
     /// An app of yours, see --app.
     #[value(skip)]
     Own,
@@ -40,6 +44,8 @@ pub(crate) enum Plant {
     MarksFirst,
     /// An inbox that answers before it stores (with the set-ups of the inbox).
     AnswersFirst,
+    /// A watcher that is never run (with the set-ups of expected jobs).
+    NeverAsks,
 }
 
 impl Plant {
@@ -48,6 +54,7 @@ impl Plant {
         let name = match self {
             Self::MarksFirst => "marks-first",
             Self::AnswersFirst => "answers-first",
+            Self::NeverAsks => "never-asks",
         };
         ("FAULT_PLANT".to_owned(), name.to_owned())
     }
@@ -57,6 +64,7 @@ impl Plant {
         match self {
             Self::MarksFirst => &[SetUp::Redis],
             Self::AnswersFirst => &[SetUp::InboxPostgres, SetUp::InboxSqlite],
+            Self::NeverAsks => &[SetUp::JobsPostgres, SetUp::JobsSqlite],
         }
     }
 }
@@ -87,17 +95,21 @@ pub(crate) struct Parts {
     pub(crate) store: StoreKind,
     pub(crate) front: Front,
     pub(crate) has_inbox: bool,
+    /// It starts jobs, and no events are sent but theirs.
+    pub(crate) has_jobs: bool,
     /// Handlers fail as the app is told, and one clock is off.
     pub(crate) mishaps: bool,
     pub(crate) rules: Rules,
 }
 
 impl SetUp {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Redis,
         Self::Postgres,
         Self::InboxPostgres,
         Self::InboxSqlite,
+        Self::JobsPostgres,
+        Self::JobsSqlite,
     ];
 
     /// As it is written on the command line.
@@ -107,6 +119,8 @@ impl SetUp {
             Self::Postgres => "postgres",
             Self::InboxPostgres => "inbox-postgres",
             Self::InboxSqlite => "inbox-sqlite",
+            Self::JobsPostgres => "jobs-postgres",
+            Self::JobsSqlite => "jobs-sqlite",
             Self::Own => "own",
         }
     }
@@ -122,6 +136,7 @@ impl SetUp {
             store,
             front,
             has_inbox: false,
+            has_jobs: false,
             mishaps: true,
             rules: Rules {
                 rows,
@@ -138,12 +153,23 @@ impl SetUp {
             store,
             front,
             has_inbox: true,
+            has_jobs: false,
             mishaps: true,
             rules: Rules {
                 rows: Rows::Batches,
                 runs_in_delivery: false,
                 held: 0,
             },
+        };
+        let jobs = |title: &str, processes, store, front| Parts {
+            has_jobs: true,
+            ..inbox(
+                title,
+                vec![words(&["jobs"]); processes],
+                Vec::new(),
+                store,
+                front,
+            )
         };
         match (self, own) {
             (Self::Own, Some(own)) => Parts {
@@ -158,6 +184,7 @@ impl SetUp {
                 store: own.store,
                 front: Front::Nginx,
                 has_inbox: false,
+                has_jobs: false,
                 mishaps: false,
                 rules: Rules {
                     rows: Rows::None,
@@ -183,6 +210,18 @@ impl SetUp {
                 "inbox in SQLite, 1 process behind HAProxy",
                 vec![words(&["inbox"])],
                 Vec::new(),
+                StoreKind::Sqlite,
+                Front::Haproxy,
+            ),
+            (Self::JobsPostgres, _) => jobs(
+                "expected jobs in PostgreSQL, 3 processes behind nginx",
+                3,
+                StoreKind::Postgres,
+                Front::Nginx,
+            ),
+            (Self::JobsSqlite, _) => jobs(
+                "expected jobs in SQLite, 1 process behind HAProxy",
+                1,
                 StoreKind::Sqlite,
                 Front::Haproxy,
             ),

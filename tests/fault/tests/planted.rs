@@ -45,6 +45,17 @@ fn an_inbox_that_answers_before_it_stores_loses_events() {
 }
 
 #[test]
+fn a_watcher_that_is_never_run_loses_jobs() {
+    let size = ["--events", "400", "--rate", "100", "--seed", "1"];
+    let jobs = ["--setup", "jobs-sqlite", "--plant", "never-asks"];
+    let (code, summary) = fault(&[&size[..], &jobs[..]].concat());
+    assert_eq!(code, Some(1));
+    assert!(summary.starts_with("DOES NOT HOLD"), "{summary}");
+    // A tenth of the deliveries is lost, and not each end of a job has an event.
+    assert!(lost(&summary) >= 20, "{summary}");
+}
+
+#[test]
 fn what_cannot_be_tried_is_said() {
     for arguments in [
         ["--app", "/no/such/program", "--events", "1"],

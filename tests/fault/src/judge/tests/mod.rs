@@ -80,6 +80,7 @@ impl Case {
                     at: Moment(at),
                     life,
                     once,
+                    told: None,
                 })
                 .collect(),
             deaths: self
