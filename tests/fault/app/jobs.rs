@@ -280,7 +280,13 @@ impl<DB: Database> Starter<DB> {
                 let interactions = self.service.interactions();
                 interactions.create(interaction(model), config).await?.job()
             }
-            Kind::Video => Some(self.start_video(model, config).await?),
+            Kind::Video => {
+                let mut body = video();
+                if let Some(config) = config {
+                    config.put_into(Job::Video, &mut body)?;
+                }
+                Some(self.start_video(model, body).await?)
+            }
         };
         job.ok_or_else(|| Failure::Unknown("it has no name".to_owned()))
     }
@@ -295,8 +301,9 @@ impl<DB: Database> Starter<DB> {
     ) -> Result<JobId, Failure> {
         let announced = self.inbox.announce(JobKind::Video, expect).await;
         let announced = announced.map_err(|error| Failure::NotStarted(error.to_string()))?;
-        let config = config.cloned().map(|config| announced.put_into(config));
-        let job = match self.start_video(model, config.as_ref()).await {
+        let mut body = video();
+        announced.put_into(config, &mut body)?;
+        let job = match self.start_video(model, body).await {
             Ok(job) => job,
             Err(Failure::NotStarted(why)) => {
                 if let Err(error) = self.inbox.not_started(&announced).await {
@@ -312,15 +319,7 @@ impl<DB: Database> Starter<DB> {
         Ok(job)
     }
 
-    async fn start_video(
-        &self,
-        model: &str,
-        config: Option<&WebhookConfig>,
-    ) -> Result<JobId, Failure> {
-        let mut body = json!({"instances": [{"prompt": "a cat"}]});
-        if let Some(config) = config {
-            config.put_into(Job::Video, &mut body)?;
-        }
+    async fn start_video(&self, model: &str, body: Value) -> Result<JobId, Failure> {
         let url = format!("{}/v1beta/models/{model}:predictLongRunning", self.base_url);
         let key = required("GEMINI_API_KEY");
         let key = key.map_err(|error| Failure::NotStarted(error.to_string()))?;
@@ -351,6 +350,10 @@ impl<DB: Database> Starter<DB> {
 
 fn batch() -> Value {
     json!({"batch": {"displayName": "fault", "inputConfig": {"fileName": "files/7"}}})
+}
+
+fn video() -> Value {
+    json!({"instances": [{"prompt": "a cat"}]})
 }
 
 fn interaction(model: &str) -> Value {
