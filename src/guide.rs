@@ -57,6 +57,11 @@ pub mod command_line {}
 pub mod production {}
 
 #[doc = include_str!("guide/links.md")]
+#[doc = include_str!("../docs/metrics.md")]
+#[doc = "\n\nIn this documentation: [`WebhookReceiver`]."]
+pub mod metrics {}
+
+#[doc = include_str!("guide/links.md")]
 #[doc = include_str!("../docs/refused-deliveries.md")]
 #[doc = "\n\nIn this documentation: [`VerifyError`], [`VerifyErrorKind`], [`ConfigError`]."]
 pub mod refused_deliveries {}

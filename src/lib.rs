@@ -42,6 +42,7 @@
 //! - [Each event once][each-event-once.md]: failures, restarts, several replicas.
 //! - [Answering at once and working later][answering-at-once.md], without losing events.
 //! - [In production][production.md]: proxies, serverless, logs, what to alert on.
+//! - [Metrics][metrics.md]: what is measured, with alerts and a dashboard.
 //! - [A refused delivery][refused-deliveries.md]: cause and remedy for each error code.
 //! - [The whole guide][README.md].
 //!
@@ -75,6 +76,7 @@
 //! | `jwt` | the JWT form of Google's guide |
 //! | `client` | registers webhooks and starts jobs that call back |
 //! | `tracing` | one log event for each delivery |
+//! | `metrics` | counters, durations and gauges, through the facade [`metrics`](https://docs.rs/metrics): [Metrics][metrics.md] |
 //! | `testing` | signers, sample events and a clock for your tests |
 //! | `testing-google` | a mock of Google's webhook service |
 //! | `receiver` | the steps of a delivery, to write an adapter: [`adapter`] |
@@ -103,6 +105,7 @@
 //! [each-event-once.md]: https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/each_event_once/index.html
 //! [answering-at-once.md]: https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/answering_at_once/index.html
 //! [production.md]: https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/production/index.html
+//! [metrics.md]: https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/metrics/index.html
 //! [refused-deliveries.md]: https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/refused_deliveries/index.html
 //! [protocol.md]: https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/protocol/index.html
 //! [README.md]: https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/index.html
@@ -133,6 +136,8 @@ mod json;
 pub mod jwks;
 #[cfg(any(feature = "client", feature = "jwks"))]
 mod loopback;
+#[cfg(feature = "receiver")]
+mod metrics;
 mod pasted;
 #[cfg(feature = "receiver")]
 pub mod receiver;

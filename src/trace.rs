@@ -106,6 +106,15 @@ impl Outcome {
         }
     }
 
+    /// The same for a label of a metric.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::TimedOut => "timed_out",
+            outcome => outcome.name(),
+        }
+    }
+
     fn status(self) -> Option<u16> {
         match self {
             Self::Answered { status } => Some(status),

@@ -13,6 +13,7 @@ use crate::event::GeminiEvent;
 use crate::eventual::Eventual;
 #[cfg(feature = "jwks")]
 use crate::jwks::Current;
+use crate::metrics::{self, Begun, Known};
 #[cfg(feature = "jwks")]
 use crate::receiver::Keys;
 use crate::receiver::{Delivery, ask};
@@ -115,6 +116,7 @@ pub(super) struct Arrived {
     pub(super) declared: Option<u64>,
     pub(super) body: Bytes,
     pub(super) held: Held,
+    pub(super) begun: Begun,
 }
 
 impl Arrived {
@@ -128,12 +130,12 @@ impl Arrived {
         let verified = self.verify(None);
         match verified {
             Ok(verified) => self.accept(verified),
-            Err(Failure::Refused(error)) => ready(Err(self.refuse(error))),
+            Err(Failure::Refused(error)) => ready(Err(self.refuse(error, Known::default()))),
             #[cfg(feature = "jwks")]
             Err(Failure::UnknownKey(error)) => waiting(async move {
                 match self.verify_later(current, error).await {
                     Ok(verified) => self.accept(verified).await,
-                    Err(error) => Err(self.refuse(error)),
+                    Err(error) => Err(self.refuse(error, Known::default())),
                 }
             }),
         }
@@ -200,7 +202,7 @@ impl Arrived {
             let acceptance = &self.held.receiver.shared.acceptance;
             match acceptance.ask(&event, &delivery).await {
                 Ok(()) => self.claim(event, delivery, body).await,
-                Err(error) => Err(self.refuse(error)),
+                Err(error) => Err(self.refuse(error, known(&delivery, &event))),
             }
         })
     }
@@ -223,6 +225,10 @@ impl Arrived {
         delivery: Delivery,
         body: Bytes,
     ) -> Outcome {
+        if judged.is_ok() {
+            let clock = &*self.held.receiver.shared.clock;
+            self.begun.verified(delivery.scheme(), clock);
+        }
         match judged {
             Ok(true) => Ok(Finished::Run(Received {
                 flight: Flight::new(delivery.clone(), &event, self.held),
@@ -230,12 +236,15 @@ impl Arrived {
                 delivery,
                 body,
             })),
-            Ok(false) => Ok(Finished::Repeat),
-            Err(error) => Err(self.refuse(error)),
+            Ok(false) => {
+                metrics::repeated(delivery.scheme(), &event);
+                Ok(Finished::Repeat)
+            }
+            Err(error) => Err(self.refuse(error, known(&delivery, &event))),
         }
     }
 
-    fn refuse(&self, error: VerifyError) -> VerifyError {
+    fn refuse(&self, error: VerifyError, known: Known<'_>) -> VerifyError {
         let arrived = u64::try_from(self.body.len()).ok();
         let error = match self.declared {
             Some(declared)
@@ -253,6 +262,14 @@ impl Arrived {
             let now = receiver.shared.clock.monotonic();
             captures.keep(error.kind(), &self.checked, self.declared, &self.body, now)
         });
-        receiver.refuse_keeping(error, Some(self.checked.id()), capture)
+        receiver.refuse_keeping(error, Some(self.checked.id()), known, capture)
+    }
+}
+
+/// An authentic delivery, as the metrics tell it.
+fn known<'a>(delivery: &Delivery, event: &'a GeminiEvent) -> Known<'a> {
+    Known {
+        scheme: Some(delivery.scheme()),
+        event: Some(event),
     }
 }

@@ -8,6 +8,7 @@ use super::intake::Held;
 use crate::contained::contained;
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
 use crate::event::GeminiEvent;
+use crate::metrics::{self, InFlight, Known};
 use crate::receiver::{Delivery, WebhookReceiver};
 use crate::trace::{self, Outcome};
 
@@ -21,8 +22,9 @@ use crate::trace::{self, Outcome};
 pub struct Flight {
     holder: Holder,
     begun: Instant,
-    /// For the log.
+    /// For the log and the metrics.
     event: Option<GeminiEvent>,
+    _in_flight: InFlight,
     /// Its memory counts until the run has ended.
     _held: Held,
     ended: bool,
@@ -33,7 +35,8 @@ impl Flight {
         let receiver = held.receiver.clone();
         Self {
             begun: receiver.shared.clock.monotonic(),
-            event: trace::ENABLED.then(|| event.clone()),
+            event: (trace::ENABLED || metrics::ENABLED).then(|| event.clone()),
+            _in_flight: InFlight::new(delivery.claim().is_some()),
             holder: Holder::new(receiver, delivery),
             _held: held,
             ended: false,
@@ -106,7 +109,15 @@ impl Flight {
                     log(&holder, event.as_ref(), outcome, took);
                     Ok(())
                 }
-                Err(error) => Err(holder.receiver.refuse(error, Some(holder.delivery.id()))),
+                Err(error) => {
+                    metrics::ran_in_vain(took);
+                    let known = Known {
+                        scheme: Some(holder.delivery.scheme()),
+                        event: event.as_ref(),
+                    };
+                    let id = Some(holder.delivery.id());
+                    Err(holder.receiver.refuse(error, id, known))
+                }
             }
         })
     }
@@ -121,6 +132,7 @@ fn log(holder: &Holder, event: Option<&GeminiEvent>, outcome: Outcome, took: Dur
     if let Some(event) = event {
         let limit = holder.receiver.handler_timeout();
         let who = holder.delivery.who();
+        metrics::ran(who.scheme, event, outcome, took);
         trace::ran(who, event.type_name(), outcome, took, limit);
     }
 }

@@ -10,6 +10,7 @@ use bytes::{Buf, BufMut as _, Bytes};
 use super::Finish;
 use super::finish::Arrived;
 use crate::error::{BoxError, Detail, VerifyError, VerifyErrorKind};
+use crate::metrics::{self, Begun, Known};
 use crate::receiver::WebhookReceiver;
 use crate::verifier::Checked;
 
@@ -24,6 +25,7 @@ pub struct Intake {
     declared: Option<u64>,
     body: Body,
     held: Held,
+    begun: Begun,
 }
 
 /// One part is handed on as it is; a second one begins a copy.
@@ -38,6 +40,7 @@ impl Intake {
         receiver: &WebhookReceiver,
         checked: Checked,
         content_length: Option<u64>,
+        begun: Begun,
     ) -> Result<Self, VerifyError> {
         let intake = Self {
             checked,
@@ -47,6 +50,7 @@ impl Intake {
                 receiver: receiver.clone(),
                 bytes: 0,
             },
+            begun,
         };
         let limit = receiver.shared.max_body_bytes;
         match content_length {
@@ -110,6 +114,7 @@ impl Intake {
             declared: self.declared,
             body,
             held: self.held,
+            begun: self.begun,
         };
         arrived.finish()
     }
@@ -138,9 +143,9 @@ impl Intake {
     }
 
     fn refuse(&self, kind: VerifyErrorKind, detail: Detail) -> VerifyError {
-        self.held
-            .receiver
-            .refuse(VerifyError::new(kind, detail), Some(self.checked.id()))
+        let (error, id) = (VerifyError::new(kind, detail), Some(self.checked.id()));
+        let receiver = &self.held.receiver;
+        receiver.refuse(error, id, Known::default())
     }
 }
 
@@ -221,6 +226,7 @@ impl Held {
             return false;
         }
         self.bytes += bytes;
+        metrics::buffered(bytes);
         true
     }
 }
@@ -231,6 +237,7 @@ impl Drop for Held {
             .shared
             .buffered
             .fetch_sub(self.bytes, Ordering::Relaxed);
+        metrics::freed(self.bytes);
     }
 }
 

@@ -60,6 +60,7 @@ use std::time::Duration;
 
 use crate::error::{Detail, Plain, VerifyError, VerifyErrorKind};
 use crate::headers::DeliveryHeaders;
+use crate::metrics::{self, Begun, Known};
 use crate::receiver::{Delivery, WebhookReceiver};
 use crate::trace;
 
@@ -103,7 +104,7 @@ impl WebhookReceiver {
             Plain::new(method).at_most(32).quoted()
         );
         let error = VerifyError::new(VerifyErrorKind::MethodNotAllowed, Detail::Told(told.into()));
-        self.refuse(error, None)
+        self.refuse(error, None, Known::default())
     }
 
     /// Returns whether this receiver has already verified the delivery.
@@ -132,19 +133,25 @@ impl WebhookReceiver {
         headers: &DeliveryHeaders<'_>,
         content_length: Option<u64>,
     ) -> Result<Intake, VerifyError> {
-        let refuse = |error| self.refuse(error, headers.plain_id());
+        let begun = Begun::now(&*self.shared.clock);
+        let refuse = |error| self.refuse(error, headers.plain_id(), Known::default());
         let tokens = &self.shared.endpoint_tokens;
         let now = self.shared.clock.now();
         if !tokens.is_empty() {
             tokens.accept(target, now).map_err(refuse)?;
         }
         let checked = self.shared.verifier.check(headers, now).map_err(refuse)?;
-        Intake::new(self, checked, content_length)
+        Intake::new(self, checked, content_length, begun)
     }
 
-    /// The one place where a refusal gets its status and its line in the log.
-    pub(crate) fn refuse(&self, error: VerifyError, id: Option<&str>) -> VerifyError {
-        self.refuse_keeping(error, id, None)
+    /// The one place where a refusal gets its status and its line in the log, and is counted.
+    pub(crate) fn refuse(
+        &self,
+        error: VerifyError,
+        id: Option<&str>,
+        known: Known<'_>,
+    ) -> VerifyError {
+        self.refuse_keeping(error, id, known, None)
     }
 
     /// The same, with the delivery for the log.
@@ -152,9 +159,11 @@ impl WebhookReceiver {
         &self,
         error: VerifyError,
         id: Option<&str>,
+        known: Known<'_>,
         capture: Option<String>,
     ) -> VerifyError {
         let error = self.stamp(error);
+        metrics::refused(&error, known);
         trace::refused(&error, id, capture);
         error
     }

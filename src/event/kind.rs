@@ -81,15 +81,20 @@ impl EventKind {
 
 /// What a type is called now.
 pub(crate) fn present_name(type_name: &str) -> &str {
+    known_name(type_name).unwrap_or(type_name)
+}
+
+/// The same, of a type that this version knows.
+pub(crate) fn known_name(type_name: &str) -> Option<&'static str> {
     macro_rules! present {
         ($($payload:ident)+) => {
             $(
                 if $payload::is_named(type_name) {
-                    return $payload::TYPE_NAME;
+                    return Some($payload::TYPE_NAME);
                 }
             )+
         };
     }
     each_payload!(present);
-    type_name
+    None
 }

@@ -28,6 +28,8 @@ mod text;
 
 pub use job::{JobId, JobKind, OWN_TYPE_PREFIX};
 pub use kind::EventKind;
+#[cfg(all(feature = "metrics", feature = "receiver"))]
+pub(crate) use kind::known_name;
 #[cfg(feature = "tower")]
 pub(crate) use kind::present_name;
 #[cfg(feature = "axum")]

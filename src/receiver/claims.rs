@@ -12,6 +12,7 @@ use super::{Delivery, WebhookReceiver};
 use crate::contained::{Contained, contained};
 use crate::error::{Detail, VerifyError, VerifyErrorKind};
 use crate::event::JobId;
+use crate::metrics::Requests;
 use crate::replay::{
     Claim, ClaimKey, Claimed, GuardError, GuardFuture, Reach, ReplayGuard, Settled,
 };
@@ -28,6 +29,7 @@ pub(crate) struct Claims {
     pub(crate) timeout: Duration,
     /// Handle the event all the same if the guard cannot answer.
     pub(crate) handle_unclaimed: bool,
+    pub(crate) requests: Requests,
     pub(crate) outage: Outage,
     /// Claims wait here and not at the guard, where they would hold up the settles: an event that was
     /// handled comes before one that is to be handled, or a busy store does work in vain.
@@ -53,18 +55,29 @@ impl Claims {
     }
 
     pub(crate) fn claim(&self, claim: &Claim) -> GuardFuture<Claimed> {
-        guarded(|| self.guard.claim(claim.key(), claim.token(), claim.lease()))
+        self.measured("claim", || {
+            self.guard.claim(claim.key(), claim.token(), claim.lease())
+        })
     }
 
     pub(crate) fn settle(&self, claim: &Claim) -> GuardFuture<Settled> {
-        guarded(|| {
+        self.measured("settle", || {
             self.guard
                 .settle(claim.key(), claim.token(), claim.retention())
         })
     }
 
     pub(crate) fn release(&self, claim: &Claim) -> GuardFuture<()> {
-        guarded(|| self.guard.release(claim.key(), claim.token()))
+        self.measured("release", || self.guard.release(claim.key(), claim.token()))
+    }
+
+    fn measured<T>(
+        &self,
+        operation: &'static str,
+        ask: impl FnOnce() -> GuardFuture<T>,
+    ) -> GuardFuture<T> {
+        let request = self.requests.begin(operation);
+        guarded(ask).answering(request)
     }
 
     pub(crate) fn ready(&self) -> GuardFuture<Vec<String>> {
@@ -178,9 +191,12 @@ impl Asking {
             let silent = "it did not answer the deliveries before in time";
             return claims.judge(Err(GuardError::unavailable(silent)), &self.delivery);
         }
-        let claimed = match timeout(claims.timeout, Contained::new(answer)).await {
+        let claimed = match timeout(claims.timeout, Contained::new(&mut *answer)).await {
             Ok(claimed) => {
                 claims.outage.answered();
+                if claimed.is_none() {
+                    answer.given_up();
+                }
                 // A guard that panicked may do so again when its future is dropped.
                 contained(|| drop(self.answer.take()));
                 let claimed = claimed.unwrap_or_else(|| Err(panicked()));
@@ -188,6 +204,7 @@ impl Asking {
                 claimed
             }
             Err(_) => {
+                answer.given_up();
                 claims.outage.timed_out(receiver.shared.clock.as_ref());
                 Err(GuardError::unavailable(Late(claims.timeout)))
             }
@@ -256,7 +273,11 @@ pub(crate) async fn within<T>(
     time: Duration,
     answer: &mut GuardFuture<T>,
 ) -> Result<T, GuardError> {
-    match timeout(time, Contained::new(answer)).await {
+    let answered = timeout(time, Contained::new(&mut *answer)).await;
+    if !matches!(answered, Ok(Some(_))) {
+        answer.given_up();
+    }
+    match answered {
         Ok(answer) => answer.unwrap_or_else(|| Err(panicked())),
         Err(_) => Err(GuardError::unavailable(Late(time))),
     }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use super::GuardError;
 use crate::eventual::Eventual;
+use crate::metrics::Request;
 
 type Answer<T> = Result<T, GuardError>;
 
@@ -20,6 +21,7 @@ pub struct GuardFuture<T> {
     reach: Reach,
     /// It does not say when it has sent its request: that may be at any poll.
     untracked: bool,
+    request: Request,
 }
 
 /// Says whether a request has reached the store, for [`GuardFuture::tracked`].
@@ -61,6 +63,7 @@ impl<T> GuardFuture<T> {
             answer: Eventual::now(answer),
             reach: Reach::default(),
             untracked: false,
+            request: Request::default(),
         }
     }
 
@@ -73,6 +76,7 @@ impl<T> GuardFuture<T> {
             answer: Eventual::later(future),
             reach: Reach(Some(Arc::default())),
             untracked: true,
+            request: Request::default(),
         }
     }
 
@@ -102,6 +106,7 @@ impl<T> GuardFuture<T> {
             answer: Eventual::later(future(reach.clone())),
             reach,
             untracked: false,
+            request: Request::default(),
         }
     }
 
@@ -111,15 +116,29 @@ impl<T> GuardFuture<T> {
             answer: Eventual::now(Err(error)),
             reach: Reach(Some(Arc::new(AtomicBool::new(true)))),
             untracked: false,
+            request: Request::default(),
         }
     }
 
     /// Returns the answer if it is ready.
-    pub(crate) fn now(self) -> Result<Answer<T>, Self> {
+    pub(crate) fn now(mut self) -> Result<Answer<T>, Self> {
         match self.answer {
-            Eventual::Now(Some(answer)) => Ok(answer),
+            Eventual::Now(Some(answer)) => {
+                self.request.ended(answer.is_ok());
+                Ok(answer)
+            }
             answer => Err(Self { answer, ..self }),
         }
+    }
+
+    /// Measures `request` by this answer.
+    pub(crate) fn answering(self, request: Request) -> Self {
+        Self { request, ..self }
+    }
+
+    /// Nobody waits any more, or it panicked: it counts as failed, whatever is answered later.
+    pub(crate) fn given_up(&mut self) {
+        self.request.ended(false);
     }
 
     /// Whether its request was sent, and its answer is still to come.
@@ -142,6 +161,7 @@ impl<T> Future for GuardFuture<T> {
         let answer = std::task::ready!(Pin::new(&mut self.answer).poll(cx));
         // So that nobody asks it again: its future is done.
         self.answer = Eventual::Now(None);
+        self.request.ended(answer.is_ok());
         Poll::Ready(answer)
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::entries::Entries;
 use crate::error::{InboxError, InboxErrorKind};
+use crate::metrics;
 use crate::opening::{Opening, Settings, at_least_a_day, milliseconds};
 use crate::receipt::{HandlerFuture, Receipt};
 use crate::room::{Answer, Place, Room};
@@ -104,6 +105,7 @@ impl Inbox<sqlx::Postgres> {
 
 impl<DB: Database> Inbox<DB> {
     pub(crate) fn new(link: DB::Link, settings: Settings) -> Self {
+        metrics::describe();
         Self {
             shared: Arc::new(Shared {
                 link,
@@ -158,10 +160,12 @@ impl<DB: Database> Inbox<DB> {
             }
             Ok(shared.note(delivery, event, rows, place))
         };
-        match timeout(shared.settings.timeout, storing).await {
+        let stored = match timeout(shared.settings.timeout, storing).await {
             Ok(stored) => stored,
             Err(_) => Err(InboxError::too_slow::<DB>(&shared.link)),
-        }
+        };
+        metrics::stored(&stored);
+        stored
     }
 
     /// Stores an event in a transaction of your own, beside what you write in it.
@@ -173,6 +177,17 @@ impl<DB: Database> Inbox<DB> {
     ///
     /// As for [`put`](Self::put). Roll back then, and answer 503.
     pub async fn put_in(
+        &self,
+        transaction: &mut DB::Connection,
+        delivery: &Delivery,
+        event: &GeminiEvent,
+    ) -> Result<Stored, InboxError> {
+        let stored = self.store_in(transaction, delivery, event).await;
+        metrics::stored(&stored);
+        stored
+    }
+
+    async fn store_in(
         &self,
         transaction: &mut DB::Connection,
         delivery: &Delivery,

@@ -12,24 +12,14 @@
 //! | `axum` | the handler for axum 0.8 |
 //! | `actix-web` | the handler for actix-web 4 |
 //! | `client` | starting jobs, asking after jobs whose event has not come, looking at registered webhooks, backfill |
-//! | `metrics` | counters and gauges of the `Watcher`, through the facade [`metrics`](https://docs.rs/metrics); turns on `client` |
+//! | `metrics` | [metrics](#metrics), through the facade [`metrics`](https://docs.rs/metrics); turns on `client` |
 //!
 //! # Metrics
 //!
-//! Each pass of a `Watcher` counts and sets these, if the feature `metrics` is on. Install a recorder of your choice before
-//! the watcher is run.
-//!
-//! | Metric | Kind | Label | What it says |
-//! |---|---|---|---|
-//! | `gemini_webhooks_inbox_found_events_total` | counter | `type`: the event's type if this version knows it, else `other` | events that no webhook has brought, and that were found by asking Google |
-//! | `gemini_webhooks_inbox_lost_jobs_total` | counter | `kind`: `batch`, `interaction`, `video` | expected jobs that became dead letters |
-//! | `gemini_webhooks_inbox_expected_jobs` | gauge | | jobs that are expected and have no answer, after the pass |
-//! | `gemini_webhooks_inbox_overdue_jobs` | gauge | | those of them whose time is over |
-//! | `gemini_webhooks_endpoint_enabled` | gauge | `webhook`: its id | whether a webhook that the watcher looks at is enabled: 1, else 0 |
-//! | `gemini_webhooks_endpoint_enabled_again_total` | counter | | webhooks that Google had switched off, and that the watcher has enabled again |
-//!
-//! Of several replicas one does the work. The gauges of the others are NaN, because they do not know. In Prometheus take
-//! the `max` or the `min` over the replicas, which leave NaN out, and add the counters up.
+//! With the feature `metrics` the inbox, its workers and its `Watcher` count and measure what they do. The page
+//! [*Metrics*](https://docs.rs/gemini-webhooks/latest/gemini_webhooks/guide/metrics/index.html) of the guide of
+//! `gemini-webhooks` has the table, with alerts and a dashboard. Install a recorder of your choice before you open the
+//! inbox.
 //!
 //! sqlx is re-exported as [`sqlx`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -40,6 +30,7 @@ mod entry;
 mod error;
 mod inbox;
 mod jobs;
+mod metrics;
 mod opening;
 mod receipt;
 mod room;

@@ -11,6 +11,7 @@ use super::{Inner, PATIENCE};
 use crate::contained::{Contained, contained};
 use crate::error::BoxError;
 use crate::jwks::{FetchError, FetchedKeys, KeySet, KeySource};
+use crate::metrics;
 use crate::trace;
 
 type Fetched = Result<(KeySet, Duration), FetchError>;
@@ -115,6 +116,8 @@ fn finish(inner: &Arc<Inner>, begun: Moment, result: Fetched) {
             runtime.spawn(keeper.run());
         }
     }
+    metrics::keys_fetched(told.is_ok(), now.since(begun));
+    inner.tell_age(now);
     match told {
         Ok((keys, max_age)) => {
             trace::keys_fetched(keys.len(), max_age);
@@ -150,6 +153,7 @@ impl Keeper {
         if fetch {
             Attempt::start(inner, now);
         }
+        inner.tell_age(now);
         wait
     }
 }

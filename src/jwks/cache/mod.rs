@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::{FetchError, KeySet, KeySource};
 use crate::clock::Clock;
+use crate::metrics;
 
 mod fetch;
 mod moment;
@@ -135,6 +136,7 @@ impl KeyCache {
         if fetch {
             Attempt::start(inner, now);
         }
+        inner.tell_age(now);
         current
     }
 
@@ -229,6 +231,14 @@ impl KeyCache {
 impl Inner {
     fn now(&self) -> Moment {
         Moment::now(&*self.clock)
+    }
+
+    /// Tells the metrics how old the keys are, without the lock.
+    fn tell_age(&self, now: Moment) {
+        if metrics::ENABLED {
+            let age = self.lock().age(now);
+            metrics::keys_age(age);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

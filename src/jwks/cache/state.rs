@@ -91,6 +91,12 @@ impl State {
         (now.since(known.confirmed) <= self.max_stale).then_some(known)
     }
 
+    /// How old the last set is.
+    pub(super) fn age(&self, now: Moment) -> Option<Duration> {
+        let known = self.known.as_ref()?;
+        Some(now.since(known.confirmed))
+    }
+
     /// The last set, however old.
     pub(super) fn last(&self) -> Option<&KeySet> {
         self.known.as_ref().map(|known| &known.keys)

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::{DAY, Guard, WebhookReceiverBuilder};
 use crate::error::ConfigError;
+use crate::metrics::{self, Requests};
 #[cfg(feature = "jwks")]
 use crate::receiver::Keys;
 use crate::receiver::claims::AT_ONCE;
@@ -62,6 +63,7 @@ impl WebhookReceiverBuilder {
         let now = self.clock.now();
         let loaded: Vec<_> = verifier.keyrings().iter().map(Held::load).collect();
         let secrets = || loaded.iter().flat_map(|entries| valid_at(entries, now));
+        metrics::describe();
         trace::built(secrets().map(SigningSecret::key_id), namespace);
         for secret in secrets() {
             if let Some(bytes) = secret.unusual_length() {
@@ -173,6 +175,7 @@ impl WebhookReceiverBuilder {
             lease: self.lease,
             timeout: self.guard_timeout,
             handle_unclaimed: self.handle_unclaimed,
+            requests: Requests::by(&self.clock),
             outage: Outage::default(),
             turns: Semaphore::new(AT_ONCE),
             leftovers: Leftovers::default(),

@@ -1,4 +1,4 @@
-//! What the app's operators learn: a repair must not hide the fault. All metrics are here.
+//! What the app's operators learn of jobs and webhooks: a repair must not hide the fault. Metrics of these are here.
 
 use std::time::Duration;
 

@@ -16,6 +16,7 @@ use super::queue::Queue;
 use super::routes::Failure;
 use super::work::{Held, Then};
 use crate::entry::{State, What};
+use crate::metrics;
 use crate::store::Database;
 
 /// Writes down how runs end.
@@ -75,6 +76,7 @@ fn failure(error: &BoxDynError, timeout: Duration) -> Failure {
 async fn end<DB: Database>(queue: &Queue<DB>, held: &Held, failed: Option<Failure>) {
     let (webhook_id, attempt) = (&*held.webhook_id, held.attempts);
     let settings = &queue.settings;
+    held.begun.ended();
     if held.committed.is_done() {
         match failed {
             Some(failed) => tracing::warn!(
@@ -85,6 +87,7 @@ async fn end<DB: Database>(queue: &Queue<DB>, held: &Held, failed: Option<Failur
             ),
             None => tracing::debug!(webhook_id, attempt, "the event is worked off"),
         }
+        metrics::ran("done");
         return;
     }
     let (state, after, what, why) = match failed {
@@ -122,11 +125,17 @@ async fn end<DB: Database>(queue: &Queue<DB>, held: &Held, failed: Option<Failur
         }
         _ => tracing::debug!(webhook_id, attempt, "the event is worked off"),
     }
-    write_down(queue, held, state, after, what, &why).await;
+    let is_held = write_down(queue, held, state, after, what, &why).await;
+    metrics::ran(match what {
+        _ if !is_held => "lost",
+        What::Dead => "dead",
+        What::Failed => "failed",
+        _ => "done",
+    });
 }
 
 /// Goes on trying: without its end the event would be run again. The worker's end, or the end of its hold
-/// on the event, ends this.
+/// on the event, ends this: then it returns false.
 async fn write_down<DB: Database>(
     queue: &Queue<DB>,
     held: &Held,
@@ -134,21 +143,21 @@ async fn write_down<DB: Database>(
     after: Duration,
     what: What,
     why: &str,
-) {
+) -> bool {
     const LONGEST: Duration = Duration::from_secs(5);
     let (webhook_id, attempt) = (&*held.webhook_id, held.attempts);
     let mut failures = 0_u32;
     loop {
         let values = held.end(state, after, what, why);
         match queue.shared.write(DB::STATEMENTS.end, values).await {
-            Ok(rows) if !rows.is_empty() || failures > 0 => return,
+            Ok(rows) if !rows.is_empty() || failures > 0 => return true,
             Ok(_) => {
                 tracing::warn!(
                     webhook_id,
                     attempt,
                     "the run ended after its hold on the event, which another worker may run by now"
                 );
-                return;
+                return false;
             }
             Err(error) => {
                 if failures == 0 {

@@ -231,6 +231,8 @@ impl<DB: Database, S: Send + Sync + 'static> Worker<DB, S> {
         tasks.spawn(fetch(Arc::clone(&queue)));
         tasks.spawn(beat(Arc::clone(&queue)));
         tasks.spawn(clean_up(Arc::clone(shared)));
+        #[cfg(feature = "metrics")]
+        tasks.spawn(upkeep::measure(inbox.clone()));
 
         let failed = |error: &dyn fmt::Display| {
             let text = format!("the worker of the inbox has failed: {error}");

@@ -26,6 +26,7 @@ use super::work::Held;
 use crate::entry::{State, What, change, time};
 use crate::error::InboxError;
 use crate::inbox::Shared;
+use crate::metrics::Begun;
 use crate::opening::milliseconds;
 use crate::store::{Database, Value};
 
@@ -249,6 +250,7 @@ impl<DB: Database> Queue<DB> {
             attempts: number(7)?.try_into().unwrap_or(u32::MAX),
             webhook_id: DB::text(row, 1)?.into(),
             committed: Arc::default(),
+            begun: Begun::now(),
         };
         let taken = Taken {
             held,

@@ -9,7 +9,11 @@ use tokio::time::sleep;
 use super::queue::Queue;
 use crate::entry::State;
 use crate::error::InboxError;
+#[cfg(feature = "metrics")]
+use crate::inbox::Inbox;
 use crate::inbox::Shared;
+#[cfg(feature = "metrics")]
+use crate::metrics;
 use crate::opening::milliseconds;
 use crate::store::Database;
 
@@ -50,6 +54,32 @@ pub(crate) async fn beat<DB: Database>(queue: Arc<Queue<DB>>) {
             }
         }
         unknown = still;
+    }
+}
+
+/// Tells the metrics how much there is to do, now and then: to count is work for the database.
+#[cfg(feature = "metrics")]
+pub(crate) async fn measure<DB: Database>(inbox: Inbox<DB>) {
+    const PERIOD: Duration = Duration::from_secs(15);
+    let _unknown_again = UnknownAgain;
+    loop {
+        let depth = inbox.depth().await;
+        if let Err(error) = &depth {
+            tracing::warn!("cannot count the events in the inbox for the metrics: {error}");
+        }
+        metrics::depth(depth.ok().as_ref());
+        sleep(PERIOD).await;
+    }
+}
+
+/// Once nobody counts any more, what was told last would stand for ever.
+#[cfg(feature = "metrics")]
+struct UnknownAgain;
+
+#[cfg(feature = "metrics")]
+impl Drop for UnknownAgain {
+    fn drop(&mut self) {
+        metrics::depth(None);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::entry::{What, change};
 use crate::error::InboxError;
 use crate::inbox::Shared;
 use crate::jobs::Expectation;
+use crate::metrics::Begun;
 use crate::store::{Database, Value};
 
 /// In the place of a scheme, for what Google was asked for.
@@ -28,6 +29,7 @@ pub(crate) struct Held {
     pub(crate) attempts: u32,
     pub(crate) webhook_id: Arc<str>,
     pub(crate) committed: Arc<Commit>,
+    pub(crate) begun: Begun,
 }
 
 /// How far a handler has come with the transaction of its work.
