@@ -164,9 +164,8 @@ impl Model {
                 return;
             }
         }
-        match self.known(event) {
-            Some(known) => known.may_be_gone = false,
-            None => self.make_room(limit),
+        if self.known(event).is_none() {
+            self.make_room(limit);
         }
         assert_eq!(got, expected(self));
     }
