@@ -89,6 +89,8 @@ def events():
             yield body(vector)
             if "payload_base64" in vector:
                 yield base64.b64decode(vector["payload_base64"])
+    yield b'{"type":"batch.failed","data":null,"user_metadata":null}'
+    yield b'{"type":"batch.failed","data":{"id":null,"user_metadata":{"order":7}}}'
     for name in TYPES:
         data = {"id": "batches/1", "error_code": 13, "error_message": "m", "output_file_uri": "files/2"}
         event = {"type": name, "version": "v1", "timestamp": "2026-01-22T12:00:00Z", "data": data}
