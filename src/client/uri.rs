@@ -18,10 +18,17 @@ pub(super) fn with_token(uri: &str, token: &EndpointToken) -> String {
     token.url(&format!("{path}{separator}{}{fragment}", others.join("&")))
 }
 
-/// Whether the last path segment is `token`.
+/// Whether a receiver finds `token` in the last path segment. A token in the query counts instead, and a
+/// host is no path.
 pub(super) fn is_in_path(uri: &str, token: &EndpointToken) -> bool {
-    let path = cut(cut(uri, '#').0, '?').0;
-    last_segment(path) == token.text()
+    let (before, query) = cut(cut(uri, '#').0, '?');
+    let path = match before.split_once("://") {
+        Some((_, authority)) => cut(authority, '/').1,
+        None => before,
+    };
+    let in_query = |pair: &str| pair.starts_with("token=");
+    let mut pairs = query.trim_start_matches('?').split('&');
+    last_segment(path) == token.text() && !pairs.any(in_query)
 }
 
 /// What the URLs of one endpoint have in common: all but an endpoint token in the query. `None` if it
@@ -125,8 +132,20 @@ mod tests {
                 &format!("https://a.example/x/{OLD}"),
                 format!("https://a.example/x/{OLD}?token={NEW}"),
             ),
+            // A receiver that finds a token in the query does not look at the path.
+            (
+                &format!("https://a.example/x/{NEW}?token={OLD}&y=1"),
+                format!("https://a.example/x/{NEW}?y=1&token={NEW}"),
+            ),
+            // A host is no path.
+            (
+                &format!("https://{NEW}/"),
+                format!("https://{NEW}/?token={NEW}"),
+            ),
         ] {
-            assert_eq!(with_token(uri, &token), expected, "{uri}");
+            let uri = with_token(uri, &token);
+            assert_eq!(uri, expected);
+            assert_eq!(with_token(&uri, &token), uri, "once more");
         }
     }
 
