@@ -66,7 +66,7 @@ fn what_is_asked_for() {
 
 #[test]
 fn an_error_says_what_to_do() {
-    let body = r#"{"type":"batch.failed","data":{"id":"a\u001b[2J"}}"#;
+    let body = r#"{"type":"batch.failed","data":{"id":"a\u202e2J"}}"#;
     let job = Job::of(&GeminiEvent::parse(body)).unwrap();
     for (why, part) in [
         (Why::call(answered(500, "")), "the service answered 500"),
@@ -77,7 +77,7 @@ fn an_error_says_what_to_do() {
     ] {
         let error = OwnershipError::new(&job, why);
         let shown = error.to_string();
-        let start = r"it is not known whether batch a\u{1b}[2J is a job of this project: ";
+        let start = r"it is not known whether batch a\u{202e}2J is a job of this project: ";
         assert!(shown.starts_with(start) && shown.contains(part), "{shown}");
         assert_eq!(error.client_error().is_some(), part.contains("500"));
     }
