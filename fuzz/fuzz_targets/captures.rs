@@ -1,13 +1,12 @@
 //! What the command line reads of a delivery that somebody kept, and what it finds wrong with it: its verdict is
 //! the same whether it looks for causes or not.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use gemini_webhooks_cli::{Setup, capture, diagnose, verdict};
-use gemini_webhooks_fuzz::{NOW, SECRETS};
-use libfuzzer_sys::fuzz_target;
+use gemini_webhooks_fuzz::{NOW, SECRETS, fuzz_target};
 
 static SETUP: LazyLock<Setup> = LazyLock::new(|| {
     let setup = Setup::new().secret("the app's", SECRETS[0]);

@@ -1,12 +1,11 @@
 //! Endpoint tokens: whatever the URL, a token that was put into it is found in it, and another is not.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use arbitrary::Unstructured;
 use gemini_webhooks::EndpointToken;
 use gemini_webhooks::client::WebhookConfig;
-use gemini_webhooks_fuzz::part;
+use gemini_webhooks_fuzz::{fuzz_target, part};
 use http::Uri;
-use libfuzzer_sys::fuzz_target;
 
 const OTHER: &str = "an0ther-t0ken-of-somebody_";
 

@@ -1,10 +1,10 @@
 //! Events: nothing that a body says makes an accessor panic, what plain JSON says is what the accessors
 //! say, and a body comes back from a queue as documented.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use gemini_webhooks::GeminiEvent;
 use gemini_webhooks::event::JobId;
-use libfuzzer_sys::fuzz_target;
+use gemini_webhooks_fuzz::fuzz_target;
 use serde_json::Value;
 
 fuzz_target!(|body: &[u8]| {

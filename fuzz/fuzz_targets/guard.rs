@@ -1,6 +1,6 @@
 //! The guard in memory against a table with times: any order of claims, settles, releases and steps of the
 //! clock, of few events and holders.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use std::collections::HashMap;
 use std::future::Future as _;
@@ -14,7 +14,7 @@ use gemini_webhooks::replay::{
     ClaimKey, ClaimToken, Claimed, GuardFuture, MemoryGuard, ReplayGuard as _, Settled,
 };
 use gemini_webhooks::testing::ManualClock;
-use libfuzzer_sys::fuzz_target;
+use gemini_webhooks_fuzz::fuzz_target;
 
 const EVENTS: u8 = 12;
 const HOLDERS: u8 = 4;

@@ -1,6 +1,6 @@
 //! Deliveries under secrets and Ed25519 keys against other implementations: those of the crates
 //! `standardwebhooks`, `hmac-sha256` and `ed25519-dalek`, and the rules of this crate, written once more.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -11,8 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use gemini_webhooks::jwks::KeySet;
 use gemini_webhooks::{DeliveryHeaders, Keyring, Scheme, SigningSecret, Verifier, testing};
-use gemini_webhooks_fuzz::{NOW, SECRETS, ed25519_key, ed25519_keys, part};
-use libfuzzer_sys::fuzz_target;
+use gemini_webhooks_fuzz::{NOW, SECRETS, ed25519_key, ed25519_keys, fuzz_target, part};
 use standardwebhooks::Webhook;
 
 /// More would not find more.

@@ -1,14 +1,13 @@
 //! Key sets: what is taken of one is what a plain reader of JSON takes for a key, and it verifies what the
 //! matching private key signed.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use gemini_webhooks::jwks::KeySet;
 use gemini_webhooks::{DeliveryHeaders, Verifier};
-use gemini_webhooks_fuzz::{NOW, ed25519_key, ed25519_keys};
-use libfuzzer_sys::fuzz_target;
+use gemini_webhooks_fuzz::{NOW, ed25519_key, ed25519_keys, fuzz_target};
 use serde_json::Value;
 
 /// A public key, and the three headers of an empty delivery that its private half signed.

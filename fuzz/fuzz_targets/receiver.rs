@@ -1,7 +1,7 @@
 //! A receiver under deliveries that come in pieces, beside each other, again, late, and are given up at any
 //! point: an event whose handler has succeeded is not handled again, one that was given up is free, and the
 //! memory of bodies is given back.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
@@ -14,10 +14,10 @@ use arbitrary::Arbitrary;
 use bytes::Bytes;
 use gemini_webhooks::testing::{self, ManualClock};
 use gemini_webhooks::{Clock as _, Delivery, SigningSecret, VerifyLayer, WebhookReceiver};
+use gemini_webhooks_fuzz::fuzz_target;
 use http::{Request, Response, Version};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full};
-use libfuzzer_sys::fuzz_target;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 

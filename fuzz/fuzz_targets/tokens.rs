@@ -1,5 +1,5 @@
 //! JWTs: none is accepted but what the key of this process signed, byte for byte, for this audience and for now.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -8,8 +8,7 @@ use arbitrary::{Result, Unstructured};
 use gemini_webhooks::jwks::KeySet;
 use gemini_webhooks::testing::{self, Rs256Signer};
 use gemini_webhooks::{DeliveryHeaders, Verifier};
-use gemini_webhooks_fuzz::{NOW, part, token};
-use libfuzzer_sys::fuzz_target;
+use gemini_webhooks_fuzz::{NOW, fuzz_target, part, token};
 use serde_json::Value;
 
 static SIGNER: LazyLock<Rs256Signer> =

@@ -1,10 +1,76 @@
-//! What the targets have in common: the keys, and the format of inputs that are more than a text.
+//! What the targets have in common: how they are run, the keys, and the format of inputs that are more than a text.
 
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
-use arbitrary::{Result, Unstructured};
+use arbitrary::{Arbitrary, Result, Unstructured};
 use ed25519_dalek::SigningKey;
 use gemini_webhooks::testing::Ed25519Signer;
+
+/// Makes a program of a target: the fuzzer under `cfg(fuzzing)`, and otherwise one that runs the target over the
+/// files and folders that it is given.
+#[macro_export]
+macro_rules! fuzz_target {
+    (|$input:ident: $input_type:ty| $body:block) => {
+        fn target($input: $input_type) {
+            $body
+        }
+
+        #[cfg(fuzzing)]
+        ::libfuzzer_sys::fuzz_target!(|input: $input_type| target(input));
+
+        #[cfg(not(fuzzing))]
+        fn main() {
+            $crate::over_files(|bytes| {
+                // As libFuzzer does with an input that makes no value of the type.
+                if let Ok(input) = $crate::input(bytes) {
+                    target(input);
+                }
+            });
+        }
+    };
+}
+
+/// Reads a target's input from bytes, as libFuzzer does.
+///
+/// # Errors
+///
+/// If the bytes make no value of the type.
+pub fn input<'a, T: Arbitrary<'a>>(bytes: &'a [u8]) -> Result<T> {
+    T::arbitrary_take_rest(Unstructured::new(bytes))
+}
+
+/// Runs a target over the files, and those in the folders, that the program was given. Prints each name before it,
+/// so that the last one is that of an input that fails.
+///
+/// # Panics
+///
+/// If a file cannot be read, or there is none.
+pub fn over_files(target: impl Fn(&[u8])) {
+    let mut count = 0;
+    for place in env::args_os().skip(1) {
+        for path in files(Path::new(&place)) {
+            println!("{}", path.display());
+            target(&fs::read(path).expect("the file can be read"));
+            count += 1;
+        }
+    }
+    assert!(count > 0, "there is no input");
+    println!("DONE: {count} inputs");
+}
+
+fn files(place: &Path) -> Vec<PathBuf> {
+    if !place.is_dir() {
+        return vec![place.to_owned()];
+    }
+    let entries = fs::read_dir(place).expect("the folder can be read");
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("it can be read").path())
+        .collect();
+    files.sort();
+    files
+}
 
 /// The time of the vectors, in seconds since the Unix epoch.
 pub const NOW: u64 = 1_769_083_200;
