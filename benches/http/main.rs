@@ -39,6 +39,7 @@ const TURN: Duration = Duration::from_millis(200);
 fn main() -> Result<(), Error> {
     match env::args().nth(1).as_deref() {
         Some("serve") => serve(&env::args().nth(2).unwrap_or_default()),
+        Some("in-process") => in_process(),
         _ => {
             in_process()?;
             under_load()
@@ -131,7 +132,7 @@ fn in_process() -> Result<(), Error> {
     let body = Bytes::from(event_of(BODY));
     let secret = testing::SECRET.parse()?;
     // A contender is called less often, so that each delivery has an id of its own.
-    let heads = (0..80_000)
+    let heads = (0..200_000)
         .map(|n| {
             let mut headers = HeaderMap::new();
             for (name, value) in lines(&secret, n, std::str::from_utf8(&body)?)? {
@@ -154,16 +155,36 @@ fn in_process() -> Result<(), Error> {
             assert!(matches!(answered, Ok(Ok(response)) if response.status() == StatusCode::OK));
         }))
     };
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(unused_mut, reason = "one more, with metrics")
+    )]
+    let mut contenders = vec![
+        contender("bare handler", "bare")?,
+        contender("and headers", "headers")?,
+        contender("and hash", "hash")?,
+        contender("and event", "event")?,
+        contender("VerifyLayer without a guard", "unguarded")?,
+        contender("VerifyLayer", "layer")?,
+    ];
+    #[cfg(feature = "metrics")]
+    {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let mut counted = contender("VerifyLayer, counted", "layer")?;
+        contenders.push(Contender::new("VerifyLayer, counted", move || {
+            metrics::with_local_recorder(&recorder, || counted.call());
+        }));
+    }
+    let metrics = if cfg!(feature = "metrics") {
+        "on"
+    } else {
+        "off"
+    };
     compare(
-        format_args!("in process, {BODY} bytes; the first four put the pieces into the handler"),
-        vec![
-            contender("bare handler", "bare")?,
-            contender("and headers", "headers")?,
-            contender("and hash", "hash")?,
-            contender("and event", "event")?,
-            contender("VerifyLayer without a guard", "unguarded")?,
-            contender("VerifyLayer", "layer")?,
-        ],
+        format_args!(
+            "in process, {BODY} bytes, metrics {metrics}; the first four put the pieces into the handler"
+        ),
+        contenders,
     );
     Ok(())
 }

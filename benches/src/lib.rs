@@ -32,10 +32,15 @@ impl<'a> Contender<'a> {
         }
     }
 
+    /// Runs it once.
+    pub fn call(&mut self) {
+        (self.run)();
+    }
+
     fn turn(&mut self, calls: u32) -> Duration {
         let start = SystemClock.monotonic();
         for _ in 0..calls {
-            (self.run)();
+            self.call();
         }
         SystemClock.monotonic() - start
     }
