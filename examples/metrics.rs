@@ -14,7 +14,7 @@
 //! The metrics have an address of their own, which only this machine or a private network reaches. On the public
 //! route they would tell a stranger how many events you get, and why his own requests were refused.
 //!
-//! The log goes to stderr, and `RUST_LOG` filters it.
+//! The log goes to stderr, and `RUST_LOG` filters it. Ctrl-C and SIGTERM let deliveries end.
 
 use std::env;
 use std::error::Error;
@@ -53,10 +53,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let private = listen("METRICS_ADDR", "127.0.0.1:9000").await?;
     info!("the webhook is at http://{}", public.local_addr()?);
     info!("the metrics are at http://{}", private.local_addr()?);
-    tokio::try_join!(
-        axum::serve(public, webhook).into_future(),
-        axum::serve(private, metrics).into_future(),
-    )?;
+    let public = axum::serve(public, webhook).with_graceful_shutdown(stop_signal()?);
+    // The metrics can be read until the last delivery has ended.
+    tokio::select! {
+        served = public.into_future() => served?,
+        served = axum::serve(private, metrics).into_future() => served?,
+    }
     Ok(())
 }
 
@@ -78,7 +80,8 @@ async fn keep_up(metrics: PrometheusHandle) {
 }
 
 async fn on_event(event: GeminiEvent) -> StatusCode {
-    info!("{}", event.type_name().unwrap_or("an event without a type"));
+    // In quotes, and escaped: the text is the sender's.
+    info!("an event of type {:?}", event.type_name());
     StatusCode::OK
 }
 
@@ -86,4 +89,30 @@ async fn listen(variable: &str, default: &str) -> Result<TcpListener, Box<dyn Er
     let address = env::var(variable).unwrap_or_else(|_| default.to_owned());
     let listener = TcpListener::bind(&address).await;
     Ok(listener.map_err(|error| format!("{variable}: cannot listen on {address}: {error}"))?)
+}
+
+/// Returns a future that ends at Ctrl-C, and at SIGTERM on systems that have it.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    let mut terminate = {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::terminate())?
+    };
+    #[cfg(unix)]
+    let mut interrupt = {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::interrupt())?
+    };
+    Ok(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        #[cfg(not(unix))]
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::error!("cannot listen for Ctrl-C: {error}");
+            std::future::pending::<()>().await;
+        }
+    })
 }

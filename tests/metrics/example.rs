@@ -75,6 +75,17 @@ impl Example {
     }
 }
 
+#[cfg(unix)]
+impl Example {
+    fn ends_in_order(mut self) {
+        let id = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(sent.unwrap().success());
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+/// If it has not ended before.
 impl Drop for Example {
     fn drop(&mut self) {
         self.process.kill().unwrap();
@@ -114,4 +125,6 @@ async fn the_example_shows_a_good_and_a_bad_delivery() {
     );
     // They are not on the public address.
     assert_eq!(example.metrics_at(&example.webhook).await.status(), 404);
+    #[cfg(unix)]
+    example.ends_in_order();
 }
