@@ -1,4 +1,4 @@
-//! What the layer costs a whole axum app, beside a bare handler that only reads the body.
+//! What the layer costs a whole app, beside a bare handler that only reads the body, and beside peers.
 //!
 //! `scripts/bench-http` runs this. First in process, piece by piece, so that it shows where the time
 //! goes; then servers on one core, in turns, under a sender on the other.
@@ -8,21 +8,15 @@ use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use actix_web::{App, HttpResponse, HttpServer, web};
-use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode};
-use axum::routing::{MethodRouter, post};
-use gemini_webhooks::{
-    Clock as _, DeliveryHeaders, EventKind, GeminiEvent, Keyring, SigningSecret, SystemClock,
-    Verifier, VerifyLayer, VerifyWebhook, WebhookReceiver, replay::MemoryGuard, testing,
-};
+use gemini_webhooks::{Clock as _, SigningSecret, SystemClock, testing};
 use gemini_webhooks_benches::{Contender, compare, event_of, median, quantile};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tower::Service as _;
 
+mod apps;
 mod load;
 
 use load::Sender;
@@ -44,68 +38,6 @@ fn main() -> Result<(), Error> {
             in_process()?;
             under_load()
         }
-    }
-}
-
-/// The apps that are compared, from nothing but the body to the whole layer.
-fn app(name: &str) -> Result<Router, Error> {
-    let route: MethodRouter<Verifier> = match name {
-        "bare" => post(async |_: Bytes| StatusCode::OK),
-        "headers" => post(check),
-        "hash" => post(hash),
-        "event" => post(event),
-        "layer" => {
-            // With room for all that is sent.
-            let builder = WebhookReceiver::builder()
-                .signing_secret(testing::SECRET)
-                .guard("bench", MemoryGuard::new().with_capacity(10_000_000));
-            post(on_event).layer(VerifyLayer::new(builder.build()?))
-        }
-        "unguarded" => {
-            let builder = WebhookReceiver::builder()
-                .signing_secret(testing::SECRET)
-                .without_replay_protection();
-            post(on_event).layer(VerifyLayer::new(builder.build()?))
-        }
-        other => return Err(format!("no app is called {other:?}").into()),
-    };
-    let verifier = Verifier::new(Keyring::new(testing::SECRET.parse()?));
-    let router = Router::new().route("/gemini-callback", route);
-    Ok(router.with_state(verifier))
-}
-
-async fn on_event(event: GeminiEvent) -> StatusCode {
-    status(is_batch(&event))
-}
-
-fn is_batch(event: &GeminiEvent) -> bool {
-    matches!(event.kind(), EventKind::BatchSucceeded(batch) if batch.id().is_some())
-}
-
-async fn check(State(verifier): State<Verifier>, headers: HeaderMap, _: Bytes) -> StatusCode {
-    status(
-        verifier
-            .check(&DeliveryHeaders::from(&headers), SystemClock.now())
-            .is_ok(),
-    )
-}
-
-async fn hash(State(verifier): State<Verifier>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let checked = verifier.check(&DeliveryHeaders::from(&headers), SystemClock.now());
-    status(checked.is_ok_and(|checked| checked.verify(&body).is_ok()))
-}
-
-async fn event(State(verifier): State<Verifier>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let checked = verifier.check(&DeliveryHeaders::from(&headers), SystemClock.now());
-    let verified = checked.is_ok_and(|checked| checked.verify(&body).is_ok());
-    status(verified && is_batch(&GeminiEvent::parse(body)))
-}
-
-fn status(good: bool) -> StatusCode {
-    if good {
-        StatusCode::OK
-    } else {
-        StatusCode::BAD_REQUEST
     }
 }
 
@@ -142,7 +74,7 @@ fn in_process() -> Result<(), Error> {
         })
         .collect::<Result<Vec<_>, Error>>()?;
     let contender = |title, name| {
-        let mut app = app(name)?;
+        let mut app = apps::axum(name)?;
         let (runtime, body, mut heads) = (&runtime, body.clone(), heads.iter());
         Ok::<_, Error>(Contender::new(title, move || {
             let mut request = Request::post("/gemini-callback").body(Body::from(body.clone()));
@@ -164,13 +96,17 @@ fn in_process() -> Result<(), Error> {
         contender("and headers", "headers")?,
         contender("and hash", "hash")?,
         contender("and event", "event")?,
-        contender("VerifyLayer without a guard", "unguarded")?,
-        contender("VerifyLayer", "layer")?,
+        contender("all by hand", "all by hand")?,
+        contender("VerifyLayer, bytes, no guard", "same work")?,
+        contender("VerifyLayer, event, no guard", "without a guard")?,
+        contender("VerifyLayer, all of it", "all of it")?,
+        contender("webhook-verify", "webhook-verify")?,
+        contender("axum-standardwebhooks", "axum-standardwebhooks")?,
     ];
     #[cfg(feature = "metrics")]
     {
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-        let mut counted = contender("VerifyLayer, counted", "layer")?;
+        let mut counted = contender("VerifyLayer, counted", "all of it")?;
         contenders.push(Contender::new("VerifyLayer, counted", move || {
             metrics::with_local_recorder(&recorder, || counted.call());
         }));
@@ -182,50 +118,18 @@ fn in_process() -> Result<(), Error> {
     };
     compare(
         format_args!(
-            "in process, {BODY} bytes, metrics {metrics}; the first four put the pieces into the handler"
+            "in process, {BODY} bytes, metrics {metrics}; the first five put the pieces into the handler"
         ),
         contenders,
     );
     Ok(())
 }
 
-/// An app of actix-web, with one worker.
-fn serve_actix(name: &str) -> Result<(), Error> {
-    let builder = WebhookReceiver::builder()
-        .signing_secret(testing::SECRET)
-        .guard("bench", MemoryGuard::new().with_capacity(10_000_000));
-    let (receiver, bare) = (builder.build()?, name == "actix-bare");
-    let server = HttpServer::new(move || {
-        let resource = web::resource("/gemini-callback");
-        let app = App::new();
-        if bare {
-            app.service(
-                resource.route(web::post().to(async |_: web::Bytes| HttpResponse::Ok().finish())),
-            )
-        } else {
-            let resource = resource.wrap(VerifyWebhook::new(receiver.clone()));
-            app.service(resource.route(web::post().to(async |event: GeminiEvent| {
-                if is_batch(&event) {
-                    HttpResponse::Ok().finish()
-                } else {
-                    HttpResponse::BadRequest().finish()
-                }
-            })))
-        }
-    });
-    let server = server.workers(1).bind(("127.0.0.1", 0))?;
-    let address = server.addrs().first().copied().ok_or("no address")?;
-    println!("{address}");
-    std::io::stdout().flush()?;
-    actix_web::rt::System::new().block_on(server.run())?;
-    Ok(())
-}
-
 fn serve(name: &str) -> Result<(), Error> {
     if name.starts_with("actix") {
-        return serve_actix(name);
+        return apps::serve_actix(name);
     }
-    let app = app(name)?;
+    let app = apps::axum(name)?;
     runtime()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         println!("{}", listener.local_addr()?);
@@ -275,56 +179,72 @@ impl Server {
     }
 }
 
+/// A server and what it is called, and which of those before it to compare it with.
+const SERVERS: [(&str, &str, &[&str]); 10] = [
+    ("axum, a bare handler", "bare", &[]),
+    ("all by hand", "all by hand", &["bare"]),
+    ("axum-standardwebhooks", "axum-standardwebhooks", &["bare"]),
+    ("webhook-verify", "webhook-verify", &["bare"]),
+    (
+        "VerifyLayer, the same work",
+        "same work",
+        &["webhook-verify"],
+    ),
+    (
+        "VerifyLayer, all of it",
+        "all of it",
+        &["bare", "axum-standardwebhooks", "webhook-verify"],
+    ),
+    ("actix-web, a bare handler", "actix bare", &[]),
+    ("webhook-verify", "actix webhook-verify", &["actix bare"]),
+    (
+        "VerifyWebhook, the same work",
+        "actix same work",
+        &["actix webhook-verify"],
+    ),
+    (
+        "VerifyWebhook, all of it",
+        "actix all of it",
+        &["actix bare", "actix webhook-verify"],
+    ),
+];
+
 fn under_load() -> Result<(), Error> {
-    let pairs = [
-        (
-            "axum, a bare handler",
-            "bare",
-            "headers, hash and event in it",
-            "event",
-        ),
-        ("axum, a bare handler", "bare", "axum, VerifyLayer", "layer"),
-        (
-            "actix-web, a bare handler",
-            "actix-bare",
-            "actix-web, VerifyWebhook",
-            "actix",
-        ),
-    ];
     let me = std::process::id().to_string();
     Command::new("taskset").args(["-cp", "1", &me]).output()?;
     println!(
         "\nover loopback, {BODY} bytes, the server on one core, {TURNS} turns of {TURN:?} each"
     );
     println!("  {:<34} {:>12} {:>18}", "", "requests/s", "time of one");
-    // Both frameworks in the same turns, so that they meet the same machine.
-    let mut started = Vec::new();
-    for (_, bare, _, layer) in pairs {
-        started.push([Server::start(bare)?, Server::start(layer)?]);
-    }
-    let mut turns: Vec<[Vec<f64>; 2]> = pairs.iter().map(|_| Default::default()).collect();
+    // All in the same turns, so that they meet the same machine.
+    let mut servers = SERVERS
+        .iter()
+        .map(|(_, name, _)| Server::start(name))
+        .collect::<Result<Vec<_>, Error>>()?;
+    let mut rates = vec![Vec::new(); SERVERS.len()];
     for turn in 0..TURNS {
         let requests = deliveries(turn)?;
-        for (servers, turns) in started.iter_mut().zip(&mut turns) {
-            for (server, turns) in servers.iter_mut().zip(turns) {
-                let (answered, seconds) = server.sender.send(&requests, TURN)?;
-                turns.push(answered / seconds);
-            }
+        for (server, rates) in servers.iter_mut().zip(&mut rates) {
+            let (answered, seconds) = server.sender.send(&requests, TURN)?;
+            rates.push(answered / seconds);
         }
     }
-    for ((bare_name, _, layer_name, _), [bare, layer]) in pairs.iter().zip(&turns) {
-        for (name, turns) in [(bare_name, bare), (layer_name, layer)] {
-            let rate = median(turns.iter().copied());
-            println!("  {name:<34} {rate:>12.0} {:>15.2} µs", 1e6 / rate);
+    for ((title, _, others), own) in SERVERS.iter().zip(&rates) {
+        let rate = median(own.iter().copied());
+        println!("  {title:<34} {rate:>12.0} {:>15.2} µs", 1e6 / rate);
+        for other in *others {
+            let found = SERVERS.iter().zip(&rates);
+            let mut found = found.filter(|((_, name, _), _)| name == other);
+            let ((title, _, _), theirs) = found.next().ok_or("no such server")?;
+            let ratios = || own.iter().zip(theirs).map(|(own, theirs)| own / theirs);
+            println!(
+                "    {:<32} {:>12.3} {:>9.3} to {:.3}",
+                format!("of {title}"),
+                median(ratios()),
+                quantile(ratios(), 0.25),
+                quantile(ratios(), 0.75)
+            );
         }
-        let ratios = || layer.iter().zip(bare).map(|(layer, bare)| layer / bare);
-        println!(
-            "  {:<34} {:>12.3} {:>9.3} to {:.3}",
-            "ratio, and its middle half",
-            median(ratios()),
-            quantile(ratios(), 0.25),
-            quantile(ratios(), 0.75)
-        );
     }
     Ok(())
 }
