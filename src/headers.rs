@@ -427,6 +427,34 @@ mod tests {
     }
 
     #[test]
+    fn all_that_are_missing_are_named() {
+        let good = [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE];
+        for there in 0..7 {
+            let is_there = |index: &usize| there & (1 << index) != 0;
+            let lines = (0..3).filter(is_there).map(|index| (good[index], "1"));
+            let missing: Vec<&str> = (0..3)
+                .filter(|index| !is_there(index))
+                .map(|index| good[index])
+                .collect();
+            let headers = DeliveryHeaders::from_lines(lines);
+            let error = headers.parse(MAX_SIGNATURE).err().unwrap().to_string();
+            assert!(error.contains(&missing.join(", ")), "{error}");
+        }
+    }
+
+    #[cfg(feature = "receiver")]
+    #[test]
+    fn an_id_goes_into_the_log_if_it_is_one() {
+        let id = |lines: &[(&'static str, &'static str)]| {
+            DeliveryHeaders::from_lines(lines.iter().copied()).plain_id()
+        };
+        assert_eq!(id(&[(WEBHOOK_ID, "msg_1")]), Some("msg_1"));
+        assert_eq!(id(&[(WEBHOOK_ID, "msg\n1")]), None);
+        assert_eq!(id(&[(WEBHOOK_ID, "a"), (WEBHOOK_ID, "b")]), None);
+        assert_eq!(id(&[]), None);
+    }
+
+    #[test]
     fn ids() {
         let long = "a".repeat(256);
         let too_long = "a".repeat(257);

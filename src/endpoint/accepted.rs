@@ -126,6 +126,7 @@ mod tests {
     fn the_log_says_which_form_was_seen_and_nothing_of_it() {
         let mut tokens = EndpointTokens::default();
         tokens.add(Keyring::new(EndpointToken::new(ONE).unwrap()));
+        assert_eq!(format!("{tokens:?}"), "1 endpoint tokens");
         for (target, part) in [
             (
                 format!("/hook?token={TWO}"),
@@ -171,6 +172,9 @@ mod tests {
             for bit in 0..8 {
                 let mut other = digests[0];
                 other[byte] ^= 1 << bit;
+                assert!(!is_same(&digests[0], &other), "byte {byte}, bit {bit}");
+                // Differences do not make up for each other.
+                other[(byte + 1) % 32] ^= 1 << bit;
                 assert!(!is_same(&digests[0], &other), "byte {byte}, bit {bit}");
             }
         }

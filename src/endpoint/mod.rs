@@ -287,7 +287,7 @@ mod tests {
         );
         assert_ne!(*a.text, *b.text);
         assert!(EndpointToken::new(&*a.text).is_ok());
-        assert!(!format!("{a:?}").contains(&*a.text));
+        assert_eq!(format!("{a:?}"), "EndpointToken(…)");
     }
 
     #[test]
@@ -355,6 +355,14 @@ mod tests {
             ),
         ] {
             assert_eq!(token.url(base), url);
+        }
+        #[cfg(feature = "receiver")]
+        for (target, carried) in [
+            (format!("/x?y=1&token={ONE}"), true),
+            (format!("/x?y=1&token={TWO}"), false),
+            ("/x".to_owned(), false),
+        ] {
+            assert_eq!(token.is_carried_by(&target), carried, "{target}");
         }
     }
 }

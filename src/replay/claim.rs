@@ -213,6 +213,22 @@ mod tests {
         assert!(seen.insert(ClaimKey::for_job("", &job).to_bytes()));
         let key = ClaimKey::new("ab", Scheme::V1, "c");
         assert_eq!(key.to_bytes(), b"\0\0\0\x02ab\0\0\0\x02v1\0\0\0\x01c");
+        assert_eq!(format!("{key:?}"), r#""ab"/v1/"c""#);
+        assert_eq!(
+            format!("{:?}", ClaimKey::for_job("", &job)),
+            r#"""/job/"batch/a""#
+        );
+    }
+
+    #[test]
+    fn a_claim_says_what_it_was_made_for() {
+        let key = ClaimKey::new("ab", Scheme::V1a, "c");
+        let (lease, retention) = (Duration::from_secs(60), Duration::from_secs(90_000));
+        let claim = Claim::new(key.clone(), lease, retention);
+        assert_eq!(*claim.key(), key);
+        assert_eq!((claim.lease(), claim.retention()), (lease, retention));
+        assert_eq!((key.namespace(), key.id()), ("ab", "c"));
+        assert_eq!(key.scheme(), Some(Scheme::V1a));
     }
 
     #[test]

@@ -77,3 +77,29 @@ impl Error for GuardError {
         Some(self.source.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_who_is_to_act_and_why() {
+        for (error, kind, part) in [
+            (
+                GuardError::unavailable("no route"),
+                GuardErrorKind::Unavailable,
+                "cannot answer now: no route",
+            ),
+            (
+                GuardError::broken("no table"),
+                GuardErrorKind::Broken,
+                "cannot work until this is fixed: no table",
+            ),
+        ] {
+            assert_eq!(error.kind(), kind);
+            assert!(error.to_string().ends_with(part), "{error}");
+            let source = error.source().unwrap().to_string();
+            assert!(part.ends_with(&source), "{source}");
+        }
+    }
+}

@@ -263,3 +263,19 @@ pub enum Settled {
     /// which is logged as an error.
     Lost,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_answer_says_that_another_runs() {
+        for (claimed, is_in_flight) in [
+            (Claimed::Claimed, false),
+            (Claimed::InFlight { left: None }, true),
+            (Claimed::Settled, false),
+        ] {
+            assert_eq!(claimed.is_in_flight(), is_in_flight, "{claimed:?}");
+        }
+    }
+}
