@@ -489,6 +489,25 @@ fn a_jti_and_a_digest_are_told_apart() {
     assert_eq!(verified.claim_id(), "jti:sha256:x");
 }
 
+/// Else all that have no `jti` would be copies of one event.
+#[cfg(all(feature = "jwt", feature = "testing"))]
+#[test]
+fn a_token_without_a_jti_is_known_by_its_digest() {
+    let signer = testing::Rs256Signer::generate("key-1").unwrap();
+    let tokens = Tokens::by(&[&signer]);
+    let claim_id = |event: &str| {
+        let claims = testing::claims(event, "my-app", SENT).unwrap();
+        let lines = signer.sign("msg_1", SENT, &claims);
+        let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (*name, value)));
+        let verified = tokens.verifier.verify(&headers, b"", at(SENT)).unwrap();
+        verified.claim_id().to_owned()
+    };
+    let [one, other, ..] = testing::SAMPLE_EVENTS;
+    assert!(claim_id(one).starts_with("sha256:"), "{}", claim_id(one));
+    assert_eq!(claim_id(one), claim_id(one));
+    assert_ne!(claim_id(one), claim_id(other));
+}
+
 /// Else anyone could make a receiver fetch keys.
 #[cfg(all(feature = "jwt", feature = "testing"))]
 #[test]

@@ -72,6 +72,39 @@ fn a_full_guard_refuses_what_is_new_and_knows_what_is_old() {
 }
 
 #[test]
+fn to_settle_again_prolongs_nothing() {
+    let (guard, clock) = guard(10);
+    let token = ClaimToken::generate();
+    assert_eq!(
+        now(guard.claim(&key(1), token, HOUR)),
+        Some(Claimed::Claimed)
+    );
+    for _ in 0..2 {
+        let settled = now(guard.settle(&key(1), token, HOUR * 2));
+        assert_eq!(settled, Some(Settled::Settled));
+        clock.advance(HOUR);
+    }
+    assert_eq!(claim(&guard, 1), Some(Claimed::Claimed));
+}
+
+#[test]
+fn keys_are_spread_over_all_shards() {
+    let mut used = [0; SHARDS];
+    for byte in 0..=u8::MAX {
+        used[shard_of(&[byte; 16])] += 1;
+    }
+    assert_eq!(used, [256 / SHARDS; SHARDS]);
+}
+
+#[test]
+fn it_is_empty_until_something_is_claimed() {
+    let (guard, _) = guard(10);
+    assert!(guard.is_empty() && guard.len() == 0);
+    assert_eq!(claim(&guard, 1), Some(Claimed::Claimed));
+    assert!(!guard.is_empty() && guard.len() == 1);
+}
+
+#[test]
 fn an_error_of_a_full_guard_says_so() {
     let (guard, _) = guard(1);
     handle(&guard, 1, HOUR);
