@@ -361,6 +361,30 @@ mod tests {
         }
     }
 
+    /// What the docs promise of an event's memory rests on it.
+    #[test]
+    fn entries_grow_by_doubling_and_then_by_an_eighth() {
+        let mut shard = Shard::default();
+        let mut rooms = Vec::new();
+        for n in 0..40_000_u64 {
+            let (len, capacity) = (shard.entries.len(), shard.entries.capacity());
+            let mut digest = [0; 16];
+            digest[..8].copy_from_slice(&n.to_ne_bytes());
+            shard.push(digest);
+            if shard.entries.capacity() != capacity {
+                assert_eq!(len, capacity, "it is full before it grows");
+                rooms.push((len, shard.entries.capacity() - len));
+            }
+        }
+        assert_eq!(rooms[..4], [(0, 8), (8, 8), (16, 16), (32, 32)]);
+        assert!(rooms.contains(&(1024, 1024)), "{rooms:?}");
+        for (len, room) in rooms {
+            if len >= 8 * 1024 {
+                assert_eq!(room, len / 8, "at {len}");
+            }
+        }
+    }
+
     fn digest(key: u8) -> Digest {
         // Few hashes for many keys, so that they collide.
         let mut digest = [key % 4; 16];

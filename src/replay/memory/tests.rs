@@ -88,6 +88,24 @@ fn to_settle_again_prolongs_nothing() {
 }
 
 #[test]
+fn what_expires_first_is_forgotten_first_in_whatever_shard() {
+    for first in 0..40 {
+        let (guard, _) = guard(40);
+        let guard = guard.forgetting_the_oldest();
+        for id in 0..40 {
+            let retention = if id == first { HOUR } else { HOUR * 2 };
+            handle(&guard, id, retention);
+        }
+        assert_eq!(claim(&guard, 100), Some(Claimed::Claimed));
+        assert_eq!(guard.len(), 40);
+        let kept = (0..40).filter(|id| *id != first);
+        for id in kept {
+            assert_eq!(claim(&guard, id), Some(Claimed::Settled), "{first}, {id}");
+        }
+    }
+}
+
+#[test]
 fn keys_are_spread_over_all_shards() {
     let mut used = [0; SHARDS];
     for byte in 0..=u8::MAX {
