@@ -76,3 +76,89 @@ impl fmt::Debug for Captures {
         f.write_str("at most one a second")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::headers::DeliveryHeaders;
+    use crate::testing::{self, ManualClock};
+    use crate::{Clock as _, Keyring, Verifier};
+
+    /// Of the right form, and made by nobody.
+    const SIGNATURE: &str = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+    fn checked() -> Checked {
+        let lines = [
+            ("webhook-id", "msg_1"),
+            ("webhook-timestamp", "1700000000"),
+            ("webhook-signature", SIGNATURE),
+        ];
+        let now = ManualClock::new(std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+        let verifier = Verifier::new(Keyring::new(testing::SECRET.parse().unwrap()));
+        let headers = DeliveryHeaders::from_lines(lines);
+        verifier.check(&headers, now.now()).unwrap()
+    }
+
+    fn decoded(kept: &str) -> String {
+        let encoded = kept.strip_prefix(MARK).unwrap();
+        String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_about_the_signature_is_kept_as_it_came() {
+        use VerifyErrorKind::*;
+
+        let (checked, now) = (checked(), SystemClock.monotonic());
+        let keep = |kind, declared| Captures::default().keep(kind, &checked, declared, b"{}", now);
+        for kind in [
+            SignatureMismatch,
+            InvalidToken,
+            WrongAudience,
+            UnknownKey,
+            BodyMismatch,
+        ] {
+            assert!(keep(kind, None).is_some(), "{kind:?}");
+        }
+        for kind in [NotAccepted, KeysUnavailable, InFlight] {
+            assert_eq!(keep(kind, None), None, "{kind:?}");
+        }
+        let lines =
+            "webhook-id: msg_1\r\nwebhook-timestamp: 1700000000\r\nwebhook-signature: v1,AAAA\r\n";
+        for (declared, line) in [(None, ""), (Some(3), "content-length: 3\r\n")] {
+            let kept = keep(SignatureMismatch, declared).unwrap();
+            assert_eq!(decoded(&kept), format!("{lines}{line}\r\n{{}}"));
+        }
+    }
+
+    #[test]
+    fn nine_kib_are_kept_and_one_a_second() {
+        let (checked, start) = (checked(), SystemClock.monotonic());
+        let captures = Captures::default();
+        let keep = |length: usize, milliseconds| {
+            let now = start + Duration::from_millis(milliseconds);
+            let body = vec![b' '; length];
+            let kind = VerifyErrorKind::SignatureMismatch;
+            let kept = captures.keep(kind, &checked, None, &body, now)?;
+            Some(decoded(&kept).len())
+        };
+        let headers = keep(0, 0).unwrap();
+        let most = 9 * 1024 - headers;
+        for (length, milliseconds, kept) in [
+            (0, 999, None),
+            (most, 1000, Some(9 * 1024)),
+            // One that is too long takes nobody's turn.
+            (most + 1, 2000, None),
+            (20_000, 2000, None),
+            (1, 2000, Some(headers + 1)),
+            (1, 2999, None),
+        ] {
+            assert_eq!(
+                keep(length, milliseconds),
+                kept,
+                "{length}, {milliseconds} ms"
+            );
+        }
+        assert_eq!(format!("{captures:?}"), "at most one a second");
+    }
+}

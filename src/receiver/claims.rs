@@ -314,3 +314,34 @@ impl std::fmt::Display for Silent {
 }
 
 impl std::error::Error for Silent {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_remembered_as_long_as_a_copy_may_come() {
+        let seconds = Duration::from_secs;
+        let now = SystemTime::UNIX_EPOCH + seconds(1000);
+        let at = |time| Some(SystemTime::UNIX_EPOCH + seconds(time));
+        for (setting, delay, accepted_until, expected) in [
+            (100, 0, None, 100),
+            (100, 5, None, 105),
+            (100, 5, at(1050), 105),
+            (100, 5, at(1200), 205),
+            (100, 5, at(900), 105),
+            (u64::MAX, 5, None, u64::MAX),
+        ] {
+            let held = retention(seconds(setting), seconds(delay), accepted_until, now);
+            assert_eq!(held.as_secs(), expected, "{setting}, {accepted_until:?}");
+        }
+    }
+
+    #[test]
+    fn errors_say_how_long() {
+        let late = Late(Duration::from_secs(2)).to_string();
+        assert!(late.contains("no answer within 2s;"), "{late}");
+        let silent = Silent(Duration::from_millis(1500)).to_string();
+        assert!(silent.ends_with("the next attempt is in 1.5 s"), "{silent}");
+    }
+}

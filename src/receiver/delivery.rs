@@ -254,3 +254,74 @@ fn later(now: SystemTime, time: Duration) -> SystemTime {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     now.checked_add(time.min(CENTURY)).unwrap_or(now)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, ManualClock};
+    use crate::{Clock as _, DeliveryHeaders, Keyring, SigningSecret, Verifier};
+
+    #[test]
+    fn it_says_what_came() {
+        let clock = ManualClock::default();
+        let (secret, sent_at) = (
+            testing::SECRET.parse::<SigningSecret>(),
+            clock.unix_seconds(),
+        );
+        let secret = secret.unwrap();
+        let lines = testing::sign_v1(&secret, "msg_1", sent_at, b"{}");
+        let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (*name, value)));
+        let key_id = secret.key_id().to_owned();
+        let verifier = Verifier::new(Keyring::new(secret));
+        let verified = verifier.verify(&headers, b"{}", clock.now()).unwrap();
+        let builder = WebhookReceiver::builder().signing_secret(testing::SECRET);
+        let builder = builder.retention(DAY);
+        let [receiver, another] = [(); 2].map(|()| builder.clone().build().unwrap());
+        let delivery = Delivery::new("msg_1".into(), &verified, &receiver, clock.now());
+        assert_eq!((delivery.id(), delivery.claim_id()), ("msg_1", "msg_1"));
+        assert_eq!(
+            (delivery.timestamp(), delivery.key_id()),
+            (sent_at, &*key_id)
+        );
+        assert_eq!(delivery.scheme(), Scheme::V1);
+        assert!(delivery.id_is_signed());
+        // The body, the waits behind it, and the guard.
+        let margin = Duration::from_secs(10 + 10 + 2);
+        assert_eq!(delivery.copies_until(), clock.now() + DAY + margin);
+        assert!(delivery.is_of(&receiver) && !delivery.is_of(&another));
+        let who = delivery.who();
+        assert_eq!(
+            (who.id, who.claim_id, who.key_id),
+            ("msg_1", None, &*key_id)
+        );
+        let shown = format!("{delivery:?}");
+        for part in ["msg_1", &sent_at.to_string(), "V1", &key_id] {
+            assert!(shown.contains(part), "{shown}");
+        }
+        let claim = delivery.claim().unwrap().clone();
+        assert_eq!(
+            (claim.key().id(), claim.retention()),
+            ("msg_1", DAY + margin)
+        );
+        assert!(!delivery.is_handed_over());
+        assert_eq!(delivery.hand_over_claim().unwrap().token(), claim.token());
+        assert!(delivery.is_handed_over());
+        let unprotected = builder.without_replay_protection().build().unwrap();
+        let delivery = Delivery::new("msg_1".into(), &verified, &unprotected, clock.now());
+        assert!(delivery.claim().is_none() && delivery.hand_over_claim().is_none());
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_told_is_a_century_away() {
+        let century = Duration::from_secs(3_153_600_000);
+        for (time, expected) in [
+            (Duration::ZERO, Duration::ZERO),
+            (DAY, DAY),
+            (century * 2, century),
+            (Duration::MAX, century),
+        ] {
+            let until = later(SystemTime::UNIX_EPOCH, time);
+            assert_eq!(until, SystemTime::UNIX_EPOCH + expected, "{time:?}");
+        }
+    }
+}

@@ -158,3 +158,61 @@ impl Error for NotReady {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::secret::{Keyring, SigningSecret};
+    use crate::testing;
+
+    #[test]
+    fn secrets_have_ended_if_there_are_some_and_none_is_valid() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
+        let secret = || testing::SECRET.parse::<SigningSecret>().unwrap();
+        let valid = || Held::from(Keyring::new(secret()));
+        let ended = || Held::from(Keyring::until(secret(), SystemTime::UNIX_EPOCH));
+        for (name, keyrings, expected) in [
+            ("none", vec![], false),
+            ("a valid one", vec![valid()], false),
+            ("one that ended", vec![ended()], true),
+            ("two that ended", vec![ended(), ended()], true),
+            ("one of each", vec![ended(), valid()], false),
+        ] {
+            assert_eq!(all_ended(&keyrings, now), expected, "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_drained_when_nothing_is_at_work() {
+        let builder = WebhookReceiver::builder().signing_secret(testing::SECRET);
+        let receiver = builder.build().unwrap();
+        let drained = || timeout(Duration::from_secs(1), receiver.drained());
+        assert!(drained().await.is_ok());
+        let at_work = [(); 2].map(|()| receiver.shared.at_work.clone());
+        let [one, other] = at_work;
+        assert!(drained().await.is_err());
+        drop(one);
+        assert!(drained().await.is_err());
+        drop(other);
+        assert!(drained().await.is_ok());
+    }
+
+    #[test]
+    fn an_error_says_what_is_missing() {
+        let guard = || NotReady::Guard(GuardError::unavailable("no route"));
+        for (error, part, has_source) in [
+            (
+                NotReady::Ended("signing secret"),
+                "every signing secret has ended",
+                false,
+            ),
+            (NotReady::Secrets("no file".into()), "no file", false),
+            (guard(), "no route", true),
+        ] {
+            assert!(error.to_string().contains(part), "{error}");
+            assert_eq!(error.source().is_some(), has_source, "{error}");
+        }
+    }
+}

@@ -171,3 +171,94 @@ impl<T> fmt::Debug for GuardFuture<T> {
         f.debug_tuple("GuardFuture").field(&self.answer).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    fn poll<T>(future: &mut GuardFuture<T>) -> bool {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        Pin::new(future).poll(&mut cx).is_ready()
+    }
+
+    /// Whether its request was sent, and whether its answer is awaited, before it is polled and after.
+    #[test]
+    fn how_far_a_request_came() {
+        type Make = fn() -> GuardFuture<()>;
+        let cases: [(&str, Make, (bool, bool), (bool, bool)); 6] = [
+            (
+                "ready",
+                || GuardFuture::ready(Ok(())),
+                (false, false),
+                (false, false),
+            ),
+            (
+                "boxed, answered",
+                || GuardFuture::boxed(ready(Ok(()))),
+                (false, false),
+                (true, false),
+            ),
+            (
+                "boxed",
+                || GuardFuture::boxed(pending()),
+                (false, false),
+                (true, true),
+            ),
+            (
+                "tracked, not sent",
+                || GuardFuture::tracked(|_| pending()),
+                (false, false),
+                (false, false),
+            ),
+            (
+                "tracked, sent",
+                || {
+                    GuardFuture::tracked(|reach| async move {
+                        reach.sent();
+                        pending().await
+                    })
+                },
+                (false, false),
+                (true, true),
+            ),
+            (
+                "tracked, sent and refused",
+                || {
+                    GuardFuture::tracked(|reach| async move {
+                        reach.sent();
+                        reach.refused();
+                        pending().await
+                    })
+                },
+                (false, false),
+                (false, false),
+            ),
+        ];
+        let seen = |future: &GuardFuture<()>| (future.reach().get(), future.is_awaited());
+        for (name, make, before, after) in cases {
+            let mut future = make();
+            assert_eq!(seen(&future), before, "{name}, before");
+            poll(&mut future);
+            assert_eq!(seen(&future), after, "{name}, after");
+        }
+        let broken: GuardFuture<()> = GuardFuture::broken_off(GuardError::broken("it panicked"));
+        assert_eq!(seen(&broken), (true, false));
+    }
+
+    #[test]
+    fn an_answer_that_is_ready_is_had_at_once_and_any_other_goes_on() {
+        let now = GuardFuture::ready(Ok(7)).now().ok();
+        assert!(matches!(now, Some(Ok(7))));
+        let later = GuardFuture::boxed(ready(Ok(7))).now();
+        let mut later = later.err().unwrap();
+        assert!(poll(&mut later));
+    }
+
+    #[test]
+    fn debug_shows_whether_it_waits() {
+        let shown = format!("{:?}", GuardFuture::ready(Ok(7)));
+        assert_eq!(shown, "GuardFuture(ready)");
+    }
+}
