@@ -123,8 +123,9 @@ mod tests {
         for kind in [NotAccepted, KeysUnavailable, InFlight] {
             assert_eq!(keep(kind, None), None, "{kind:?}");
         }
-        let lines =
-            "webhook-id: msg_1\r\nwebhook-timestamp: 1700000000\r\nwebhook-signature: v1,AAAA\r\n";
+        let lines = format!(
+            "webhook-id: msg_1\r\nwebhook-timestamp: 1700000000\r\nwebhook-signature: {SIGNATURE}\r\n"
+        );
         for (declared, line) in [(None, ""), (Some(3), "content-length: 3\r\n")] {
             let kept = keep(SignatureMismatch, declared).unwrap();
             assert_eq!(decoded(&kept), format!("{lines}{line}\r\n{{}}"));

@@ -187,7 +187,8 @@ mod tests {
     #[test]
     fn how_far_a_request_came() {
         type Make = fn() -> GuardFuture<()>;
-        let cases: [(&str, Make, (bool, bool), (bool, bool)); 6] = [
+        type Seen = (bool, bool);
+        let cases: [(&str, Make, Seen, Seen); 6] = [
             (
                 "ready",
                 || GuardFuture::ready(Ok(())),
