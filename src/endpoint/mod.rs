@@ -338,6 +338,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_log_calls_it_tells_tokens_apart_and_nothing_else() {
+        let [one, same, other] = [ONE, ONE, TWO].map(|text| EndpointToken::new(text).unwrap());
+        assert_eq!(one.key_id(), same.key_id());
+        assert_ne!(one.key_id(), other.key_id());
+        let digits = one.key_id().strip_prefix("sha256:").unwrap();
+        assert_eq!(digits.len(), 8);
+        assert!(digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        // One of any length that is taken is whole.
+        #[cfg(feature = "receiver")]
+        assert_eq!(sealed::Secret::doubt(&one), None);
+    }
+
+    #[test]
     fn the_url_to_hand_out() {
         let token = EndpointToken::new(ONE).unwrap();
         for (base, url) in [

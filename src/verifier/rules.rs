@@ -104,17 +104,12 @@ impl Rules {
         told
     }
 
-    #[cfg(not(feature = "jwt"))]
     fn max_signature(&self) -> usize {
-        MAX_SIGNATURE
-    }
-
-    #[cfg(feature = "jwt")]
-    fn max_signature(&self) -> usize {
-        match self.takes_tokens() {
-            true => crate::headers::MAX_SIGNATURE_WITH_TOKENS,
-            false => MAX_SIGNATURE,
+        #[cfg(feature = "jwt")]
+        if self.takes_tokens() {
+            return crate::headers::MAX_SIGNATURE_WITH_TOKENS;
         }
+        MAX_SIGNATURE
     }
 
     #[cfg(feature = "jwt")]
@@ -122,14 +117,12 @@ impl Rules {
         !self.jwt.audiences.is_empty()
     }
 
-    #[cfg(not(feature = "jwks"))]
     fn takes_v1a(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "jwks")]
-    fn takes_v1a(&self) -> bool {
-        !matches!(self.keys, PublicKeys::None)
+        #[cfg(feature = "jwks")]
+        let takes = !matches!(self.keys, PublicKeys::None);
+        #[cfg(not(feature = "jwks"))]
+        let takes = false;
+        takes
     }
 
     #[cfg(feature = "jwks")]

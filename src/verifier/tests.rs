@@ -2,6 +2,7 @@ use std::error::Error as _;
 
 use super::*;
 use crate::error::VerifyErrorKind;
+use crate::scheme::Scheme;
 use crate::secret::SigningSecret;
 use crate::testing;
 
@@ -487,6 +488,46 @@ fn a_jti_and_a_digest_are_told_apart() {
     let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (*name, value)));
     let verified = tokens.verifier.verify(&headers, b"", at(SENT)).unwrap();
     assert_eq!(verified.claim_id(), "jti:sha256:x");
+}
+
+#[test]
+fn what_was_verified_is_told() {
+    let secret = secret(1);
+    let (key_id, body) = (secret.key_id().to_owned(), b"{}");
+    let lines = testing::sign_v1(&secret, "msg_1", SENT, body);
+    let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (*name, value)));
+    let verifier = Verifier::new(Keyring::new(secret));
+    let verified = verifier.verify(&headers, body, at(SENT + 1)).unwrap();
+    assert_eq!((verified.id(), verified.claim_id()), ("msg_1", "msg_1"));
+    assert_eq!((verified.timestamp(), verified.key_id()), (SENT, &*key_id));
+    assert_eq!(verified.scheme(), Scheme::V1);
+    #[cfg(feature = "jwt")]
+    assert_eq!(
+        (verified.payload(), verified.token_valid_until()),
+        (None, None)
+    );
+}
+
+/// A copy may come until then.
+#[cfg(all(feature = "jwt", feature = "testing"))]
+#[test]
+fn how_long_a_token_is_accepted_is_told() {
+    let signer = testing::Rs256Signer::generate("key-1").unwrap();
+    let tokens = Tokens::by(&[&signer]);
+    let claims = testing::claims(testing::SAMPLE_EVENTS[0], "my-app", SENT).unwrap();
+    let lines = signer.sign("msg_1", SENT, &claims);
+    let headers = DeliveryHeaders::from_lines(lines.iter().map(|(name, value)| (*name, value)));
+    let verified = tokens.verifier.verify(&headers, b"", at(SENT)).unwrap();
+    assert_eq!(
+        (verified.scheme(), verified.key_id()),
+        (Scheme::Jwt, "key-1")
+    );
+    assert_eq!(verified.payload(), Some(claims.as_bytes()));
+    // Made at `SENT`, and five minutes of tolerance.
+    let until = verified.token_valid_until();
+    assert_eq!(until, Some(at(SENT + 300)));
+    let accepts = |now| tokens.verifier.verify(&headers, b"", at(now)).is_ok();
+    assert!(accepts(SENT + 300) && !accepts(SENT + 301));
 }
 
 /// Else all that have no `jti` would be copies of one event.
